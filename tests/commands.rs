@@ -31,7 +31,7 @@ fn a_training_prints_how_to_chat_repair_and_resume_from_an_older_checkpoint() {
     let resume = ["train", "--resume", "--name", NAME, "--runs", &runs, "--device", "cpu"];
     let settings = std::fs::read_to_string(folder.join("run.toml")).unwrap();
     std::fs::write(folder.join("run.toml"), settings.replace("\nsteps = 4\n", "\nsteps = 5\n")).unwrap();
-    assert_command(&run(&resume).1, "Put them back with `", &["check", "--repair", &path]);
+    assert_command(&run(&resume).1, "Restore them with `", &["check", "--repair", &path]);
     std::fs::write(folder.join("run.toml"), settings).unwrap();
     std::fs::write(folder.join("checkpoints/step-00000004/state.json"), "{").unwrap();
     assert_command(&run(&resume).1, "Resume from it with `", &[&resume[..], &["--from-step", "2"]].concat());

@@ -84,7 +84,7 @@ fn one_buffer_read_and_written_by_an_operation_is_refused() {
     let [row, sums] = [x.rows(0, 1), x.rows(1, 1)].map(|home| tape.lasting(home));
     tape.push(SumSquares, &[row], &[sums]).expect("fits");
     let error = machine.compile(tape).expect_err("refused").to_string();
-    assert!(error.contains("both for reading and for writing"), "{error}");
+    assert!(error.contains("both read-only and read-write"), "{error}");
 }
 
 #[test]

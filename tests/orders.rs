@@ -194,7 +194,7 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     assert!(!scratch.path("asked/changes.jsonl").exists() && result(&scratch, "plain") == result(&scratch, "asked"));
     std::fs::write(scratch.path("asked/changes.jsonl"), "{\"step\": 3, \"lr\": 99}\n").unwrap();
     let error = train(&scratch, "asked", true, &mut |_, _, _| {}).unwrap_err();
-    assert!(error.contains("changes.jsonl") && error.contains("it is not what the checkpoint has"), "{error}");
+    assert!(error.contains("changes.jsonl") && error.contains("it differs from the checkpoint"), "{error}");
     std::fs::remove_dir_all(checkpoint(&scratch, "asked", STEPS)).unwrap();
     let error = train(&scratch, "asked", true, &mut |_, _, _| {}).unwrap_err();
     assert!(error.contains("changes.jsonl") && error.contains("99.0 is not between 0.0 and 10.0"), "{error}");

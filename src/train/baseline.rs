@@ -1,5 +1,5 @@
-//! What a student must beat: the KL divergence of the corpus's unigram distribution from the
-//! teacher, on the same held-out text.
+//! The unigram baseline: KL(teacher‖unigram) with the corpus's unigram distribution, on the same held-out
+//! text. A student must get below it.
 
 use super::losses::Losses;
 use super::step::StepError;
@@ -8,10 +8,10 @@ use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::ops::{Distill, LossSum, Objective, TERMS};
 
-/// Tokens that are counted at most: more take long to read, and tell nothing new.
+/// Most tokens that are counted: more take long to read and hardly change the distribution.
 const COUNTED: usize = 1 << 27;
 
-/// Log-probabilities of each token by how often the text has it (add-one smoothing).
+/// Returns the log-probability of each token by its frequency in the text (add-one smoothing).
 pub(super) fn unigram(text: &Ids, vocabulary: usize) -> Result<Vec<f32>, DataError> {
     let mut counts = vec![1f64; vocabulary];
     let mut counted = 0;
@@ -31,7 +31,7 @@ pub(super) fn unigram(text: &Ids, vocabulary: usize) -> Result<Vec<f32>, DataErr
     Ok(counts.iter().map(|count| (count / total).ln() as f32).collect())
 }
 
-/// Losses of a model whose logits are `constant` everywhere, against the teacher.
+/// Returns the losses, against the teacher, of a model with the logits `constant` at every position.
 pub(super) async fn constant_losses(
     machine: &mut Machine, teacher: &Weights, constant: &[f32], batch: &Batch, (sequences, seq): (usize, usize),
 ) -> Result<Losses, StepError> {

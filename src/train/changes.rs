@@ -1,5 +1,5 @@
-//! What was changed while a run trained, by the step from which it holds: `changes.jsonl`, which a
-//! resume and a rollback replay. What can be changed are the settings that the table has as live. Pure.
+//! Changes of settings while a run trains, by the first step to which they apply: `changes.jsonl`, which a
+//! resume and a rollback replay. Only settings that are live in the table can be changed. Pure.
 
 use super::config::TrainConfig;
 use super::settings::{SETTINGS, Setting, SettingValue};
@@ -8,22 +8,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Live settings that took another value, by their places in the table. In JSON they are fields by their names.
+/// Changed values of live settings, by their indices in the table. In JSON they are fields by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changed(BTreeMap<usize, SettingValue>);
 
-/// The live setting of a name, with its place in the table.
+/// Returns the live setting of a name, with its index in the table.
 fn live(name: &str) -> Option<(usize, &'static Setting)> {
     SETTINGS.iter().enumerate().find(|(_, setting)| setting.live && setting.name == name)
 }
 
 impl Changed {
-    /// One setting that took this value.
+    /// A change of one setting.
     ///
     /// # Panics
     /// If no live setting has this name.
     pub fn new(name: &str, value: impl Into<SettingValue>) -> Self {
-        let (place, _) = live(name).unwrap_or_else(|| panic!("{name} is no setting that a run can change"));
+        let (place, _) = live(name).unwrap_or_else(|| panic!("{name} is not a live setting"));
         Self(BTreeMap::from([(place, value.into())]))
     }
 
@@ -37,12 +37,12 @@ impl Changed {
         self.0.iter().map(|(&place, value)| (&SETTINGS[place], value))
     }
 
-    /// The value that a setting took, if it is among these.
+    /// Returns the changed value of a setting, if it changed.
     pub fn get(&self, name: &str) -> Option<&SettingValue> {
         self.values().find(|(setting, _)| setting.name == name).map(|(_, value)| value)
     }
 
-    /// Puts the values into `config`; an error says why it cannot have one of them. Ranges are not looked at.
+    /// Applies the changes to `config`; an error names a value of the wrong type. Ranges are not checked.
     pub fn apply(&self, config: &mut TrainConfig) -> Result<(), String> {
         self.values().try_for_each(|(setting, value)| setting.set(config, value.clone()).map_err(|problem| format!("{}: {problem}", setting.name)))
     }
@@ -50,7 +50,7 @@ impl Changed {
 
 impl Serialize for Changed {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // No live setting is a path that may be none.
+        // No live setting is an optional path.
         to.collect_map(self.values().map(|(setting, value)| (setting.name, value.in_toml())))
     }
 }
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Changed {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Changed, A::Error> {
                 let mut changed = Changed::default();
                 while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
-                    // Of a later version a field may mean something else.
+                    // Unknown fields, which a later version may have, are skipped.
                     let Some((place, setting)) = live(&name).filter(|_| !value.is_null()) else { continue };
                     let value = setting.read_json(&value).ok_or_else(|| A::Error::custom(format!("{name} cannot be {value}")))?;
                     changed.0.insert(place, value);
@@ -95,7 +95,7 @@ struct Line {
 pub struct Changes(BTreeMap<u64, Changed>);
 
 impl Changes {
-    /// From the lines of a file; an error names the line.
+    /// Parses the lines of a file; an error names the line.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut changes = Self::default();
         for (n, line) in text.lines().enumerate() {
@@ -105,14 +105,14 @@ impl Changes {
         Ok(changes)
     }
 
-    /// The lines of a file.
+    /// Formats the lines of a file.
     pub fn text(&self) -> String {
         let line = |(&step, what): (&u64, &Changed)| serde_json::to_string(&Line { step, what: what.clone() }).expect("changes are plain data") + "\n";
         self.0.iter().map(line).collect()
     }
 
-    /// Adds what holds from `step` on. Where the run went back and is told otherwise, what it was told
-    /// of later steps is forgotten.
+    /// Adds a change that applies from `step` on. It replaces changes of the same settings at later steps,
+    /// which remain after a rollback.
     pub fn add(&mut self, step: u64, what: Changed) {
         for (_, later) in self.0.range_mut(step..) {
             later.0.retain(|place, _| !what.0.contains_key(place));
@@ -121,17 +121,17 @@ impl Changes {
         self.0.retain(|_, what| !what.is_empty());
     }
 
-    /// Those that hold from `step` on or earlier.
+    /// Returns the changes that apply from `step` or an earlier step on.
     pub fn until(&self, step: u64) -> Self {
         Self(self.0.range(..=step).map(|(&step, what)| (step, what.clone())).collect())
     }
 
-    /// Returns true if all of these are among others.
+    /// Returns true if `others` has all of these changes.
     pub fn is_part_of(&self, others: &Self) -> bool {
         self.0.iter().all(|(step, what)| others.0.get(step) == Some(what))
     }
 
-    /// What changed with `step`.
+    /// Returns the change at `step`.
     pub fn at(&self, step: u64) -> Option<&Changed> {
         self.0.get(&step)
     }
@@ -141,14 +141,14 @@ impl Changes {
         self.0.values()
     }
 
-    /// The settings that hold at `step`, of a run that was begun with `config`.
+    /// Returns the settings at `step` of a run that was started with `config`.
     ///
     /// # Panics
-    /// If a value is not of its setting's type: what is read or told is tried first.
+    /// If a value has not the type of its setting; `Trainer` checks changes when it reads or receives them.
     pub fn over(&self, config: &TrainConfig, step: u64) -> TrainConfig {
         let mut now = config.clone();
         for (_, what) in self.0.range(..=step) {
-            what.apply(&mut now).expect("changes are tried before they hold");
+            what.apply(&mut now).expect("changes are checked before they are applied");
         }
         now
     }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_change_is_what_the_table_of_settings_says() {
+    fn the_live_settings_of_the_table_can_change() {
         let config = TrainConfig::default();
         let mut changes = Changes::default();
         for setting in SETTINGS.iter().filter(|setting| setting.live) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_holds_from_its_step_until_the_next() {
+    fn a_change_applies_from_its_step_until_the_next() {
         let config = TrainConfig::default();
         let rates = |changes: &Changes, steps: [u64; 4]| steps.map(|step| changes.over(&config, step).lr);
         let mut changes = Changes::default();
@@ -193,7 +193,7 @@ mod tests {
         changes.add(5, rate(0.1));
         changes.add(5, prompt("a \"b\"\nc"));
         changes.add(9, prompt("d"));
-        // What was said at 5 came after what was said of 9.
+        // The change at 5 was added after that at 9, and replaces it.
         assert_eq!(rates(&changes, [4, 5, 8, 9]), [config.lr, 0.1, 0.1, 0.1]);
         changes.add(9, rate(0.2));
         assert_eq!(rates(&changes, [4, 8, 9, 10]), [config.lr, 0.1, 0.2, 0.2]);

@@ -1,5 +1,5 @@
-//! Checkpoints: a model directory that loads anywhere, with the optimizer's moments and the state
-//! that makes a resume exact. Written beside, synced and renamed: never half there.
+//! Checkpoints: a model directory with the optimizer's moments and the state of the run, from which a
+//! resume is exact to the bit. Writes are atomic: to a temporary directory, synced and renamed.
 
 use super::guard::Guard;
 use super::record::RunRecord;
@@ -15,49 +15,49 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The format that this program writes.
+/// The current checkpoint format.
 const FORMAT: u32 = 1;
 
-/// What a run must know to go on exactly where it was.
+/// The state of a run, from which a resume continues exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// Format of the checkpoint; a newer one is refused.
+    /// Format of the checkpoint; newer ones are rejected.
     pub format: u32,
     /// Optimizer steps done.
     pub step: u64,
-    /// Batches taken from the data: more than the steps account for after a rollback.
+    /// Batches read from the data; after a rollback more than the steps account for.
     pub cursor: u64,
     /// Tokens seen.
     pub tokens: u64,
-    /// Steps that changed the parameters, which AdamW's bias corrections count. Absent in checkpoints
-    /// of older versions: counted from `metrics.jsonl`.
+    /// Steps that changed the parameters, for AdamW's bias corrections. Absent in checkpoints of older
+    /// versions: then counted from `metrics.jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<u64>,
     /// Seconds of training.
     pub seconds: f64,
-    /// The guard's memory, the loss scale included.
+    /// The state of the guard, including the loss scale.
     pub guard: Guard,
-    /// The norm threshold of the next step, where it was decided before the report of the last was in.
+    /// The norm threshold of the next step, if it was computed before the report of the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
-    /// True if a scheduled checkpoint was put off because of a spike, until the first quiet step.
+    /// True if a scheduled checkpoint was postponed because of a spike.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owed: bool,
-    /// Of a checkpoint: whether the schedule made it, so that a rollback may go back to it. Absent in
-    /// those of older versions: see [`State::is_scheduled`].
+    /// Of a checkpoint: true if it is scheduled, so that a rollback may go back to it. Absent in those of
+    /// older versions: see [`State::is_scheduled`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<bool>,
     /// Step and held-out loss of the best checkpoint.
     pub best: Option<(u64, f64)>,
-    /// The device that made it: on another, a resume is not exact to the bit.
+    /// The device: on another, a resume is not exact to the bit.
     pub device: String,
-    /// The teacher cache it learnt from, if it did: another would not be the same run.
+    /// The teacher cache that it was trained from, if any; a resume needs the same.
     #[serde(default)]
     pub cache: Option<String>,
 }
 
 impl State {
-    /// The state of a run that has not begun.
+    /// The state of a new run.
     pub fn new(guard: Guard, device: &str) -> Self {
         State {
             format: FORMAT,
@@ -76,8 +76,8 @@ impl State {
         }
     }
 
-    /// Returns true if a rollback may go back to the checkpoint with this state. Where it does not say so
-    /// itself, if it was due after every `every` steps and no spike was at hand.
+    /// Returns true if a rollback may go back to the checkpoint with this state. In older versions this is the
+    /// case if its step is a multiple of `every` and there was no spike.
     pub fn is_scheduled(&self, every: u64) -> bool {
         self.scheduled.unwrap_or_else(|| every > 0 && self.step.is_multiple_of(every) && !self.guard.suspicious())
     }
@@ -94,43 +94,43 @@ pub struct Checkpoint {
     pub run: Option<RunRecord>,
 }
 
-/// Why a checkpoint could not be written or read.
+/// An error of writing or reading a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It could not be written.
-    #[error("{}: the checkpoint could not be written ({error}). {}", path.display(), save_advice(error))]
+    /// It cannot be written.
+    #[error("cannot write the checkpoint {}: {error}. {}", path.display(), save_advice(error))]
     Write {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// A file of it cannot be understood.
+    /// A file of it cannot be read.
     #[error(transparent)]
     File(#[from] FormatError),
-    /// The machine's own.
+    /// An error of the device.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// Its model does not fit.
+    /// Its model does not match.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Made by a newer program.
+    /// It was made by a newer version.
     #[error("{}: made by a newer Signet (checkpoint format {found}; this one reads up to {FORMAT}). Update Signet", path.display())]
     Newer {
-        /// Where.
+        /// Its path.
         path: PathBuf,
         /// Its format.
         found: u32,
     },
 }
 
-/// Describes the state of a run after a failed save, with advice.
+/// Returns advice after a failed save.
 fn save_advice(error: &io::Error) -> String {
     let advice = platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}, then resume the run"));
-    format!("Earlier checkpoints are whole{advice}")
+    format!("Earlier checkpoints are intact{advice}")
 }
 
-/// Writes a checkpoint into `path`; `files` are small texts that belong to it, and `run` is kept in its state.
+/// Writes a checkpoint to `path`, with the small text files `files`, and `run` in its state.
 pub(super) async fn save(
     path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)], run: &RunRecord,
 ) -> Result<(), CheckpointError> {
@@ -175,15 +175,15 @@ pub(super) async fn save(
 struct Tensor {
     name: String,
     home: Home,
-    /// As norms and their moments are in files; α and β are rows.
+    /// True if it is stored as a vector, as norms and their moments are; α and β are rows.
     is_vector: bool,
 }
 
-/// Name, type and shape of a tensor as a file has them.
+/// Returns name, type and shape of a tensor in a file.
 fn info(Tensor { name, home: Home { spec, .. }, is_vector }: &Tensor) -> TensorInfo {
     match spec.storage {
         Storage::F32 => (name.clone(), Dtype::F32, if *is_vector { vec![spec.cols] } else { vec![spec.rows, spec.cols] }),
-        // Codes as they are on the device.
+        // Codes are stored as on the device.
         _ => (name.clone(), Dtype::U32, vec![spec.rows, spec.row_words()]),
     }
 }
@@ -196,7 +196,7 @@ impl Checkpoint {
         Self::parse(&file, &text)
     }
 
-    /// Parses the text of a `state.json`, called `file` in messages.
+    /// Parses the text of a `state.json`; errors name it `file`.
     pub fn parse(file: &Path, text: &str) -> Result<Self, CheckpointError> {
         let value = sealed(file, text)?;
         let found = value["format"].as_u64().unwrap_or(0) as u32;
@@ -209,7 +209,7 @@ impl Checkpoint {
         Ok(Self { state, sums, run })
     }
 
-    /// Opens a safetensors file of the checkpoint in `path`, which is this one.
+    /// Opens a safetensors file of this checkpoint, which is in `path`.
     pub(super) fn tensors(&self, path: &Path, name: &str) -> Result<TensorFile, FormatError> {
         let file = TensorFile::open(&path.join(name))?;
         match self.sums.as_ref().and_then(|sums| sums.tensors(name)) {

@@ -1,4 +1,4 @@
-//! What a run is: everything that decides its result, as `run.toml` has it.
+//! The settings of a run, as in `run.toml`.
 
 use super::guard::GuardConfig;
 use super::schedule::Schedule;
@@ -7,7 +7,7 @@ use crate::ops::{Divergence, Objective};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What a student learns from.
+/// The training loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loss {
@@ -15,33 +15,33 @@ pub enum Loss {
     Ad,
     /// The next token.
     Ar,
-    /// Half of each.
+    /// Half of both.
     Mix,
 }
 
-/// Whether activations are computed again for the gradients, instead of being held. The bits are
-/// the same; computing all again takes about one more forward.
+/// The activations that are recomputed for the gradients instead of being stored (gradient checkpointing).
+/// The bits are the same; recomputing all takes about one more forward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recomputation {
-    /// As little as makes the run fit into the device's memory.
+    /// As few as possible so that the run fits into the device's memory.
     #[default]
     Auto,
-    /// All of a block's.
+    /// All activations of a block.
     On,
-    /// What norms and SwiGLU give, which costs next to nothing.
+    /// The outputs of norms and SwiGLU, which are cheap.
     Light,
-    /// Never.
+    /// None.
     Off,
 }
 
-/// Where first weights come from. As text: `scratch`, `teacher`, or a path.
+/// The source of the first weights. As text: `scratch`, `teacher`, or a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Init {
-    /// Random.
+    /// Random initialisation.
     Scratch,
-    /// The teacher's, which must have the student's shape.
+    /// The teacher's weights, which must have the student's shape.
     Teacher,
     /// A model directory of the same shape.
     Model(PathBuf),
@@ -74,14 +74,13 @@ impl From<Init> for String {
     }
 }
 
-/// A model or tokenizer: none, one that is part of the program, or a path. As text: `none`,
-/// `embedded`, or the path.
+/// A model or tokenizer: none, the embedded one, or a path. As text: `none`, `embedded`, or the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Source {
-    /// There is none.
+    /// No model.
     None,
-    /// Part of the program.
+    /// Embedded in the program.
     Embedded,
     /// A file, or a model directory.
     Path(PathBuf),
@@ -114,56 +113,56 @@ impl From<Source> for String {
     }
 }
 
-/// In what the factors of dense products may be held on a GPU. Sums are f32 always.
+/// The precision of the factors of dense products on a GPU. Sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// f16, where a kernel that does so is the fastest.
+    /// f16, if a kernel with f16 factors is the fastest.
     F16,
 }
 
-/// Everything that decides a run's result. Times are in optimizer steps.
+/// The settings that determine a run's result. Times are in optimizer steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// A preset's name, or the path of a `config.json`.
     pub model: String,
-    /// Whether the linear layers are binarized.
+    /// True if the linear layers are binarized.
     pub binary: bool,
-    /// The teacher; none for next-token training alone.
+    /// The teacher; none for next-token training.
     pub teacher: Source,
-    /// Directory of a teacher cache: what the student learns from in place of the teacher, which must be
-    /// the one it was made by, or none. Windows then begin at multiples of `seq` in every epoch.
+    /// Directory of a teacher cache, from which the student is trained; `teacher` must be the one that made it,
+    /// or none. Windows then begin at multiples of `seq` in every epoch.
     pub teacher_cache: Option<PathBuf>,
-    /// With a cache: whether held-out text is measured against the teacher itself, which takes its memory.
+    /// With a cache: true if held-out losses are measured against the teacher itself, which needs its memory.
     pub eval_teacher: bool,
-    /// How the teacher's matrices are kept on the device; what that does to them is reported.
+    /// The storage of the teacher's matrices on the device; their rounding is reported.
     pub teacher_storage: MatrixStorage,
-    /// The tokenizer; the teacher's where it has one.
+    /// The tokenizer; the teacher's if it has one.
     pub tokenizer: Source,
-    /// Files of text and patterns of their names; the embedded corpus if there are none.
+    /// Text files and glob patterns; the embedded corpus if there are none.
     pub data: Vec<PathBuf>,
-    /// Of JSON lines the field that is read; `auto` takes `text`, `messages` or `token_ids`.
+    /// The field of JSON lines that is read; `auto` reads `text`, `messages` or `token_ids`.
     pub field: String,
-    /// The share of documents that is held out; of fewer than fifty, of the text's end.
+    /// The share of documents that is held out; with fewer than fifty documents, the share at the end of the text.
     pub held_out_share: f64,
-    /// A file, or a pattern of several, that is held out in place of a share.
+    /// A file or glob pattern of held-out text, instead of a share.
     pub held_out: Option<PathBuf>,
-    /// Decides the order of documents; 0 leaves them as they lie in the files.
+    /// Seed of the order of documents; 0 keeps the order in the files.
     pub shuffle: u64,
     /// First weights.
     pub init: Init,
-    /// What is minimised.
+    /// The training loss.
     pub loss: Loss,
-    /// How far from the teacher's distribution is measured, where `loss` is `ad` or `mix`. A setting of its
-    /// own, since it is another question than what is learnt from: each goes with either.
+    /// The divergence from the teacher's distribution, if `loss` is `ad` or `mix`. It is separate from `loss`
+    /// because every combination is possible.
     pub divergence: Divergence,
     /// Temperature of the distillation.
     pub temperature: f64,
-    /// Decides initial weights and the order of data.
+    /// Seed of initial weights and the order of data.
     pub seed: u64,
     /// Sequences in a micro-step.
     pub batch: usize,
@@ -171,7 +170,7 @@ pub struct TrainConfig {
     pub seq: usize,
     /// Micro-steps in a step.
     pub accumulate: usize,
-    /// Whether activations are computed again instead of being held.
+    /// The activations that are recomputed.
     pub recompute: Recomputation,
     /// Steps.
     pub steps: u64,
@@ -187,31 +186,31 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// ε of AdamW.
     pub epsilon: f64,
-    /// How AdamW's moments are stored.
+    /// The storage of AdamW's moments.
     pub moments: Moments,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Largest gradient norm.
+    /// Gradient norm above which gradients are clipped.
     pub clip: f64,
-    /// In what dense products may hold their factors on a GPU.
+    /// The precision of the factors of dense products on a GPU.
     pub precision: Precision,
-    /// Power of two that the loss is multiplied by on the device.
+    /// Initial loss scale, a power of two.
     pub loss_scale: f32,
-    /// Steps between evaluations on held-out text; 0 for never but at checkpoints.
+    /// Steps between evaluations on held-out text; 0 to evaluate only at checkpoints.
     pub eval_every: u64,
-    /// Held-out batches looked at.
+    /// Held-out batches of an evaluation.
     pub eval_batches: usize,
     /// Steps between samples; 0 for none.
     pub sample_every: u64,
-    /// What samples continue.
+    /// The prompt of samples.
     pub sample_prompt: String,
     /// Tokens of a sample.
     pub sample_tokens: usize,
     /// Steps between checkpoints; 0 for one at the end.
     pub checkpoint_every: u64,
-    /// Checkpoints kept, besides the best.
+    /// Number of checkpoints that are kept, besides the best.
     pub keep: usize,
-    /// What counts as a spike.
+    /// Settings of the guard.
     pub guard: GuardConfig,
 }
 
@@ -264,7 +263,7 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// What is minimised.
+    /// Returns the training objective.
     pub fn objective(&self) -> Objective {
         let next_token = match self.loss {
             Loss::Ad => 0.0,
@@ -294,7 +293,7 @@ mod tests {
     fn a_configuration_survives_toml() {
         let config = TrainConfig { init: Init::Model("x".into()), teacher: Source::None, ..Default::default() };
         assert_eq!(toml::from_str::<TrainConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
-        // Written before there was a choice.
+        // From a version without a choice of divergence.
         let old = toml::to_string(&config).unwrap().replace("divergence = \"forward\"\n", "");
         assert!(!old.contains("divergence") && toml::from_str::<TrainConfig>(&old).unwrap() == config);
         assert!(toml::from_str::<TrainConfig>("bach = 3").unwrap_err().to_string().contains("bach"));

@@ -1,25 +1,24 @@
-//! Steps as rows of comma-separated values (RFC 4180). Pure.
+//! Export of steps as comma-separated values (RFC 4180). Pure.
 //!
-//! Written by hand: the crate `csv` would take the place of `quoted` alone, the rest is columns, and it would be part of the
-//! page's module.
+//! Without the crate `csv`, which would only replace `quoted` and would make the page larger.
 
 use super::metrics::Metrics;
 use super::quantities::{QUANTITIES, Quantity, quantity};
 use super::settings::{SETTINGS, Setting, SettingValue};
 use std::fmt::Display;
 
-/// The binarized matrices of a block, in the order in which `Metrics::flips` has them.
+/// The binarized matrices of a block, in the order of `Metrics::flips`.
 const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 
-/// A value in a row.
+/// A function that formats a value of a row.
 type Value = fn(&Metrics) -> String;
 
-/// Columns that are no quantity: that after which each stands, its name, and its value.
+/// Columns that are not quantities: the quantity before each, its name, and its value.
 const OTHERS: [(usize, &str, Value); 1] = [(quantity("flip_ratio"), "taken", |m| m.taken.to_string())];
-/// The quantity after which the columns of live settings stand: the values that they took.
+/// The quantity before the columns of changed settings.
 const CHANGED_AFTER: usize = quantity("seconds");
 
-/// A column that every table has.
+/// A column of every table.
 enum Column {
     Quantity(&'static Quantity),
     Other(&'static str, Value),
@@ -35,7 +34,7 @@ impl Column {
         }
     }
 
-    /// Empty where a step has no value.
+    /// Formats the value of a step; empty if it has none.
     fn value(&self, metrics: &Metrics) -> String {
         match self {
             Self::Quantity(row) => maybe(row.recorded(metrics)),
@@ -49,7 +48,7 @@ impl Column {
     }
 }
 
-/// The columns that every table has, in order.
+/// Returns the columns of every table, in order.
 fn columns() -> impl Iterator<Item = Column> {
     QUANTITIES.iter().enumerate().flat_map(|(place, row)| {
         let others = OTHERS.into_iter().filter(move |(after, ..)| *after == place).map(|(_, name, value)| Column::Other(name, value));
@@ -62,19 +61,19 @@ fn maybe(value: Option<impl Display>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-/// A text, in quotes where it needs them.
+/// Quotes a text if necessary.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
 
-/// The names of the columns, for runs with at most so many binarized matrices.
+/// Returns the header, for runs with at most `matrices` binarized matrices.
 pub fn header(matrices: usize) -> String {
     let flips = (0..matrices).map(|n| format!("flips_{}_{}", n / MATRICES.len(), MATRICES[n % MATRICES.len()]));
     let names = ["run".to_string()].into_iter().chain(columns().map(|column| column.name())).chain(flips);
     names.collect::<Vec<_>>().join(",") + "\n"
 }
 
-/// A step of the run of this name.
+/// Returns the row of a step of a run.
 pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
     let mut row = quoted(run);
     for column in columns() {

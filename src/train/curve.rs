@@ -1,13 +1,13 @@
-//! A curve of any length that is drawn in a time that does not depend on it: least, greatest and mean
-//! values of ever longer stretches, kept up as points arrive. Pure.
+//! A curve that is drawn in a time independent of its length: a tree of minima, maxima and means of ever
+//! longer stretches, updated as points arrive. Pure.
 
-/// Stretches of one level that make one of the next.
+/// Stretches of one level per stretch of the next.
 const FAN: usize = 4;
 
-/// Points that follow each other, as far as drawing needs them.
+/// A summary of consecutive points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stretch {
-    /// Where the least and the greatest value are, and what they are.
+    /// Step and value of the minimum and the maximum.
     least: (u64, f32),
     most: (u64, f32),
     /// Sums of the values and of their steps.
@@ -33,59 +33,59 @@ impl Stretch {
         self.count += other.count;
     }
 
-    /// The mean of its steps. It does not depend on the values: curves of the same steps have the same.
+    /// Returns the mean of its steps.
     fn middle(&self) -> f64 {
         self.steps / f64::from(self.count)
     }
 }
 
-/// Values by step.
+/// A curve of values by step.
 #[derive(Clone, Debug, Default)]
 pub struct Curve {
-    /// Points it has, and the step of the last.
+    /// Number of points, and the step of the last.
     count: usize,
     last: u64,
-    /// Empty once the points themselves are forgotten.
+    /// The points; empty once they are dropped.
     steps: Vec<u64>,
     values: Vec<f32>,
-    /// `levels[k]` has stretches of `FAN^(k + 1)` points; the last of each may be short.
+    /// `levels[k]` has stretches of `FAN^(k + 1)` points; the last of each may be shorter.
     levels: Vec<Vec<Stretch>>,
-    /// Levels that are forgotten, the points being the first.
+    /// Number of dropped levels, the points being the first.
     floor: usize,
-    /// Parts of the finest level that are kept at most; all without it.
+    /// Most parts of the finest level; unlimited if none.
     max_parts: Option<usize>,
 }
 
 /// A pixel's column of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Column {
-    /// Step and value, in the order of their steps: the least and the greatest, which may be one.
+    /// Step and value of the minimum and the maximum, in the order of their steps; they may be one point.
     pub ends: [(f64, f64); 2],
     /// Mean of the values.
     pub mean: f64,
-    /// Mean of their steps: curves of the same steps have the same.
+    /// Mean of the steps.
     pub middle: f64,
-    /// Points in it.
+    /// Number of points.
     pub count: u32,
 }
 
 impl Column {
-    /// What is drawn of it: its two ends, or the one point that both are.
+    /// Returns the points to draw: its two ends, or one point if they are the same.
     pub fn points(&self) -> &[(f64, f64)] {
         if self.ends[0].0 == self.ends[1].0 { &self.ends[..1] } else { &self.ends[..] }
     }
 }
 
 impl Curve {
-    /// A curve that stays small however many points it has: it keeps at most `max_parts` parts of its finest level,
-    /// and forgets that for the next where there are more. For a picture of all of it.
+    /// A curve of bounded memory, for a picture of the whole curve: when its finest level has more than `max_parts` parts,
+    /// it drops that level.
     pub fn thinned(max_parts: usize) -> Self {
-        // Fewer would leave no level above.
+        // With fewer there would be no level above.
         Self { max_parts: Some(max_parts.max(FAN * FAN)), ..Self::default() }
     }
 
-    /// Adds a value; none that is not finite. A step that is not after the last takes the place of
-    /// all from it on.
+    /// Adds a value, unless it is not finite. A step that is not after the last replaces all points from it
+    /// on.
     pub fn push(&mut self, step: u64, value: f64) {
         let value = value as f32;
         if !value.is_finite() {
@@ -119,7 +119,7 @@ impl Curve {
         }
     }
 
-    /// Forgets the finest level.
+    /// Drops the finest level.
     fn drop_finest_level(&mut self) {
         match self.floor.checked_sub(1) {
             None => (self.steps, self.values) = Default::default(),
@@ -128,14 +128,14 @@ impl Curve {
         self.floor += 1;
     }
 
-    /// Forgets values after `step`; of a thinned curve, also up to two stretches of those before.
+    /// Removes values after `step`; of a thinned curve, also up to two stretches before.
     pub fn truncate(&mut self, step: u64) {
         if step < self.last {
             self.cut(self.parts_until(|known| known <= step));
         }
     }
 
-    /// Keeps the first so many parts of the finest level. The last stretch may have points behind its known end.
+    /// Keeps the first `parts` parts of the finest level. The last stretch may have points after its known end.
     fn cut(&mut self, parts: usize) {
         let parts = if self.floor == 0 { parts } else { parts.saturating_sub(1) };
         let size = FAN.pow(self.floor as u32);
@@ -153,7 +153,7 @@ impl Curve {
         self.last = parts.checked_sub(1).map_or(0, |last| self.end_of(last));
     }
 
-    /// Makes the stretches of a level anew, from that of index `first` on.
+    /// Recomputes the stretches of a level from index `first` on.
     fn rebuild(&mut self, level: usize, first: usize) {
         self.levels[level].truncate(first);
         let parts = if level == 0 { self.values.len() } else { self.levels[level - 1].len() };
@@ -165,17 +165,17 @@ impl Curve {
         }
     }
 
-    /// What is below `level` at an index: a stretch of the level before, or a point.
+    /// Returns the part below `level` at an index: a stretch of the level before, or a point.
     fn stretch(&self, level: usize, at: usize) -> Stretch {
         if level == 0 { Stretch::of(self.steps[at], self.values[at]) } else { self.levels[level - 1][at] }
     }
 
-    /// Parts of the finest level: points, where none are forgotten.
+    /// Number of parts of the finest level: points, if no level was dropped.
     fn parts(&self) -> usize {
         self.floor.checked_sub(1).map_or(self.values.len(), |level| self.levels[level].len())
     }
 
-    /// The step of a point, or the last that is known of a stretch.
+    /// Returns the step of a point, or the last known step of a stretch.
     fn end_of(&self, part: usize) -> u64 {
         if self.floor == 0 {
             return self.steps[part];
@@ -184,7 +184,7 @@ impl Curve {
         stretch.least.0.max(stretch.most.0)
     }
 
-    /// Parts of the finest level before the first whose end is not `before`.
+    /// Returns the number of parts of the finest level before the first whose end is not `before`.
     fn parts_until(&self, before: impl Fn(u64) -> bool) -> usize {
         let (mut low, mut high) = (0, self.parts());
         while low < high {
@@ -198,45 +198,45 @@ impl Curve {
         low
     }
 
-    /// Points in it.
+    /// Number of points.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether it has none.
+    /// Returns true if it has no points.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The last step, of a thinned curve too; 0 of an empty one.
+    /// The last step, also of a thinned curve; 0 if empty.
     pub fn end(&self) -> u64 {
         self.last
     }
 
-    /// First and last step; none of a curve whose points are forgotten.
+    /// First and last step; none if the points were dropped.
     pub fn range(&self) -> Option<(u64, u64)> {
         Some((*self.steps.first()?, *self.steps.last()?))
     }
 
-    /// The last value; none of a curve whose points are forgotten.
+    /// The last value; none if the points were dropped.
     pub fn last(&self) -> Option<f64> {
         self.values.last().copied().map(f64::from)
     }
 
-    /// The value at the last step that is not after `step`; none of a curve whose points are forgotten.
+    /// Returns the value at the last step that is not after `step`; none if the points were dropped.
     pub fn at(&self, step: f64) -> Option<(u64, f64)> {
         let after = self.steps.partition_point(|&known| known as f64 <= step);
         let at = after.checked_sub(1)?;
         Some((self.steps[at], f64::from(self.values[at])))
     }
 
-    /// All of it on so many columns of pixels.
+    /// Returns the whole curve in `pixels` columns.
     pub fn whole(&self, pixels: usize) -> Vec<Column> {
         self.columns(0.0, self.last as f64, pixels)
     }
 
-    /// What is seen between two steps on so many columns of pixels: at most one [`Column`] for each,
-    /// and one more on either side, so that lines reach the edges.
+    /// Returns the part between two steps in `pixels` columns: at most one [`Column`] for each pixel, and one
+    /// more on either side, so that lines reach the edges.
     pub fn columns(&self, from: f64, to: f64, pixels: usize) -> Vec<Column> {
         let first = self.parts_until(|step| (step as f64) < from).saturating_sub(1);
         let end = (self.parts_until(|step| step as f64 <= to) + 1).min(self.parts());
@@ -257,7 +257,7 @@ impl Curve {
         columns.into_iter().map(|(_, stretch)| column(&stretch)).collect()
     }
 
-    /// The finest level that has at most four stretches a pixel, and how many parts of the finest each has.
+    /// Returns the finest level with at most four stretches per pixel, and the number of finest parts in each.
     fn level(&self, parts: usize, pixels: usize) -> (usize, usize) {
         let (mut level, mut size) = (self.floor, 1);
         while parts / size > 4 * pixels && level < self.levels.len() {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_leaves_no_trace() {
+    fn removed_points_leave_no_trace() {
         for keep in [0, 1, 3, 16, 63, 64, 65, 500, 999] {
             let mut cut = curve(1000);
             cut.truncate(keep);
@@ -326,7 +326,7 @@ mod tests {
                 assert!(a.least == b.least && a.most == b.most && a.count == b.count && (a.sum - b.sum).abs() < 1e-9);
             }
         }
-        // A step that comes again takes the place of what followed.
+        // A repeated step replaces all points from it on.
         let mut again = curve(1000);
         again.push(500, 0.25);
         assert_eq!((again.range(), again.last()), (Some((1, 500)), Some(0.25)));
@@ -357,7 +357,7 @@ mod tests {
             assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0) && columns.iter().map(|column| column.count).sum::<u32>() == 1_000_000);
             assert!(columns.iter().all(|column| (column.mean - 3.0).abs() < 0.1));
         }
-        // What comes again replaces what followed, to a stretch.
+        // A repeated step replaces all points from it on, within a stretch.
         curve.push(500_000, 1.0);
         assert!((400_000..=500_001).contains(&curve.len()), "{}", curve.len());
         curve.push(500_001, 2.0);
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_left_out() {
+    fn values_that_are_not_finite_are_left_out() {
         let mut curve = Curve::default();
         [f64::NAN, f64::INFINITY, 1e300, 1.0].iter().zip(1..).for_each(|(&value, step)| curve.push(step, value));
         assert_eq!((curve.len(), curve.last()), (1, Some(1.0)));

@@ -1,5 +1,5 @@
-//! Curves of a run: losses, KL, flip-flop ratios, gradient norm and learning rate, read from what it
-//! has recorded and thinned to what a picture shows.
+//! Curves of a run: losses, KL, flip-flop ratios, gradient norm and learning rate, read from its metrics and
+//! thinned to the resolution of a picture.
 
 use super::curve::Curve;
 use super::follow::{Place, read_piece};
@@ -9,7 +9,7 @@ use super::run_error::RunError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// By what curves are drawn.
+/// The horizontal axis of curves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
@@ -20,7 +20,7 @@ pub enum Axis {
     Tokens,
 }
 
-/// Columns on which a curve is drawn: more than there are pixels would only make the picture larger.
+/// Columns of a curve: more than the pixels of a panel would only make the file larger.
 pub(super) const COLUMNS: usize = 600;
 
 /// The curves of one run, thinned as they are read.
@@ -29,20 +29,20 @@ pub struct Curves {
     pub(super) name: String,
     pub(super) axis: Axis,
     sizes: Vec<usize>,
-    /// Of each of [`QUANTITIES`]; empty where no curve is kept.
+    /// The curve of each of [`QUANTITIES`]; empty for those without one.
     pub(super) values: Vec<Curve>,
     pub(super) blocks: Vec<Curve>,
     place: Place,
 }
 
 impl Curves {
-    /// No curves yet. `sizes` are the weights in each binarized matrix; without any, all count the same.
+    /// Creates empty curves. `sizes` are the weights of each binarized matrix; if empty, all count the same.
     pub fn new(name: &str, sizes: &[usize], axis: Axis) -> Self {
         let values = vec![thinned(); QUANTITIES.len()];
         Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), place: Place::default() }
     }
 
-    /// Reads what the run has recorded since the last time; gives the lines that could not be read.
+    /// Reads the steps recorded since the last time; returns errors of lines that cannot be read.
     /// `stop` may end it early.
     pub fn read_on(&mut self, run: &Path, stop: &dyn Fn() -> bool) -> Result<Vec<String>, RunError> {
         let mut broken = Vec::new();
@@ -60,7 +60,7 @@ impl Curves {
         }
     }
 
-    /// Whether there is no step to draw.
+    /// Returns true if there is no step to draw.
     pub fn is_empty(&self) -> bool {
         [const { quantity("loss") }, const { quantity("lr") }].iter().all(|&place| self.values[place].is_empty())
     }
@@ -70,7 +70,7 @@ impl Curves {
             Axis::Steps => metrics.step,
             Axis::Tokens => metrics.tokens,
         };
-        // As a curve holds it: what is 0 there has no logarithm.
+        // Rounded as in a curve: a value that becomes 0 has no logarithm.
         let usable = |value: f64, scale: Scale| (value as f32).is_finite() && (scale != Scale::Logarithmic || value as f32 > 0.0);
         for (curve, row) in self.values.iter_mut().zip(&QUANTITIES).filter(|(_, row)| row.curve) {
             if let Some(value) = row.drawn(metrics).filter(|&value| usable(value, row.scale)) {
@@ -88,16 +88,16 @@ impl Curves {
     }
 }
 
-/// A curve of as much as a picture shows.
+/// Returns an empty curve with the resolution of a picture.
 fn thinned() -> Curve {
     Curve::thinned(4 * COLUMNS)
 }
 
-/// Runs that are drawn as one line: their mean, in a band of their spread.
+/// Runs that are drawn as one line: their mean, with a band of their deviation.
 pub struct Group<'a> {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The runs; of one alone, its own curves are drawn.
+    /// The runs; a single run is drawn without a band.
     pub runs: Vec<&'a Curves>,
 }
 

@@ -1,4 +1,4 @@
-//! Curves of a run, or of several runs or groups of runs on the same axes, as SVG (a run's `curves.svg`)
+//! Pictures of the curves of a run (`curves.svg`), or of several runs or groups of runs on the same axes, as SVG
 //! or PNG.
 
 use super::curve::{Column, Curve};
@@ -15,18 +15,18 @@ impl Curves {
     }
 }
 
-/// The points that stand for all.
+/// Returns the points to draw.
 fn points(curve: &Curve) -> Vec<(f64, f64)> {
     curve.whole(COLUMNS).iter().flat_map(|column| column.points().to_vec()).collect()
 }
 
-/// The mean of each column up to step `end`, at the mean of its steps: runs of the same steps have the same columns.
+/// Returns the mean of each column up to step `end`, at the mean of its steps: runs with the same steps have the same columns.
 fn means(curve: &Curve, end: u64) -> Vec<(f64, f64)> {
     curve.columns(0.0, end as f64, COLUMNS).iter().map(|Column { middle, mean, .. }| (*middle, *mean)).collect()
 }
 
 impl Group<'_> {
-    /// The line of its only run, or the mean of its runs in a band of one standard deviation.
+    /// Returns the line of its only run, or the mean of its runs with a band of one standard deviation.
     fn line(&self, colour: RGBColor, quantity: usize, logarithmic: bool) -> Line {
         if let [run] = self.runs[..] {
             return run.line(&self.name, colour, quantity);
@@ -44,21 +44,20 @@ struct Line {
     name: String,
     colour: RGBColor,
     points: Vec<(f64, f64)>,
-    /// What surrounds it.
+    /// The outline of the band around it.
     band: Vec<(f64, f64)>,
 }
 
-/// A plot's title, whether its values are drawn by their logarithm, and its lines.
+/// A plot: title, scale and lines.
 struct Panel {
     title: String,
     logarithmic: bool,
     lines: Vec<Line>,
-    /// Whether the lines are named in it.
+    /// True if it has a legend.
     legend: bool,
 }
 
-/// What is drawn: panels two in a row, and above them the names of their lines where these are the same
-/// in all.
+/// A picture: two panels per row, and above them a shared legend if all have the same lines.
 struct Sheet {
     panels: Vec<Panel>,
     names: Vec<(String, RGBColor)>,
@@ -67,9 +66,9 @@ struct Sheet {
 }
 
 const WIDTH: u32 = 1000;
-/// Of a row of panels.
+/// Height of a row of panels.
 const HEIGHT: u32 = 360;
-/// Pixels of a row of names above the plots.
+/// Pixels of a row of the shared legend.
 const ROW: i32 = 24;
 const BLUE: RGBColor = RGBColor(31, 119, 180);
 const ORANGE: RGBColor = RGBColor(255, 127, 14);
@@ -90,12 +89,12 @@ const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 0, 160),
 ];
 
-/// The curves as an SVG document.
+/// Draws the curves as an SVG document.
 pub fn svg(groups: &[Group<'_>]) -> Result<String, String> {
     Sheet::of(groups).svg()
 }
 
-/// The curves as a PNG file's bytes.
+/// Draws the curves as a PNG file.
 pub fn png(groups: &[Group<'_>]) -> Result<Vec<u8>, String> {
     Sheet::of(groups).png()
 }
@@ -132,7 +131,7 @@ impl Sheet {
         self.panels.len().div_ceil(2)
     }
 
-    /// Names the lines in their colours; gives the room below.
+    /// Draws the shared legend; returns the area below.
     fn write_names<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Result<DrawingArea<B, Shift>, Box<dyn std::error::Error>>
     where
         B::ErrorType: 'static,
@@ -162,7 +161,7 @@ fn colour(n: usize) -> RGBColor {
     COLOURS[n % COLOURS.len()]
 }
 
-/// The panels of a run alone.
+/// Returns the panels of a single run.
 fn panels(run: &Curves) -> Vec<Panel> {
     let blocks = run.blocks.iter().enumerate().map(|(block, line)| {
         let colour = HSLColor(block as f64 / run.blocks.len() as f64 * 0.8, 0.6, 0.5).to_backend_color();
@@ -182,7 +181,7 @@ fn panels(run: &Curves) -> Vec<Panel> {
     panels
 }
 
-/// The lines of a plot of a run alone: the first is blue, or green where the quantity has no unit; the second is orange.
+/// Returns the lines of a plot of a single run: the first is blue, or green if the quantity has no unit; the second is orange.
 fn lines_of(run: &Curves, plot: &Plot) -> Vec<Line> {
     let [first, third] = if QUANTITIES[plot.lines[0].quantity].unit == Unit::One { [GREEN, BLUE] } else { [BLUE, GREEN] };
     let colours = [first, ORANGE, third].into_iter().chain(COLOURS[3..].iter().copied()).cycle();
@@ -191,13 +190,13 @@ fn lines_of(run: &Curves, plot: &Plot) -> Vec<Line> {
 
 const FLIPS: usize = quantity("flip_ratio");
 
-/// The quantities that are drawn of several runs: of losses those on held-out text, which are the same in all.
+/// Returns the quantities that are drawn for several runs: of the losses those on held-out text, which are comparable.
 fn of_several() -> impl Iterator<Item = usize> {
     let held_out = QUANTITIES.iter().enumerate().filter(|(_, row)| row.field == "held_out" && row.curve).map(|(place, _)| place);
     [const { quantity("loss") }].into_iter().chain(held_out).chain([FLIPS, const { quantity("norm") }, const { quantity("lr") }])
 }
 
-/// The panels of several: a line each, named above all panels. What none of them has is left out.
+/// Returns the panels of several groups, with a line for each and a shared legend. Panels without values are left out.
 fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
     let panel = |quantity: usize| {
         let row = &QUANTITIES[quantity];
@@ -212,13 +211,13 @@ fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
     panels
 }
 
-/// Whether values span a decade: on less, a logarithmic axis has no number to be read by.
+/// Returns true if values span a decade: otherwise a logarithmic axis might have no label.
 fn is_wide(values: impl Iterator<Item = f64>) -> bool {
     let (least, most) = values.fold((f64::MAX, f64::MIN), |(least, most), y| (least.min(y), most.max(y)));
     least > 0.0 && most >= 10.0 * least
 }
 
-/// A number at an axis.
+/// Formats the label of an axis.
 fn label(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -252,7 +251,7 @@ where
     }
 }
 
-/// Draws a panel's axes and lines, and names these where there is more than one and room to read them.
+/// Draws a panel's axes and lines, with a legend if there are several lines and it is not shared.
 fn lines<'a, B: DrawingBackend + 'a, Y>(
     mut chart: ChartContext<'a, B, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>, panel: &Panel, axis: Axis, scale: u32,
 ) -> Drawn
@@ -319,7 +318,7 @@ mod tests {
         curves
     }
 
-    /// Runs that record every term.
+    /// Returns runs that record every term.
     fn alone_with_everything(runs: usize) -> Vec<Group<'static>> {
         let mut curves = Curves::new("run", &[], Axis::Steps);
         for step in 1..=2 {
@@ -340,7 +339,7 @@ mod tests {
         (0..runs).map(|n| Group { name: format!("run {n}"), runs: vec![curves] }).collect()
     }
 
-    /// Each on its own.
+    /// Returns each run as a group of its own.
     fn alone(runs: &[Curves]) -> Vec<Group<'_>> {
         runs.iter().map(Group::from).collect()
     }
@@ -362,7 +361,7 @@ mod tests {
         assert!(svg(&alone(&[Curves::new("empty", &[], Axis::Steps)])).unwrap().contains("nothing to show"));
     }
 
-    /// A run of so many steps, whose loss is noise about a level.
+    /// Returns a run of `steps` steps whose loss is noise around a level.
     fn noisy(steps: u64, level: f64, seed: u64) -> Curves {
         let mut curves = Curves::new("noisy", &[], Axis::Steps);
         let noise = |step: u64| ((step ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24);
@@ -377,7 +376,7 @@ mod tests {
         let runs = [noisy(100_000, 1.0, 7), noisy(100_000, 3.0, 8)];
         let [first, second] = runs.each_ref().map(|run| means(&run.values[LOSS], 100_000).iter().map(|point| point.0).collect::<Vec<_>>());
         assert!(first.len() > COLUMNS / 2 && first == second, "{} and {} columns", first.len(), second.len());
-        // A shorter one counts from the first column to its end, and not beyond.
+        // A shorter run contributes up to its end, and not beyond.
         let runs = [noisy(100_000, 1.0, 7), noisy(30_000, 3.0, 8)];
         let Line { points, band, .. } = Group { name: "both".into(), runs: runs.iter().collect() }.line(BLUE, LOSS, false);
         for (below, above) in band.iter().zip(band.iter().rev()).take(points.len()) {
@@ -441,11 +440,11 @@ mod tests {
         let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        // Seven panels: none has a Jensen–Shannon divergence.
+        // Seven panels: no run has a Jensen–Shannon divergence.
         assert_eq!((info.width, info.height), (WIDTH * SCALE, 4 * HEIGHT * SCALE));
         let has = |colour: RGBColor| pixels.chunks(3).filter(|pixel| **pixel == [colour.0, colour.1, colour.2]).count();
         assert!(has(BLUE) > 500 && has(ORANGE) > 500 && has(GREEN) == 0, "{} {} {}", has(BLUE), has(ORANGE), has(GREEN));
-        // Axes and letters: the font is there.
+        // Dark pixels of axes and letters: the font was found.
         assert!(pixels.chunks(3).filter(|pixel| pixel.iter().all(|&byte| byte < 90)).count() > 2000);
     }
 }

@@ -1,16 +1,16 @@
-//! A loss landscape as a picture: colour for height, lines of equal loss, and a cross where the checkpoint is.
+//! Pictures of a loss landscape: colours for the loss, contour lines, and a cross at the checkpoint.
 
 use super::landscape::Landscape;
 use super::picture::{Drawn, Picture};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-/// The picture as an SVG document.
+/// Draws the landscape as an SVG document.
 pub fn landscape_svg(landscape: &Landscape, title: &str) -> Result<String, String> {
     Drawing { landscape, title }.svg()
 }
 
-/// The picture as a PNG file's bytes.
+/// Draws the landscape as a PNG file.
 pub fn landscape_png(landscape: &Landscape, title: &str) -> Result<Vec<u8>, String> {
     Drawing { landscape, title }.png()
 }
@@ -33,7 +33,7 @@ impl Picture for Drawing<'_> {
     }
 }
 
-/// Lines of equal loss.
+/// Number of contour levels.
 const LEVELS: usize = 12;
 
 fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, landscape: &Landscape, title: &str, scale: u32) -> Drawn
@@ -81,7 +81,7 @@ where
     Ok(())
 }
 
-/// From dark blue over green to yellow, brighter with every step: also told apart in grey.
+/// A colour map from dark blue over green to yellow (viridis), with increasing brightness, also readable in grey.
 fn colour(share: f64) -> RGBColor {
     const STOPS: [(f64, f64, f64); 5] = [(68.0, 1.0, 84.0), (59.0, 82.0, 139.0), (33.0, 145.0, 140.0), (94.0, 201.0, 98.0), (253.0, 231.0, 37.0)];
     let at = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
@@ -93,11 +93,11 @@ fn colour(share: f64) -> RGBColor {
 
 type Line = [(f64, f64); 2];
 
-/// Pieces of the line where the loss is `level`: marching squares over the grid's cells.
+/// Returns the segments of the contour line at `level`, by marching squares.
 fn contour(landscape: &Landscape, level: f64) -> Vec<Line> {
     let (grid, n) = (&landscape.grid, landscape.grid.points);
     let value = |x: usize, y: usize| landscape.loss[y * n + x];
-    // Where it crosses the edge between two corners, if it does.
+    // The intersection of the contour with the edge between two corners, if there is one.
     let crossing = |(x0, y0): (usize, usize), (x1, y1): (usize, usize)| {
         let (a, b) = (value(x0, y0), value(x1, y1));
         ((a < level) != (b < level)).then(|| {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_equal_loss_of_a_bowl_is_a_circle() {
+    fn a_contour_line_of_a_bowl_is_a_circle() {
         let lines = contour(&bowl(), 0.5);
         assert!(lines.len() > 40);
         assert!(lines.iter().flatten().all(|(x, y)| ((x * x + y * y).sqrt() - 0.5f64.sqrt()).abs() < 5e-3));

@@ -1,4 +1,4 @@
-//! What a run tells while it trains.
+//! The events of a run while it trains.
 
 use super::losses::Losses;
 use super::metrics::Metrics;
@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// What the guard did about something it saw.
+/// The action of the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "guard")]
 pub enum GuardAction {
-    /// Nothing yet.
+    /// No action yet.
     Watched,
-    /// The step was not taken.
+    /// The step was skipped.
     Skipped,
-    /// It went back to a checkpoint, and on past the data.
+    /// The run went back to a checkpoint, and continues after the data that caused it.
     RolledBack {
         /// Step of the checkpoint.
         to: u64,
         /// Rollbacks so far.
         rollbacks: usize,
     },
-    /// There were too many rollbacks: the run stops.
+    /// The run stops after too many rollbacks.
     GaveUp,
 }
 
-/// What follows in a sentence upon what was seen.
+/// Formats the action as a continuation of the sentence about its cause.
 impl fmt::Display for GuardAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,12 +40,12 @@ impl fmt::Display for GuardAction {
     }
 }
 
-/// A student as it was after a step, to be opened with `ModelFile::from_snapshot`.
+/// A copy of the student after a step; open it with `ModelFile::from_snapshot`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Snapshot {
     /// After this step.
     pub step: u64,
-    /// A packed file; not part of it as text.
+    /// A packed model file; not serialised.
     #[serde(skip)]
     pub bytes: Arc<Vec<u8>>,
 }
@@ -56,30 +56,30 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// What happens while a run trains.
+/// An event of a run in training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "train")]
 pub enum TrainEvent {
-    /// The run begins, or goes on, at a step.
+    /// The run starts, or resumes, at a step.
     Begun {
-        /// Steps done already.
+        /// Steps already done.
         step: u64,
-        /// Steps in all.
+        /// Number of all steps.
         steps: u64,
-        /// What is trained on what, for a person.
+        /// Description of student, teacher and text.
         summary: String,
-        /// What the teacher's weights lost by the way they are stored.
+        /// The rounding of the teacher's weights by their storage.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         teacher: Option<Rounding>,
-        /// Where it is computed.
+        /// The device.
         device: String,
-        /// Bytes of the device's memory that it holds.
+        /// Bytes of device memory in use.
         memory: u64,
         /// Tokens of a step.
         tokens: u64,
-        /// The schedule's highest learning rate, as it is now.
+        /// The current peak learning rate.
         lr: f64,
-        /// What samples continue, as it is now.
+        /// The current prompt of samples.
         sample_prompt: String,
         /// Name and weights of each binarized matrix, in the order of [`Metrics::flips`].
         matrices: Vec<(String, usize)>,
@@ -100,39 +100,39 @@ pub enum TrainEvent {
         /// Prompt and continuation.
         text: String,
     },
-    /// The device is gone; the run goes on from its last checkpoint once the device is back.
+    /// The device was lost; the run resumes from its last checkpoint once the device is back.
     Lost {
-        /// What happened.
+        /// The reason.
         reason: String,
-        /// Which try this is, since the run last got further.
+        /// Number of this attempt, since the run last made progress.
         attempt: u32,
-        /// Tries there are.
+        /// Most attempts.
         of: u32,
-        /// Seconds until it.
+        /// Seconds until the attempt.
         pause: f64,
     },
-    /// A checkpoint is on disk.
+    /// A checkpoint was saved.
     Saved {
         /// Of this step.
         step: u64,
-        /// Where.
+        /// Its path.
         path: String,
     },
-    /// The guard saw something.
+    /// The guard detected a spike or a gradient that is not finite.
     Guard {
         /// In the report of this step.
         step: u64,
-        /// What it saw.
+        /// The cause.
         what: String,
-        /// What it did.
+        /// The action.
         action: GuardAction,
     },
-    /// The run rests, as it was told to.
+    /// The run paused.
     Paused {
         /// After this step.
         step: u64,
     },
-    /// The run goes on after a rest.
+    /// The run resumed after a pause.
     WentOn {
         /// After this step.
         step: u64,
@@ -141,21 +141,21 @@ pub enum TrainEvent {
     Snapshot {
         /// After this step.
         step: u64,
-        /// Seconds for which the training waited.
+        /// Seconds by which training was delayed.
         seconds: f64,
-        /// The file's bytes; not part of the event as text.
+        /// The file's bytes; not serialised.
         #[serde(skip)]
         bytes: Arc<Vec<u8>>,
     },
-    /// Something for the log: a stop, an order that could not be obeyed.
+    /// A message for the log, such as a stop or an order that failed.
     Note {
-        /// In words.
+        /// The message.
         text: String,
     },
 }
 
 impl TrainEvent {
-    /// The event as a line of a log; none of those that are shown otherwise: beginnings, steps, samples, snapshots.
+    /// Formats the event as a line of a log; none for those that are shown in other ways: starts, steps, samples, snapshots.
     pub fn line(&self) -> Option<String> {
         Some(match self {
             Self::HeldOut { step, losses } => {

@@ -1,4 +1,4 @@
-//! Reads `metrics.jsonl` piece by piece, also while a run is writing it.
+//! Incremental reading of `metrics.jsonl`, also while a run is writing it.
 
 use super::metrics::Metrics;
 use super::run_error::RunError;
@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
 
-/// How far a reader of `metrics.jsonl` has got; the default is its beginning.
+/// The position of a reader of `metrics.jsonl`; the default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Bytes read: whole lines.
     pub bytes: u64,
     /// Lines read.
     pub lines: u64,
-    /// Checksum of the last bytes read, by which it is seen that the file was cut in the meantime,
-    /// even where it has grown again.
+    /// Checksum of the last bytes read, to detect that the file was truncated, even if it has grown
+    /// since.
     mark: u64,
 }
 
@@ -25,26 +25,26 @@ pub struct Place {
 pub struct Piece {
     /// The steps.
     pub metrics: Vec<Metrics>,
-    /// Where the next piece begins.
+    /// The position of the next piece.
     pub until: Place,
-    /// The file was cut, by a rollback or a resume: this is the first piece of it again, and what
-    /// was read before no longer holds.
+    /// True if the file was truncated by a rollback or a resume: this is the first piece, and all pieces
+    /// before are invalid.
     pub restarted: bool,
-    /// Lines that are no steps: where, and why. They are left out.
+    /// Errors of lines that are not steps and were skipped, with their positions.
     pub broken: Vec<String>,
-    /// Whether there is more to be read at once.
+    /// True if there is more to read.
     pub more: bool,
 }
 
 /// Bytes of a piece: some thousands of lines.
 const PIECE: u64 = 2 << 20;
-/// No line of a run is as long as this.
+/// Most bytes of a line.
 const LONGEST: u64 = 64 << 20;
-/// Bytes before a place that its mark is made of. A line ends in its time, which differs by line.
+/// Bytes before a position that are part of its checksum. Lines end in a time, so that they differ.
 const MARKED: u64 = 64;
 
-/// Reads on from `from`. A last line without its end is left for the next time; so is everything
-/// where there is no file yet.
+/// Reads the next piece. An incomplete last line is left for the next call; a missing file reads as an
+/// empty one.
 pub fn read_piece(run: &Path, from: Place) -> Result<Piece, RunError> {
     let path = run.join("metrics.jsonl");
     let failed = |error| RunError::Io { path: path.clone(), error };
@@ -66,7 +66,7 @@ pub fn read_piece(run: &Path, from: Place) -> Result<Piece, RunError> {
         let more = from.bytes - before + (bytes.len() as u64) < length;
         if end == before as usize && more {
             if most >= LONGEST {
-                let problem = format!("line {} has no end; the file is damaged from there on", from.lines + 1);
+                let problem = format!("line {} is too long; the file is damaged from there on", from.lines + 1);
                 return Err(RunError::Broken { path, problem });
             }
             most *= 8;
@@ -79,7 +79,7 @@ pub fn read_piece(run: &Path, from: Place) -> Result<Piece, RunError> {
     }
 }
 
-/// The lines into `piece`, counting them.
+/// Parses lines into `piece` and counts them.
 fn parse(path: &Path, lines: &[u8], mut piece: Piece) -> Piece {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         piece.until.lines += 1;
@@ -95,8 +95,8 @@ fn mark(bytes: &[u8]) -> u64 {
     if bytes.is_empty() { 0 } else { checksum(0, bytes) }
 }
 
-/// The last step of a run and the last that has losses on held-out text, as far as they are among the
-/// last bytes of its file.
+/// Returns the last step of a run and the last step with losses on held-out text, if they are among the
+/// last bytes of the file.
 pub fn read_last(run: &Path) -> Result<(Option<Metrics>, Option<Metrics>), RunError> {
     let path = run.join("metrics.jsonl");
     let failed = |error| RunError::Io { path: path.clone(), error };
@@ -119,7 +119,7 @@ pub fn read_last(run: &Path) -> Result<(Option<Metrics>, Option<Metrics>), RunEr
     }
 }
 
-/// Whether `what` is among the last bytes of a line, where the optional parts are.
+/// Returns true if `what` is among the last bytes of a line, which has the optional fields there.
 fn contains(line: &[u8], what: &[u8]) -> bool {
     let end = &line[line.len().saturating_sub(512)..];
     end.windows(what.len()).any(|window| window == what)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_read_and_a_cut_file_from_its_beginning() {
+    fn new_lines_are_read_and_a_truncated_file_from_its_beginning() {
         let run = scratch("new");
         let file = run.join("metrics.jsonl");
         assert!(steps(&read_piece(&run, Place::default()).unwrap()).is_empty());
@@ -161,7 +161,7 @@ mod tests {
         append(&file, line(4, 2.0).as_bytes()).unwrap();
         let second = read_piece(&run, first.until).unwrap();
         assert_eq!((steps(&second), second.restarted), (vec![3, 4], false));
-        // Cut to step 2 and as long as it was again: lengths alone would not tell.
+        // Truncated to step 2 and grown to the same length: the length does not reveal it.
         write_atomic(&file, (line(1, 0.5) + &line(2, 1.0) + &line(3, 3.5) + &line(4, 4.0) + &line(5, 4.5)).as_bytes()).unwrap();
         let third = read_piece(&run, second.until).unwrap();
         assert_eq!((steps(&third), third.restarted), (vec![1, 2, 3, 4, 5], true));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_is_named_and_left_out() {
+    fn a_broken_line_is_reported_and_skipped() {
         let run = scratch("broken");
         write_atomic(&run.join("metrics.jsonl"), (line(1, 0.5) + "\0\0\0\n" + &line(2, 1.0)).as_bytes()).unwrap();
         let piece = read_piece(&run, Place::default()).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_comes_in_pieces_and_its_end_is_found_at_once() {
+    fn a_long_file_is_read_in_pieces_and_its_end_is_found_directly() {
         let run = scratch("long");
         let held = Metrics { held_out: Some(Default::default()), ..serde_json::from_str(&line(4000, 2000.0)).unwrap() };
         let text: String = (1..4000).map(|step| line(step, step as f64 / 2.0)).collect();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_is_no_number_can_be_read_again() {
+    fn a_loss_that_is_nan_is_read_back() {
         let metrics = Metrics {
             step: 1,
             loss: f64::NAN,

@@ -1,31 +1,31 @@
-//! Gaps and other faults of `metrics.jsonl` below a checkpoint: every step up to the checkpoint's has one line. Pure.
+//! Faults of `metrics.jsonl` up to a checkpoint, which should have one line for every step. Pure.
 
 use super::metrics::Metrics;
 use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;
 
-/// Faults of a run's record up to a step: left by a power cut, a failing disk or an edit.
+/// Faults of a run's metrics up to a step, after a power cut, a disk failure or an edit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gaps {
     /// Steps without a line.
     pub missing: Vec<RangeInclusive<u64>>,
     /// Steps with several lines.
     pub repeated: Vec<RangeInclusive<u64>>,
-    /// Lines, from 1, that are not a step's metrics.
+    /// Numbers of lines, from 1, that are not metrics of a step.
     pub damaged: Vec<RangeInclusive<u64>>,
     /// True if steps are out of order.
     pub unordered: bool,
 }
 
 impl Gaps {
-    /// True if there are none.
+    /// Returns true if there are no faults.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The lines that a run keeps when it returns to `step`, and the faults of those. Damaged lines before the
-/// last step that is kept stay where they are; those behind it belong to what is forgotten.
+/// Returns which lines a run keeps when it goes back to `step`, and their faults. Damaged lines before the last
+/// kept step are kept; those after it are dropped.
 pub(super) fn up_to(step: u64, lines: &[&[u8]]) -> (Vec<bool>, Gaps) {
     let step_of = |line: &&[u8]| serde_json::from_slice::<Metrics>(line).ok().map(|metrics| metrics.step).filter(|step| *step > 0);
     let steps: Vec<Option<u64>> = lines.iter().map(step_of).collect();
@@ -55,7 +55,7 @@ pub(super) fn up_to(step: u64, lines: &[&[u8]]) -> (Vec<bool>, Gaps) {
     (keep, faults)
 }
 
-/// Adds a range, joined to the last one where it follows that or repeats its end.
+/// Adds a range, merged with the last one if it follows it or repeats its end.
 fn add(ranges: &mut Vec<RangeInclusive<u64>>, more: RangeInclusive<u64>) {
     match ranges.last_mut() {
         Some(last) if *more.start() <= last.end().saturating_add(1) => *last = *last.start()..=*more.end().max(last.end()),
@@ -63,7 +63,7 @@ fn add(ranges: &mut Vec<RangeInclusive<u64>>, more: RangeInclusive<u64>) {
     }
 }
 
-/// Ranges that are named one by one.
+/// Most ranges in a message.
 const NAMED: usize = 5;
 
 fn named(ranges: &[RangeInclusive<u64>]) -> String {
@@ -73,7 +73,7 @@ fn named(ranges: &[RangeInclusive<u64>]) -> String {
     };
     let more = ranges.len().saturating_sub(NAMED);
     let first: Vec<String> = ranges.iter().take(NAMED).map(name).collect();
-    first.join(", ") + &if more > 0 { format!(" and {more} more stretches") } else { String::new() }
+    first.join(", ") + &if more > 0 { format!(" and {more} more ranges") } else { String::new() }
 }
 
 impl Display for Gaps {
@@ -122,18 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named() {
+    fn every_fault_is_reported() {
         assert_eq!(check(3, &[]).1, "steps without a line: 1 to 3");
         assert_eq!(check(9, &lines([2, 3, 5, 6, 7])).1, "steps without a line: 1, 4, 8 to 9");
         assert_eq!(check(3, &lines([1, 2, 2, 2, 3, 3, 7])).1, "steps with several lines: 2 to 3");
         assert_eq!(check(3, &lines([1, 3, 2])).1, "steps out of order");
-        assert_eq!(check(40, &lines((1..=40).step_by(2))).1, "steps without a line: 2, 4, 6, 8, 10 and 15 more stretches");
+        assert_eq!(check(40, &lines((1..=40).step_by(2))).1, "steps without a line: 2, 4, 6, 8, 10 and 15 more ranges");
         assert_eq!(check(u64::MAX, &lines([1, u64::MAX])).1, format!("steps without a line: 2 to {}", u64::MAX - 1));
         assert_eq!(check(2, &lines([0, 1, 2])).1, "damaged lines: 1");
     }
 
     #[test]
-    fn damaged_lines_stay_unless_they_are_behind_what_is_kept() {
+    fn damaged_lines_are_kept_unless_they_follow_the_last_kept_step() {
         let broken = |text: &str| text.to_string() + "\n";
         let text = [line(1), broken("\0\0\0"), broken("{}"), line(4), broken("{"), line(5), broken("")];
         assert_eq!(check(4, &text), (vec![true, true, true, true, false, false, false], "steps without a line: 2 to 3; damaged lines: 2 to 3".into()));

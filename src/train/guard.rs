@@ -1,23 +1,23 @@
-//! The guard: watches losses and gradient norms for spikes, and says what is done about them. Pure.
+//! The guard: detects spikes of losses and gradient norms, and decides what to do about them. Pure.
 //!
-//! It steers the device with a threshold made from reports at least two steps old, so that nothing
-//! waits for a report: a step whose norm passes it, or is not finite, changes no parameter.
+//! It gives the device a norm threshold that depends on reports at least two steps old, so that no step
+//! waits for a report: a step whose norm exceeds it, or is not finite, changes no parameter.
 
 use super::step::StepReport;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// What counts as a spike.
+/// Settings of the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardConfig {
-    /// Whether it acts at all on spikes; non-finite steps are never taken.
+    /// True if it acts on spikes; steps that are not finite are always skipped.
     pub enabled: bool,
-    /// Steps it remembers.
+    /// Steps in its history.
     pub window: usize,
-    /// Steps it needs before it judges.
+    /// Steps before it detects spikes.
     pub patience: usize,
-    /// Robust z-score of the gradient norm above which a step is not taken.
+    /// Robust z-score of the gradient norm above which a step is skipped.
     pub norm_z: f64,
     /// Robust z-score of the loss above which a step counts as a spike.
     pub loss_z: f64,
@@ -33,22 +33,22 @@ impl Default for GuardConfig {
     }
 }
 
-/// What the guard makes of a step.
+/// The guard's verdict on a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Nothing unusual.
     Fine,
-    /// The device did not take the step; why.
+    /// The device skipped the step, with the reason.
     Skipped(String),
     /// The loss is high, but not yet for long.
     Spike(String),
-    /// Go back to the last good checkpoint, and on past the data that caused this.
+    /// Roll back to the last scheduled checkpoint, and continue after the data that caused this.
     RollBack(String),
-    /// The same, but it has been done too often.
+    /// Stop: there were too many rollbacks.
     GiveUp(String),
 }
 
-/// One remembered step.
+/// A step in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Remembered {
     step: u64,
@@ -56,8 +56,8 @@ struct Remembered {
     norm: f64,
 }
 
-/// A loss scale that takes effect two steps after the report that called for it, so that it does not
-/// matter when the report was read.
+/// A loss scale that takes effect two steps after the report that caused it, so that it does not depend on
+/// when the report was read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Scale {
     before: f32,
@@ -65,7 +65,7 @@ struct Scale {
     from: u64,
 }
 
-/// The guard's memory; saved with checkpoints.
+/// The guard's state; saved with checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
     config: GuardConfig,
@@ -73,17 +73,17 @@ pub struct Guard {
     in_a_row: usize,
     /// Rollbacks so far.
     pub rollbacks: usize,
-    /// What the loss is multiplied by on the device, a power of two; before, and from a step on.
+    /// The loss scale, a power of two: before, and from a step on.
     scale: Scale,
     full_scale: f32,
     steps_since_overflow: u64,
 }
 
-/// Steps without overflow after which the loss scale doubles again.
+/// Steps without overflow after which the loss scale doubles.
 const REGROW: u64 = 1000;
 
 impl Guard {
-    /// A guard without memory. `loss_scale` is 1 for f32 training.
+    /// A guard without history. `loss_scale` is 1 for f32 training.
     pub fn new(config: GuardConfig, loss_scale: f32) -> Self {
         Self {
             config,
@@ -96,12 +96,12 @@ impl Guard {
         }
     }
 
-    /// Whether the last step was a spike, or not taken.
+    /// Returns true if the last step was a spike or was skipped.
     pub fn suspicious(&self) -> bool {
         self.in_a_row > 0
     }
 
-    /// The norm above which `step` is not taken, from reports of `step − 2` and before.
+    /// Returns the norm above which `step` is skipped, from reports of `step − 2` and before.
     pub fn threshold(&self, step: u64) -> f32 {
         if !self.config.enabled {
             return f32::MAX;
@@ -113,7 +113,7 @@ impl Guard {
         (limit(norms, self.config.norm_z) as f32).min(f32::MAX)
     }
 
-    /// What the loss of `step` is multiplied by on the device.
+    /// Returns the loss scale of `step`.
     pub fn loss_scale(&self, step: u64) -> f32 {
         if step < self.scale.from { self.scale.before } else { self.scale.after }
     }
@@ -123,7 +123,7 @@ impl Guard {
         self.scale = Scale { before, after: (self.scale.after * factor).clamp(f32::MIN_POSITIVE, self.full_scale), from: step + 2 };
     }
 
-    /// Judges the report of `step`, which minimised `loss`.
+    /// Judges the report of `step` with the training loss `loss`.
     pub fn judge(&mut self, step: u64, loss: f64, report: &StepReport) -> Verdict {
         if !report.norm.is_finite() || !loss.is_finite() {
             self.rescale(step, 0.5);
@@ -157,7 +157,7 @@ impl Guard {
         if self.rollbacks >= self.config.rollbacks { Verdict::GiveUp(what) } else { Verdict::RollBack(what) }
     }
 
-    /// After a rollback: what `earlier` remembered, counted as one more.
+    /// Restores the history of `earlier` after a rollback, and counts the rollback.
     pub fn rolled_back(&mut self, earlier: Guard) {
         let scale = Scale { before: self.scale.after, after: self.scale.after, from: 0 };
         *self = Guard { rollbacks: self.rollbacks + 1, scale, in_a_row: 0, ..earlier };
@@ -171,8 +171,8 @@ impl Guard {
     }
 }
 
-/// Median + z robust deviations (1.4826 · MAD), but never under twice the median: early steps
-/// are so alike that everything after them would be a spike.
+/// Returns median + z robust deviations (1.4826 · MAD), but at least twice the median: early steps differ so
+/// little that all later ones would be spikes.
 fn limit(mut values: Vec<f64>, z: f64) -> f64 {
     let middle = median(&mut values);
     let mut distances: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();

@@ -2,9 +2,9 @@
 //! al., "Visualizing the Loss Landscape of Neural Nets", arXiv 1712.09913, section 4).
 //!
 //! A filter is a row of a matrix: of a latent weight, the embedding or the head. Its direction is normal noise scaled
-//! to the row's own norm, so that a step of 1 is as long as the row. Norms, α and β are left where they are, as the
-//! paper leaves biases and batch norms. Of a binarized layer only the signs of the moved latent weights count: what
-//! is seen is what flips do, and near the centre few weights flip.
+//! to the norm of the row, so that a step of 1 is as long as the row. Norms, α and β do not change, as biases and batch
+//! norms in the paper. Of a binarized layer only the signs of the latent weights matter: the landscape shows the effect
+//! of flips, and near the centre few weights flip.
 
 use crate::eval::{EvalError, Measure};
 use crate::formats::FormatError;
@@ -16,36 +16,36 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Why there is no landscape.
+/// An error of computing a landscape.
 #[derive(Debug, thiserror::Error)]
 pub enum LandscapeError {
-    /// The model's.
+    /// An error of the model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// What measures it.
+    /// An error of the evaluation.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// A grid that shows nothing.
-    #[error("a grid of {points} × {points} points reaching {range} shows nothing: give an odd number of points from 3 to 201, and a range above 0")]
+    /// An invalid grid.
+    #[error("cannot compute a landscape of {points} × {points} points with range {range}: points must be an odd number from 3 to 201, range above 0")]
     Grid {
         /// Points along a side.
         points: usize,
-        /// How far it reaches.
+        /// The range.
         range: f64,
     },
-    /// Somebody asked to stop.
+    /// It was stopped.
     #[error("stopped; nothing was written")]
     Stopped,
 }
 
-/// Which points are measured.
+/// The grid of points of a landscape.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
     /// Points along a side, odd, so that the checkpoint is one of them.
     pub points: usize,
-    /// How far it reaches along each direction; 1 is as far as the rows are long.
+    /// Largest distance along each direction, relative to the norm of the rows.
     pub range: f64,
-    /// Decides the directions.
+    /// Seed of the directions.
     pub seed: u64,
 }
 
@@ -56,7 +56,7 @@ impl Grid {
         if fine { Ok(()) } else { Err(LandscapeError::Grid { points, range }) }
     }
 
-    /// The place of point `n` of a side.
+    /// Returns the coordinate of point `n` of a side.
     pub fn at(&self, n: usize) -> f64 {
         self.range * (2.0 * n as f64 / (self.points - 1) as f64 - 1.0)
     }
@@ -78,16 +78,14 @@ impl Landscape {
     }
 }
 
-/// Measures the model in `file` and its neighbours on windows of `window` tokens; `progress` is told how many points
-/// are done and of how many, and says whether to go on.
+/// Computes the loss of the model in `file` and of its neighbours on windows of `window` tokens. `progress` gets the
+/// number of finished and of all points, and returns false to stop.
 pub async fn landscape(
     machine: &mut Machine, file: &ModelFile, tokens: &[u32], window: usize, grid: Grid, progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Landscape, LandscapeError> {
     grid.check()?;
     if file.packed() {
-        return Err(
-            ModelError::from(FormatError::new(file.path(), "is packed: there is nothing between its signs. Use the checkpoint it was packed from")).into()
-        );
+        return Err(ModelError::from(FormatError::new(file.path(), "is packed and has no latent weights. Use the checkpoint it was packed from")).into());
     }
     let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(Storage::F32)).map_err(EvalError::from)?;
     let mut measure = Measure::new(machine, &weights, window)?;
@@ -112,7 +110,7 @@ pub async fn landscape(
     Ok(Landscape { grid, loss })
 }
 
-/// A tensor and its part in both directions; none of what stays.
+/// A tensor and both directions; none for tensors that do not change.
 struct Tensor {
     values: Vec<f32>,
     directions: Option<[Vec<f32>; 2]>,
@@ -131,7 +129,7 @@ impl Tensor {
     }
 }
 
-/// Every tensor of the model by its name.
+/// Returns every tensor of the model by name.
 fn tensors(file: &ModelFile, weights: &Weights, seed: u64) -> Result<HashMap<String, Tensor>, ModelError> {
     let latent = if weights.linears == Linears::Binary { file.config.linears() } else { Vec::new() };
     let latent = latent.into_iter().map(|(name, rows, cols)| (format!("{name}.weight"), rows, cols));
@@ -147,7 +145,7 @@ fn tensors(file: &ModelFile, weights: &Weights, seed: u64) -> Result<HashMap<Str
     latent.chain(others).map(tensor).collect()
 }
 
-/// Normal noise with the norm of `values` in every row.
+/// Returns normal noise with the norm of `values` in every row.
 fn direction(values: &[f32], cols: usize, key: Key) -> Vec<f32> {
     let norm = |row: &[f32]| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
     let mut noise = vec![0.0f32; values.len()];
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn the_checkpoint_is_the_centre_and_moving_away_changes_the_loss() {
         let file = ModelFile::embedded_teacher().unwrap();
-        // Packed in the file's sense is signs; a teacher has all its weights.
+        // The embedded teacher has full weights, unlike a packed student.
         let tokenizer = file.tokenizer.clone().unwrap();
         let tokens = tokenizer.encode("hi, how are you?<|end|> I am fine, thank you. What do you like to do?").unwrap();
         let mut machine = Machine::cpu();
@@ -189,13 +187,13 @@ mod tests {
         let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
         let whole = platform::wait(crate::eval::perplexity(&mut machine, &weights, &tokens, 8, &|| false, &mut |_, _, _| {})).unwrap();
         assert!((found.centre() - whole.cross_entropy).abs() < 1e-6, "{} {}", found.centre(), whole.cross_entropy);
-        // A trained model lies below all its neighbours at this distance.
+        // The loss of a trained model is below that of all its neighbours at this distance.
         assert!(found.loss.iter().enumerate().all(|(n, &loss)| n == 4 || loss > found.centre()), "{:?}", found.loss);
         let stopped = platform::wait(landscape(&mut machine, &file, &tokens, 8, grid, &mut |done, _| done < 2));
         assert!(matches!(stopped, Err(LandscapeError::Stopped)));
         let even = platform::wait(landscape(&mut machine, &file, &tokens, 8, Grid { points: 4, ..grid }, &mut |_, _| true));
         assert!(even.unwrap_err().to_string().contains("odd number"));
         let packed = platform::wait(landscape(&mut machine, &ModelFile::embedded_student().unwrap(), &tokens, 8, grid, &mut |_, _| true));
-        assert!(packed.unwrap_err().to_string().contains("nothing between its signs"));
+        assert!(packed.unwrap_err().to_string().contains("no latent weights"));
     }
 }

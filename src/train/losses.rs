@@ -1,14 +1,14 @@
-//! The terms of a loss as a step or an evaluation reports them. Pure.
+//! The loss terms of a step or an evaluation. Pure.
 
 use crate::ops::{Divergence, Objective, TERMS, Term};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::BTreeMap;
 
-/// The terms of a loss, each a mean over positions; in JSON by [`Term::name`], without those that are not known.
-/// In training those against the teacher are at the run's temperature, times its square; on held-out text they are
-/// at temperature 1, whatever is trained, so that runs can be compared (against a cache alone: at the cache's, and
-/// of its distributions).
+/// Loss terms, each a mean over positions; in JSON by [`Term::name`], without unknown ones. In training, terms
+/// against the teacher are at the run's temperature, times its square. On held-out text they are at temperature 1
+/// for every objective, so that runs can be compared; with only a cache, at the cache's temperature and of its
+/// distributions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Losses([Option<f64>; TERMS]);
 
@@ -19,20 +19,20 @@ impl Default for Losses {
 }
 
 impl Losses {
-    /// These terms; of the others, 0 for those that are always reported.
+    /// Creates losses of these terms; others that are always reported are 0.
     pub fn new(terms: impl IntoIterator<Item = (Term, f64)>) -> Self {
         let mut losses = Self::default();
         terms.into_iter().for_each(|(term, value)| losses.0[term.index()] = Some(value));
         losses
     }
 
-    /// From the kernel's sums; `known` says which divergences were asked for.
+    /// Reads the sums of the kernels; `known` returns true for the divergences that were computed.
     pub(crate) fn read(words: &[u32], known: impl Fn(Divergence) -> bool) -> Self {
         let known = |term| matches!(term, Term::Of(divergence) if known(divergence));
         Self(Term::ALL.map(|term| (term.always() || known(term)).then(|| f64::from(f32::from_bits(words[term.index()])))))
     }
 
-    /// A term, where it is known.
+    /// Returns a term, if it is known.
     pub fn get(&self, term: Term) -> Option<f64> {
         self.0[term.index()]
     }
@@ -56,7 +56,7 @@ impl Losses {
         self.get(term).unwrap_or(f64::NAN)
     }
 
-    /// The loss that is minimised under `objective`.
+    /// Returns the loss that `objective` minimises.
     pub fn minimised(&self, objective: Objective) -> f64 {
         objective.loss(&Term::ALL.map(|term| self.or_nan(term)))
     }
@@ -73,7 +73,7 @@ impl Serialize for Losses {
 }
 
 impl<'de> Deserialize<'de> for Losses {
-    /// JSON has no NaN and no infinity, which are written as `null`: terms that are always there read it as NaN.
+    /// JSON has no NaN and no infinity, which are written as `null`: terms that are always reported read `null` as NaN.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let values = BTreeMap::<String, Option<f64>>::deserialize(from)?;
         let mut losses = Self::default();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_divergence_is_trained_by_its_term() {
+    fn each_divergence_is_minimised_by_its_term() {
         for divergence in Divergence::ALL {
             let trained = divergence.minimised_term();
             let objective = Objective { next_token: 0.5, divergence, temperature: 1.0 };

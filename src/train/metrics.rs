@@ -1,4 +1,4 @@
-//! One optimizer step as `metrics.jsonl` has it.
+//! The metrics of an optimizer step, a line of `metrics.jsonl`.
 
 use super::changes::Changed;
 use super::losses::Losses;
@@ -11,7 +11,7 @@ pub struct Metrics {
     pub step: u64,
     /// Tokens seen by the student so far, this step included.
     pub tokens: u64,
-    /// The loss that was minimised, mean over the step.
+    /// The training loss, mean over the step.
     #[serde(deserialize_with = "nan_from_null")]
     pub loss: f64,
     /// Cross-entropy against the teacher's distribution; absent without a teacher.
@@ -20,7 +20,7 @@ pub struct Metrics {
     /// Cross-entropy against the next token.
     #[serde(deserialize_with = "nan_from_null")]
     pub ar: f64,
-    /// KL divergence of the student from the teacher; absent without a teacher.
+    /// KL(teacher‖student); absent without a teacher.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kl: Option<f64>,
     /// Global gradient norm before clipping; absent if it was not finite.
@@ -32,41 +32,41 @@ pub struct Metrics {
     /// The same for each binarized matrix, in the model's order (q, k, v, o, gate, up, down of each block).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub flips: Vec<f64>,
-    /// Whether the step changed the parameters; the guard skips some.
+    /// True if the step changed the parameters, false if the guard skipped it.
     pub taken: bool,
-    /// What the loss was multiplied by on the device.
+    /// The loss scale.
     pub loss_scale: f32,
-    /// Norm above which the step would not have been taken; absent if there was no limit.
+    /// Norm above which the step would have been skipped; absent if there was no limit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub threshold: Option<f64>,
-    /// Tokens a second while the step was computed: losses on held-out text, samples and checkpoints are left out.
+    /// Tokens per second of the step, without evaluations, samples and checkpoints.
     pub tokens_per_s: f64,
-    /// Seconds of training so far, over all sessions of the run.
+    /// Seconds of training so far, in all sessions of the run.
     pub seconds: f64,
-    /// What somebody changed, at the first step for which it holds.
+    /// Settings that were changed, at the first step to which they apply.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub changed: Option<Changed>,
-    /// Losses on held-out text, at steps where they were measured.
+    /// Losses on held-out text, at steps with an evaluation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_out: Option<Losses>,
-    /// What is minimised, on held-out text.
+    /// The training objective on held-out text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_out_loss: Option<f64>,
 }
 
-/// A number; JSON has none for NaN and infinity, which are written as `null`.
+/// Deserializes a number; NaN and infinity, which JSON lacks, are written as `null`.
 pub(super) fn nan_from_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 impl Metrics {
-    /// What is minimised, on held-out text; of a run that did not record it, the cross-entropy from its
-    /// teacher where it has one.
+    /// Returns the training objective on held-out text; for runs that did not record it, the cross-entropy
+    /// against the teacher, or else against the next token.
     pub fn held_out_loss(&self) -> Option<f64> {
         self.held_out_loss.or_else(|| self.held_out.map(|losses| if self.ad.is_some() { losses.ad() } else { losses.ar() }))
     }
 
-    /// Flip-flop ratio of each block: the mean over its seven matrices, weighted by their sizes.
+    /// Returns the flip-flop ratio of each block: the mean over its seven matrices, weighted by their sizes.
     pub fn flips_by_block(&self, sizes: &[usize]) -> Vec<f64> {
         let blocks = self.flips.chunks(7).zip(sizes.chunks(7));
         blocks.map(|(flips, sizes)| flips.iter().zip(sizes).map(|(flip, &size)| flip * size as f64).sum::<f64>() / sizes.iter().sum::<usize>() as f64).collect()

@@ -1,10 +1,10 @@
-//! Where the library that draws pictures is left out, as in a page: there the app draws the curves, and
-//! a run that is opened on a desktop gets its pictures.
+//! Stubs for builds without the feature `pictures`, such as the page: there the app draws the curves, and the
+//! desktop program draws the pictures of a run when it is opened.
 
 use super::curves::Group;
 use super::landscape::Landscape;
 
-const WHY: &str = "pictures are drawn by the desktop program; .csv holds every step of a run";
+const WHY: &str = "this build cannot draw pictures. Use the desktop program, or export .csv";
 
 /// No picture.
 pub fn svg(_: &[Group<'_>]) -> Result<String, String> {

@@ -1,45 +1,45 @@
-//! What is asked of a training while it runs: given from any thread, obeyed between two steps.
+//! Orders to a run in training: given from any thread, handled between two steps.
 
 use super::changes::Changed;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What may be asked.
+/// An order to a run in training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "order")]
 pub enum Order {
-    /// Rest after the step at hand.
+    /// Pause after the current step.
     Pause,
-    /// Go on.
+    /// Resume.
     Go,
-    /// Take one step, then rest.
+    /// Run one step, then pause.
     StepOnce,
     /// Write a checkpoint.
     Save,
     /// Sample a text.
     Sample,
-    /// Give the student as a packed model.
+    /// Emit the student as a packed model.
     Snapshot,
-    /// Go on with other settings.
+    /// Change settings.
     Change {
-        /// Their values.
+        /// The settings and their values.
         what: Changed,
     },
 }
 
 impl Order {
-    /// Whether it is done with when done once, however often it was given.
+    /// Returns true if handling it once is enough, however often it was given.
     fn once(&self) -> bool {
         matches!(self, Order::Save | Order::Sample | Order::Snapshot)
     }
 }
 
-/// Orders on their way to a training. Clones are the same queue.
+/// A queue of orders to a run. Clones share the queue.
 #[derive(Clone, Default)]
 pub struct Orders {
     queue: Arc<Mutex<Queue>>,
-    /// Takes the orders where the training is elsewhere.
+    /// Forwards the orders, if the run is in another process or worker.
     forward: Option<Arc<dyn Fn(Order) + Send + Sync>>,
 }
 
@@ -52,17 +52,17 @@ impl std::fmt::Debug for Orders {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Order>,
-    /// Outlives a trainer: a run that goes on after its device was lost rests as before.
+    /// Outlives the trainer: a run that resumes after its device was lost is paused as before.
     paused: bool,
 }
 
 impl Orders {
-    /// Orders that `forward` brings to their training.
+    /// Creates a queue that passes orders to `forward`.
     pub fn forwarding(forward: impl Fn(Order) + Send + Sync + 'static) -> Self {
         Self { forward: Some(Arc::new(forward)), ..Self::default() }
     }
 
-    /// Gives an order; the training obeys after those given before.
+    /// Adds an order, to be handled after earlier ones.
     pub fn give(&self, order: Order) {
         if let Some(forward) = &self.forward {
             return forward(order);
@@ -73,22 +73,22 @@ impl Orders {
         }
     }
 
-    /// Forgets everything: the next training is new.
+    /// Clears the queue and the pause, for a new run.
     pub fn clear(&self) {
         *self.queue() = Queue::default();
     }
 
-    /// Whether the training rests.
+    /// Returns true if the run is paused.
     pub fn paused(&self) -> bool {
         self.queue().paused
     }
 
-    /// The next order.
+    /// Removes and returns the next order.
     pub(super) fn pop(&self) -> Option<Order> {
         self.queue().waiting.pop_front()
     }
 
-    /// Lets the training rest, or go on.
+    /// Pauses or resumes the run.
     pub(super) fn pause(&self, paused: bool) {
         self.queue().paused = paused;
     }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_come_in_turn_and_those_that_wait_are_not_doubled() {
+    fn orders_are_in_sequence_and_waiting_ones_are_not_repeated() {
         let orders = Orders::default();
         for order in [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Snapshot, Order::Save] {
             orders.clone().give(order);

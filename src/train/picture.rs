@@ -1,33 +1,33 @@
-//! A picture as SVG or as PNG, in the font that is part of the program.
+//! Drawing of pictures as SVG or PNG, with the embedded font.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-/// What drawing came to.
+/// The result of drawing.
 pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-/// Pixels of a bitmap for one of a picture's units.
+/// Pixels of a bitmap per unit of a picture.
 pub(super) const SCALE: u32 = 2;
 
-/// Something that can be drawn.
+/// A picture that can be drawn.
 pub(super) trait Picture {
     /// Width and height in units: pixels of an SVG.
     fn size(&self) -> (u32, u32);
 
-    /// Draws it; a unit is `scale` pixels.
+    /// Draws it; a unit has `scale` pixels.
     fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
     where
         B::ErrorType: 'static;
 
-    /// As an SVG document.
+    /// Draws it as an SVG document.
     fn svg(&self) -> Result<String, String> {
         let mut svg = String::new();
         self.on(SVGBackend::with_string(&mut svg, self.size()).into_drawing_area(), 1).map_err(|error| error.to_string())?;
         Ok(svg)
     }
 
-    /// As a PNG file's bytes.
+    /// Draws it as a PNG file.
     fn png(&self) -> Result<Vec<u8>, String> {
         let (width, height) = self.size();
         let size = (width * SCALE, height * SCALE);
@@ -41,13 +41,13 @@ pub(super) trait Picture {
         Ok(file)
     }
 
-    /// Draws it on white.
+    /// Draws it on a white background.
     fn on<B: DrawingBackend>(&self, root: DrawingArea<B, Shift>, scale: u32) -> Drawn
     where
         B::ErrorType: 'static,
     {
         if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
-            return Err("the font that is part of the program cannot be read".into());
+            return Err("cannot read the embedded font".into());
         }
         root.fill(&WHITE)?;
         self.draw(&root, scale)?;

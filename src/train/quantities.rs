@@ -1,6 +1,6 @@
-//! The quantities of a run, one row each: name, title, unit, axis, averaging, and how a line of
-//! metrics.jsonl has it. Columns of a CSV, curves, plots and comparisons follow from this table, and
-//! docs/metrics.md is checked against it. Pure.
+//! The table of the quantities of a run: name, title, unit, axis, averaging, and how each is read from a line
+//! of metrics.jsonl. Columns of a CSV, curves, plots and comparisons follow from it, and docs/metrics.md is
+//! checked against it. Pure.
 
 use super::metrics::Metrics;
 use crate::ops::{TERMS, Term};
@@ -8,11 +8,11 @@ use crate::ops::{TERMS, Term};
 /// The unit of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// None.
+    /// Dimensionless.
     One,
-    /// Natural logarithms of probability.
+    /// Nats: natural logarithms of probability.
     Nats,
-    /// A share of 1.
+    /// A ratio from 0 to 1.
     Share,
     /// Optimizer steps.
     Steps,
@@ -20,7 +20,7 @@ pub enum Unit {
     Tokens,
     /// Seconds.
     Seconds,
-    /// Tokens a second.
+    /// Tokens per second.
     TokensPerSecond,
 }
 
@@ -38,7 +38,7 @@ impl Unit {
         }
     }
 
-    /// A value as a table of runs shows it: tokens in millions, seconds in minutes.
+    /// Formats a value for a table of runs: tokens in millions, seconds in minutes.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Nats | Self::One => format!("{value:.4}"),
@@ -50,25 +50,25 @@ impl Unit {
     }
 }
 
-/// How a quantity's values are laid out on an axis, and averaged over runs: by themselves or by their logarithms.
+/// The scale of a quantity's axis, and of averages over runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// By themselves.
+    /// Linear.
     Linear,
-    /// By themselves in one run; by their logarithms among several, which may minimise losses of other sizes.
+    /// Linear for one run; logarithmic for several, whose objectives may have different magnitudes.
     Positive,
-    /// By their logarithms.
+    /// Logarithmic.
     Logarithmic,
 }
 
-/// How a run's values become one that is compared among runs.
+/// The summary of a run's values for a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Summary {
-    /// The last step's.
+    /// The value of the last step.
     Last,
-    /// That of the last step that was measured on held-out text.
+    /// The value of the last step that was measured on held-out text.
     LastMeasured,
-    /// The mean over the last tenth of the steps that have it.
+    /// The mean over the last tenth of the steps with a value.
     LastTenth,
 }
 
@@ -77,16 +77,16 @@ pub enum Summary {
 pub struct Compared {
     /// Its name in `--json` and `--csv`.
     pub name: &'static str,
-    /// The head of its column.
+    /// Its column header.
     pub head: &'static str,
-    /// How a run's value is made.
+    /// The summary of a run's values.
     pub summary: Summary,
 }
 
-/// How a line of metrics.jsonl has a quantity.
+/// The source of a quantity in a line of metrics.jsonl.
 #[derive(Clone, Copy, Debug)]
 enum Read {
-    /// A number of its own.
+    /// A field.
     Field(fn(&Metrics) -> Option<f64>),
     /// A term of the losses on held-out text.
     HeldOut(Term),
@@ -101,15 +101,15 @@ pub struct Quantity {
     pub field: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// How it is laid out and averaged.
+    /// The scale of its axis and averages.
     pub scale: Scale,
-    /// True if its curve is kept.
+    /// True if it has a curve.
     pub curve: bool,
-    /// How it is compared among runs, if it is.
+    /// Its comparison among runs, if it is compared.
     pub compared: Option<Compared>,
     title: &'static str,
     read: Read,
-    /// What is drawn where that is not what is recorded.
+    /// The drawn value, if it differs from the recorded one.
     drawn: Option<fn(&Metrics) -> Option<f64>>,
 }
 
@@ -119,7 +119,7 @@ impl Quantity {
         Self { name, field: name, unit, scale: Scale::Linear, curve: false, compared: None, title, read, drawn: None }
     }
 
-    /// A term on held-out text. That of a run without a teacher is recorded as 0, and not drawn.
+    /// A term on held-out text. Without a teacher, terms against it are recorded as 0, and not drawn.
     const fn held_out(term: Term) -> Self {
         let compared = match term {
             Term::Ad => None,
@@ -143,12 +143,12 @@ impl Quantity {
         Self { compared: Some(Compared { name, head, summary }), ..self }
     }
 
-    /// Its title, as that of a plot of several runs.
+    /// Its title in a plot of several runs.
     pub fn title(&self) -> String {
         if let Read::HeldOut(_) = self.read { format!("{}, held-out", self.title) } else { self.title.into() }
     }
 
-    /// The value that a step records.
+    /// Returns the recorded value of a step.
     pub fn recorded(&self, metrics: &Metrics) -> Option<f64> {
         match self.read {
             Read::Field(read) => read(metrics),
@@ -156,7 +156,7 @@ impl Quantity {
         }
     }
 
-    /// The value that a step has in curves and comparisons: none where it would mean nothing.
+    /// Returns the value of a step in curves and comparisons; none if it is meaningless.
     pub fn drawn(&self, metrics: &Metrics) -> Option<f64> {
         match (self.drawn, self.read) {
             (Some(drawn), _) => drawn(metrics),
@@ -186,9 +186,9 @@ const FIELDS: [Quantity; 14] = [
     Quantity::new("held_out_loss", "loss, held-out (of each its own)", Unit::Nats, |m| m.held_out_loss).curve(Scale::Positive).drawn_as(Metrics::held_out_loss),
 ];
 
-/// Every quantity, in the order of a CSV's columns; last the terms of the loss on held-out text.
+/// All quantities, in the order of the columns of a CSV; loss terms on held-out text are last.
 pub static QUANTITIES: [Quantity; QUANTITY_COUNT] = TABLE;
-/// How many there are.
+/// Number of quantities.
 pub const QUANTITY_COUNT: usize = FIELDS.len() + TERMS;
 
 const TABLE: [Quantity; QUANTITY_COUNT] = {
@@ -201,7 +201,7 @@ const TABLE: [Quantity; QUANTITY_COUNT] = {
     table
 };
 
-/// The place of a quantity in [`QUANTITIES`]; in a constant, a name that is not there does not compile.
+/// Returns the index of a quantity in [`QUANTITIES`]; in a constant, an unknown name does not compile.
 pub const fn quantity(name: &str) -> usize {
     let mut n = 0;
     while n < TABLE.len() {
@@ -226,22 +226,22 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 pub struct Plot {
     /// Its title.
     pub title: &'static str,
-    /// Its title in a picture, where a line alone has no legend.
+    /// Its title in a picture, where a single line has no legend.
     pub caption: &'static str,
     /// Its lines.
     pub lines: &'static [PlotLine],
-    /// True if it is drawn of a run that is looked at alone; else only to compare runs.
+    /// True if it is drawn for a single run, and not only to compare runs.
     pub alone: bool,
 }
 
 /// A line in a plot of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct PlotLine {
-    /// The place of its quantity in [`QUANTITIES`].
+    /// The index of its quantity in [`QUANTITIES`].
     pub quantity: usize,
     /// Its name in the legend.
     pub legend: &'static str,
-    /// The title of a plot of this quantity only.
+    /// The title of a plot of this quantity alone.
     pub title: &'static str,
 }
 
@@ -249,7 +249,7 @@ const fn line(quantity_name: &str, legend: &'static str, title: &'static str) ->
     PlotLine { quantity: quantity(quantity_name), legend, title }
 }
 
-/// The plots of a run, in a picture and in the app. The first line of each decides its axis.
+/// The plots of a run, in a picture and in the app. The first line of each determines its axis.
 pub static PLOTS: [Plot; 6] = [
     Plot {
         title: "loss",
@@ -285,10 +285,10 @@ mod tests {
     use crate::train::Losses;
     use std::collections::BTreeSet;
 
-    /// Fields of [`Metrics`] that are no quantity of a run: the flips of each matrix, and what is no number.
+    /// Fields of [`Metrics`] that are not quantities: the flips of each matrix, and fields that are not numbers.
     const NO_QUANTITIES: [&str; 3] = ["flips", "taken", "changed"];
 
-    /// A step that has everything.
+    /// Returns a step with all fields.
     fn full() -> Metrics {
         Metrics {
             ad: Some(1.0),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_a_step_is_a_quantity_or_named_as_none() {
+    fn every_field_of_a_step_is_a_quantity_or_listed_as_none() {
         let fields: BTreeSet<String> = serde_json::to_value(full()).unwrap().as_object().unwrap().keys().cloned().collect();
         let named: BTreeSet<String> = QUANTITIES.iter().map(|row| row.field).chain(NO_QUANTITIES).map(String::from).collect();
         assert_eq!(fields, named);
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_teacher_or_signs_nothing_of_them_is_drawn() {
+    fn without_a_teacher_or_signs_their_quantities_are_not_drawn() {
         let metrics = Metrics { ad: None, kl: None, flips: Vec::new(), ..full() };
         let drawn = |name: &str| QUANTITIES[quantity(name)].drawn(&metrics);
         assert!(["held_out_ad", "held_out_kl", "held_out_reverse", "held_out_js", "flip_ratio", "kl"].iter().all(|name| drawn(name).is_none()));

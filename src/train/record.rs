@@ -1,4 +1,4 @@
-//! A run's own files as each checkpoint keeps them, to tell damage in them and to repair it.
+//! Copies of a run's own files in each checkpoint, to detect damage and to repair it.
 
 use super::changes::Changes;
 use crate::formats::{Digest, Digester};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
 
-/// The run's own files when a checkpoint was written.
+/// The run's own files at the time when a checkpoint was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The text of `run.toml`.
@@ -36,7 +36,7 @@ impl RunRecord {
     }
 }
 
-/// The beginning of a file of lines.
+/// Length and checksum of the beginning of a file of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedLines {
     /// Bytes.
@@ -45,10 +45,10 @@ pub struct RecordedLines {
     pub checksum: Digest,
 }
 
-/// Bytes of a file that are read at once.
+/// Bytes per read of a file.
 const PIECE: u64 = 4 << 20;
 
-/// The lines of a file that grows, with their checksum so far.
+/// A file that grows by lines, with its length and checksum so far.
 #[derive(Debug, Default)]
 pub(super) struct GrowingFile {
     bytes: u64,
@@ -56,7 +56,7 @@ pub(super) struct GrowingFile {
 }
 
 impl GrowingFile {
-    /// The first `most` bytes of a file, or all of them; nothing if it is not there.
+    /// Reads the first `most` bytes of a file, or all; a missing file is empty.
     pub(super) fn read(path: &Path, most: u64) -> io::Result<Self> {
         let mut lines = Self::default();
         while lines.bytes < most {
@@ -72,13 +72,13 @@ impl GrowingFile {
         Ok(lines)
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.digester.update(bytes);
     }
 
-    /// The lines so far.
+    /// Returns length and checksum so far.
     pub(super) fn lines(&self) -> RecordedLines {
         RecordedLines { bytes: self.bytes, checksum: self.digester.digest() }
     }

@@ -1,12 +1,12 @@
 //! The directory of a run: configuration, metrics, log, samples, curves, checkpoints.
 //!
 //! ```text
-//! runs/NAME/run.toml        what the run is; settings given to a resume must be the same
-//!           variants.json   the variants its operations take on a GPU, by operation and shape
-//!           changes.jsonl   what was changed while it ran, and from which step on
+//! runs/NAME/run.toml        settings of the run; those passed to a resume must match
+//!           variants.json   variants of its operations on a GPU, by operation and shape
+//!           changes.jsonl   settings changed while it ran, with the step from which they apply
 //!           metrics.jsonl   one object per optimizer step, see `Metrics`
-//!           log.txt         what happened: checkpoints, the guard's doings, stops and resumes
-//!           samples.txt     text sampled along the way
+//!           log.txt         checkpoints, actions of the guard, stops and resumes
+//!           samples.txt     samples during training
 //!           curves.svg      loss, KL, flip-flop ratios, gradient norm, learning rate
 //!           checkpoints/step-00000250/  model.safetensors, optimizer.safetensors, state.json, config.json, generation_config.json, tokenizer.json
 //! ```
@@ -29,18 +29,18 @@ use crate::platform::{self, Lock, UNLIMITED, append, cut_lines, discard_dir, rea
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Texts sampled along the way.
+/// Samples during training.
 const SAMPLES: &str = "samples.txt";
 
-/// Held by whoever trains the run.
+/// Locked by the process that trains the run.
 const LOCK: &str = ".lock";
-/// Files that are replaced as wholes, of which earlier versions left `.NAME.part` when they were killed.
+/// Files that are replaced atomically, of which killed earlier versions left `.NAME.part`.
 const REPLACED: [&str; 5] = ["run.toml", "variants.json", "changes.jsonl", "metrics.jsonl", "curves.svg"];
 
-/// Longest name of a run, in bytes, so that the names of its files stay possible everywhere.
+/// Longest name of a run, in bytes, so that its paths are valid on every system.
 pub const LONGEST_NAME: usize = 120;
 
-/// Refuses what is no plain name of a directory on every system.
+/// Checks that a name is valid for a directory on every system.
 pub fn check_name(name: &str) -> Result<(), RunError> {
     let reserved = |name: &str| {
         let stem = name.split('.').next().unwrap_or_default().trim_end().to_uppercase();
@@ -49,12 +49,12 @@ pub fn check_name(name: &str) -> Result<(), RunError> {
     };
     let forbidden = name.chars().find(|&c| c.is_control() || "/\\<>:\"|?*".contains(c));
     let problem = match forbidden {
-        _ if name.trim().is_empty() => "it is empty; give it one".into(),
-        Some(forbidden) => format!("it contains {forbidden:?}; leave it out"),
-        None if name.starts_with(['.', ' ']) => "it begins with a dot or a space; leave that out".into(),
-        None if name.ends_with(['.', ' ']) => "it ends in a dot or a space; leave that out".into(),
-        None if name.len() > LONGEST_NAME => format!("it is {} bytes long; take at most {LONGEST_NAME}", name.len()),
-        None if reserved(name) => "Windows keeps it for a device; choose another".into(),
+        _ if name.trim().is_empty() => "must not be empty".into(),
+        Some(forbidden) => format!("must not contain {forbidden:?}"),
+        None if name.starts_with(['.', ' ']) => "must not begin with a dot or a space".into(),
+        None if name.ends_with(['.', ' ']) => "must not end with a dot or a space".into(),
+        None if name.len() > LONGEST_NAME => format!("has {} bytes; must have at most {LONGEST_NAME}", name.len()),
+        None if reserved(name) => "is reserved by Windows. Choose another name".into(),
         None => return Ok(()),
     };
     Err(RunError::Name { name: name.into(), problem })
@@ -64,11 +64,11 @@ pub fn check_name(name: &str) -> Result<(), RunError> {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    /// What makes it a run: `run.toml` and `variants.json`, as they are.
+    /// The contents of `run.toml` and `variants.json`.
     about: [(&'static str, String); 2],
-    /// `metrics.jsonl` as it was written, from the last cut on.
+    /// `metrics.jsonl` as it was written.
     recorded: GrowingFile,
-    /// The run's files as its newest checkpoint had them when it was opened.
+    /// The copies of the run's files in its newest checkpoint when it was opened.
     record: Option<RunRecord>,
     lock: Lock,
 }
@@ -78,7 +78,7 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, RunError> {
 }
 
 impl RunDir {
-    /// Refuses a name that is taken, and says whether somebody is at it.
+    /// Checks that there is no run at `path`; the error says whether an existing one is locked by another process.
     pub fn check_free(path: &Path) -> Result<(), RunError> {
         if !platform::exists(&path.join("run.toml")) {
             return missing_settings(path).map_or(Ok(()), Err);
@@ -87,11 +87,11 @@ impl RunDir {
         Err(RunError::Exists(path.to_path_buf()))
     }
 
-    /// Makes the directory of a new run.
+    /// Creates the directory of a new run.
     pub fn create(path: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
         at(path, platform::make_dir(&path.join("checkpoints")))?;
         let lock = Self::lock(path)?;
-        // Only now no other process can begin a run here.
+        // From now on no other process can start a run here.
         if platform::exists(&path.join("run.toml")) {
             return Err(RunError::Exists(path.to_path_buf()));
         }
@@ -106,7 +106,7 @@ impl RunDir {
         Ok(run)
     }
 
-    /// Removes what a killed process left of a file or checkpoint that it was writing.
+    /// Removes incomplete files and checkpoints of a killed process.
     fn remove_leftovers(&self) {
         let checkpoints = self.path.join("checkpoints");
         platform::sweep(&self.path);
@@ -115,13 +115,13 @@ impl RunDir {
         platform::sweep_named(&checkpoints, |name| name.starts_with("step-").then_some(()));
     }
 
-    /// Makes the directory of a new run under the first free name of [`numbered`], whoever else does so at
-    /// the same time.
+    /// Creates the directory of a new run under the first free name of [`numbered`], also if other processes do so
+    /// at the same time.
     pub fn create_numbered(runs: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
         at(runs, platform::make_dir(runs))?;
         for path in numbered(runs) {
             if at(&path, platform::claim_dir(&path))? {
-                // An empty directory would only take the name. What another process has begun there is left.
+                // An empty directory would block the name. A run that another process has started there is kept.
                 return Self::create(&path, config, variants).inspect_err(|error| {
                     if matches!(error, RunError::Io { .. }) && !platform::exists(&path.join("run.toml")) {
                         let _ = remove_dir(&path);
@@ -132,7 +132,7 @@ impl RunDir {
         Err(RunError::NoName(runs.to_path_buf()))
     }
 
-    /// `run.toml` last: with it, there is a run.
+    /// Writes `variants.json`, then `run.toml`, which makes the directory a run.
     fn write_about(&self) -> Result<(), RunError> {
         self.about.iter().filter(|(_, text)| !text.is_empty()).try_for_each(|(name, text)| {
             let file = self.path.join(name);
@@ -140,12 +140,12 @@ impl RunDir {
         })
     }
 
-    /// Returns true if the directory is where it was, with `run.toml` and the lock that is held.
+    /// Returns true if the directory is still in its place, with `run.toml` and the lock file.
     pub fn is_in_place(&self) -> bool {
         self.lock.is_in_place() && platform::exists(&self.path.join("run.toml"))
     }
 
-    /// The path of a file in it, as long as nothing is there but this run.
+    /// Returns the path of a file in it; an error if the directory is gone or another run is in its place.
     fn file(&self, name: &str) -> Result<PathBuf, RunError> {
         match self.lock.is_in_place() {
             true => Ok(self.path.join(name)),
@@ -154,8 +154,8 @@ impl RunDir {
         }
     }
 
-    /// Makes a directory or `run.toml` that is gone, with what is left of the record, or a lock file that is gone; returns
-    /// true if more than the lock file was. Refuses to do so where another run is.
+    /// Recreates a missing directory, `run.toml` or lock file, and keeps the metrics that are left; returns true if more than
+    /// the lock file was missing. Fails if another run is there.
     pub fn recreate(&mut self) -> Result<bool, RunError> {
         let has = |name: &str| platform::exists(&self.path.join(name));
         if !self.lock.is_in_place() {
@@ -177,17 +177,17 @@ impl RunDir {
         Ok(is_gone)
     }
 
-    /// Returns true if the settings in the directory are this run's, in whatever layout.
+    /// Returns true if the directory has this run's settings, in any layout.
     fn has_settings(&self) -> bool {
         let table = |text: &str| text.parse::<toml::Table>().ok();
         platform::read_text(&self.path.join("run.toml")).is_ok_and(|text| table(&text).is_some_and(|there| table(&self.about[1].1) == Some(there)))
     }
 
-    /// Opens the directory of a run that exists; returns its settings, which must be those of its checkpoints.
+    /// Opens the directory of an existing run; returns its settings, which must match its checkpoints.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), RunError> {
         let (text, record, config) = read_settings(path)?;
         let variants = platform::read_text(&path.join("variants.json")).unwrap_or_default();
-        // Another layout or a comment is not kept.
+        // Layout and comments are not preserved.
         let text = record.as_ref().map_or(text, |record| record.settings.clone());
         let about = [("variants.json", variants), ("run.toml", text)];
         let run = Self { path: path.to_path_buf(), about, recorded: GrowingFile::default(), record, lock: Self::lock(path)? };
@@ -195,25 +195,25 @@ impl RunDir {
         Ok((run, config))
     }
 
-    /// Collects the run's own files that a checkpoint keeps.
+    /// Returns the copies of the run's own files for a checkpoint.
     pub(super) fn run_record(&self, changes: &Changes) -> RunRecord {
         let [(_, variants), (_, settings)] = self.about.clone();
         RunRecord { settings, variants, changes: changes.text(), metrics: self.recorded.lines() }
     }
 
-    /// Returns true if `variants.json` is there, as in every run that was begun since there was a choice.
+    /// Returns true if `variants.json` exists; it is missing only in runs of earlier versions.
     pub fn has_variants(&self) -> bool {
         platform::exists(&self.path.join("variants.json"))
     }
 
-    /// The variants it was begun with; portable ones, if it was begun before there was a choice. Refuses to resume
-    /// without those that a checkpoint keeps.
+    /// Returns the variants it was started with; portable ones for runs of versions without a choice. It is an error if
+    /// they are missing, but a checkpoint has a copy.
     pub fn variants(&self) -> Result<Variants, RunError> {
         let file = self.path.join("variants.json");
         let is_kept = self.record.as_ref().is_some_and(|record| !record.variants.is_empty());
         let advice = match is_kept {
-            true => format!("`{}` puts back what the newest checkpoint keeps of it", repair_command(&file)),
-            false => "Delete the file to resume with portable variants, to other bits".into(),
+            true => format!("`{}` restores it from the newest checkpoint", repair_command(&file)),
+            false => "Delete the file to resume with portable variants; results are then not the same to the bit".into(),
         };
         let broken = |problem: String| RunError::Broken { problem: format!("{problem}. {advice}"), path: file.clone() };
         let text = match platform::read_text(&file) {
@@ -223,22 +223,22 @@ impl RunDir {
         };
         let variants = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         let then = self.record.as_ref().and_then(|record| serde_json::from_str(&record.variants).ok());
-        if then.is_none_or(|then: Variants| then == variants) { Ok(variants) } else { Err(broken("it is not what the run was trained with".into())) }
+        if then.is_none_or(|then: Variants| then == variants) { Ok(variants) } else { Err(broken("it differs from what the run was trained with".into())) }
     }
 
-    /// What was changed while it ran; `check` refuses what cannot be. Up to step `until` it must be what a checkpoint of that
-    /// step has, `then`.
+    /// Reads the changes of settings, which `check` must accept. Up to step `until` they must match those of the checkpoint of
+    /// that step, `then`.
     pub fn changes(&self, then: Option<&Changes>, until: u64, check: impl Fn(&Changes) -> Result<(), String>) -> Result<Changes, RunError> {
         let path = self.path.join("changes.jsonl");
         let text = if platform::exists(&path) { at(&path, platform::read_text(&path))? } else { String::new() };
         let same = |changes: &Changes| match then {
-            Some(then) if then.until(until) != changes.until(until) => Err(format!("up to step {until} it is not what the checkpoint has")),
+            Some(then) if then.until(until) != changes.until(until) => Err(format!("up to step {until} it differs from the checkpoint")),
             _ => Ok(()),
         };
         let changes = Changes::read(&text).and_then(|changes| check(&changes).and_then(|()| same(&changes)).map(|()| changes));
         let advice = match then {
-            Some(then) if *then != Changes::default() => format!("`{}` puts back what the newest checkpoint has", repair_command(&path)),
-            _ => "Delete the file to resume with the run's first settings".into(),
+            Some(then) if *then != Changes::default() => format!("`{}` restores it from the newest checkpoint", repair_command(&path)),
+            _ => "Delete the file to resume with the original settings".into(),
         };
         changes.map_err(|problem| RunError::Broken { problem: format!("{problem}. {advice}"), path })
     }
@@ -249,12 +249,12 @@ impl RunDir {
         at(&path, write_atomic(&path, changes.text().as_bytes()))
     }
 
-    /// Takes the lock of a run's directory, whatever is in it.
+    /// Locks a run's directory.
     pub fn lock(path: &Path) -> Result<Lock, RunError> {
         at(path, Lock::take(&path.join(LOCK)))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
     }
 
-    /// Returns true if a process trains the run, as far as its lock tells.
+    /// Returns true if the run is locked by a process that trains it.
     pub(super) fn is_locked(path: &Path) -> bool {
         Lock::is_held(&path.join(LOCK)).unwrap_or(false)
     }
@@ -264,7 +264,7 @@ impl RunDir {
         &self.path
     }
 
-    /// Adds a step to `metrics.jsonl`.
+    /// Appends a step to `metrics.jsonl`.
     pub fn record(&mut self, metrics: &Metrics) -> Result<(), RunError> {
         let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
         let path = self.file("metrics.jsonl")?;
@@ -273,8 +273,8 @@ impl RunDir {
         Ok(())
     }
 
-    /// Removes the steps after `step` from `metrics.jsonl`, and their samples from `samples.txt`. Returns the gaps
-    /// among the steps up to there.
+    /// Removes the steps after `step` from `metrics.jsonl`, and their samples from `samples.txt`. Returns the faults of
+    /// the remaining metrics.
     pub fn cut(&mut self, step: u64) -> Result<Gaps, RunError> {
         let path = self.file("metrics.jsonl")?;
         let mut gaps = Gaps::default();
@@ -297,18 +297,18 @@ impl RunDir {
         Ok(gaps)
     }
 
-    /// Waits until all that was recorded is on disk: before a checkpoint, which implies it.
+    /// Syncs the recorded files to disk: a checkpoint relies on them.
     pub fn sync(&self) -> Result<(), RunError> {
         self.file("metrics.jsonl")?;
         at(&self.path, platform::sync(&self.path, &["metrics.jsonl", SAMPLES, "log.txt"]))
     }
 
-    /// Returns true if `metrics.jsonl` is as it was when a checkpoint was written.
+    /// Returns true if `metrics.jsonl` begins with the lines that a checkpoint recorded.
     pub(super) fn has_recorded(&self, record: &RunRecord) -> bool {
         self.recorded.lines() == record.metrics
     }
 
-    /// Recorded steps up to `step` that did not change the parameters.
+    /// Counts the recorded steps up to `step` that were skipped by the guard.
     pub fn skipped(&self, step: u64) -> Result<u64, RunError> {
         let (mut from, mut skipped) = (Place::default(), 0);
         loop {
@@ -321,13 +321,13 @@ impl RunDir {
         }
     }
 
-    /// Adds a line to `log.txt`.
+    /// Appends a line to `log.txt`.
     pub fn log(&self, line: &str) -> Result<(), RunError> {
         let path = self.file("log.txt")?;
         at(&path, append(&path, format!("{line}\n").as_bytes()))
     }
 
-    /// Adds a sample to `samples.txt`.
+    /// Appends a sample to `samples.txt`.
     pub fn sample(&self, step: u64, text: &str) -> Result<(), RunError> {
         let path = self.file(SAMPLES)?;
         at(&path, append(&path, samples::entry(step, text).as_bytes()))
@@ -339,18 +339,18 @@ impl RunDir {
         at(&path, write_atomic(&path, svg.as_bytes()))
     }
 
-    /// Where the checkpoint of a step is.
+    /// Returns the path of the checkpoint of a step.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         checkpoint(&self.path, step)
     }
 
-    /// Steps of which there are checkpoints, ascending.
+    /// Returns the steps with checkpoints, ascending.
     pub fn checkpoints(&self) -> Result<Vec<u64>, RunError> {
         self.file("checkpoints")?;
         checkpoints(&self.path)
     }
 
-    /// Moves all checkpoints after that of `step` aside, under names that are no checkpoints'; returns those names.
+    /// Renames all checkpoints after `step`, so that they are no longer found as checkpoints; returns the new names.
     pub fn set_aside(&self, step: u64) -> Result<Vec<String>, RunError> {
         let mut moved = Vec::new();
         for later in self.checkpoints()?.into_iter().filter(|&later| later > step) {
@@ -363,7 +363,7 @@ impl RunDir {
         Ok(moved)
     }
 
-    /// Removes all checkpoints but the last `keep` and those of the steps that are `spared`.
+    /// Removes all checkpoints except the last `keep` and those of the steps in `spared`.
     pub fn prune(&self, keep: usize, spared: &[Option<u64>]) -> Result<(), RunError> {
         let steps = self.checkpoints()?;
         self.remove(steps.into_iter().rev().skip(keep).filter(|&step| !spared.contains(&Some(step)))).map(drop)
@@ -384,17 +384,17 @@ impl RunDir {
     }
 }
 
-/// The names that runs get by themselves: `run-1`, `run-2`, …
+/// Returns the automatic names of runs: `run-1`, `run-2`, …
 pub fn numbered(runs: &Path) -> impl Iterator<Item = PathBuf> {
     (1..10_000).map(|n| runs.join(format!("run-{n}")))
 }
 
-/// Where a run's checkpoint of a step is.
+/// Returns the path of the checkpoint of a step of a run.
 pub fn checkpoint(run: &Path, step: u64) -> PathBuf {
     run.join("checkpoints").join(directory(step))
 }
 
-/// Steps of which a run has checkpoints, ascending. What has another name than a checkpoint's directory is none.
+/// Returns the steps with checkpoints of a run, ascending. Directories with other names are ignored.
 pub fn checkpoints(run: &Path) -> Result<Vec<u64>, RunError> {
     let path = run.join("checkpoints");
     let mut steps = Vec::new();
@@ -406,23 +406,23 @@ pub fn checkpoints(run: &Path) -> Result<Vec<u64>, RunError> {
     Ok(steps)
 }
 
-/// The name of a checkpoint's directory.
+/// Returns the name of a checkpoint's directory.
 fn directory(step: u64) -> String {
     format!("step-{step:08}")
 }
 
-/// Refuses settings that differ from those a run was started with.
+/// Checks that settings match those that a run was started with.
 pub fn check_same(run: &Path, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
     let differs = run_toml::changes(then, now);
     if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: run.to_path_buf(), differs }) }
 }
 
-/// The settings of a run, which must be those of its checkpoints.
+/// Reads the settings of a run, which must match its checkpoints.
 pub fn run_settings(path: &Path) -> Result<TrainConfig, RunError> {
     read_settings(path).map(|(_, _, config)| config)
 }
 
-/// Reads `run.toml`, held against what the newest checkpoint keeps of it; with its text, and what that checkpoint keeps.
+/// Reads `run.toml` and checks it against the copy in the newest checkpoint; returns its text, the copies and the settings.
 fn read_settings(path: &Path) -> Result<(String, Option<RunRecord>, TrainConfig), RunError> {
     let file = path.join("run.toml");
     let text = platform::read_text(&file).map_err(|error| match error.kind() {
@@ -433,13 +433,13 @@ fn read_settings(path: &Path) -> Result<(String, Option<RunRecord>, TrainConfig)
     let record = newest_record(path);
     match &record {
         Some(record) => check_settings(&file, &record.settings, &text)?,
-        None => run_toml::verify(&text).map_err(|problem| broken(format!("{problem}. If you changed it on purpose, delete its first and its last line")))?,
+        None => run_toml::verify(&text).map_err(|problem| broken(format!("{problem}. If you edited it on purpose, delete its first and its last line")))?,
     }
     let config = run_toml::read(&text).map_err(broken)?;
     Ok((text, record, config))
 }
 
-/// The error of a run that has checkpoints but no `run.toml`, if this is one.
+/// Returns the error of a run that has checkpoints but no `run.toml`, if this is one.
 fn missing_settings(path: &Path) -> Option<RunError> {
     let file = path.join("run.toml");
     let steps = checkpoints(path).unwrap_or_default();
@@ -447,22 +447,22 @@ fn missing_settings(path: &Path) -> Option<RunError> {
         return None;
     }
     let problem = match newest_record(path) {
-        Some(_) => format!("it is missing, but the run has checkpoints, which keep its settings: `{}` puts it back", repair_command(&file)),
-        None => "it is missing, but the run has checkpoints. Put it back to resume the run, or choose another --name to begin another".into(),
+        Some(_) => format!("it is missing, but the run has checkpoints with copies of it: `{}` restores it", repair_command(&file)),
+        None => "it is missing, but the run has checkpoints. Put it back to resume the run, or choose another --name for a new run".into(),
     };
     Some(RunError::Broken { path: file, problem })
 }
 
-/// The run's own files as its newest checkpoint that can be read keeps them.
+/// Returns the copies of the run's own files in its newest readable checkpoint.
 pub fn newest_record(run: &Path) -> Option<RunRecord> {
     checkpoints(run).ok()?.into_iter().rev().find_map(|step| Checkpoint::read(&checkpoint(run, step)).ok()?.run)
 }
 
-/// Refuses settings that are not those which a checkpoint keeps. Another layout or a comment are no difference.
+/// Checks settings against the copy in a checkpoint. Layout and comments are ignored.
 pub(super) fn check_settings(file: &Path, then: &str, now: &str) -> Result<(), RunError> {
     let broken = |problem: String| RunError::Broken {
         path: file.to_path_buf(),
-        problem: format!("{problem}. The run's checkpoints keep its settings: `{}` puts them back", repair_command(file)),
+        problem: format!("{problem}. The run's checkpoints have a copy: `{}` restores it", repair_command(file)),
     };
     if then == now {
         return Ok(());

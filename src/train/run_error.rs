@@ -1,4 +1,4 @@
-//! Errors of a run's directory, with what to do about them.
+//! Errors of a run's directory, with advice.
 
 use crate::platform;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// An error of a run's directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It could not be read or written.
+    /// It cannot be read or written.
     #[error("{}: {error}{}", path.display(), platform::room_advice(error))]
     Io {
         /// The path.
@@ -15,33 +15,33 @@ pub enum RunError {
         /// The error of the system.
         error: io::Error,
     },
-    /// Another process trains it.
+    /// It is locked by another process.
     #[error("{}: the run is being trained by another process. Wait for it, or give this run another --name", .0.display())]
     InUse(PathBuf),
-    /// It exists, and a new run was asked for.
-    #[error("{}: there is a run of this name already. Resume it with --resume, or choose another --name", .0.display())]
+    /// A new run was requested, but it exists.
+    #[error("{}: a run of this name exists. Resume it with --resume, or choose another --name", .0.display())]
     Exists(PathBuf),
     /// There is nothing to resume.
     #[error("{}: there is no run to resume here", .0.display())]
     Missing(PathBuf),
-    /// A name that no run can have.
-    #[error("{name:?} is no name for a run: {problem}")]
+    /// An invalid name of a run.
+    #[error("cannot use {name:?} as the name of a run: it {problem}")]
     Name {
         /// The name.
         name: String,
         /// The problem, and what to do.
         problem: String,
     },
-    /// It was moved or deleted while it was trained, and another one is in its place.
-    #[error("cannot write to {}: the run was moved or deleted while it trained, and another run has its name now. What was saved is where it was moved to; resume it there", .0.display())]
+    /// It was moved or deleted in training, and another run is in its place.
+    #[error("cannot write to {}: the run was moved or deleted during training, and another run has its name. If it was moved, resume it there", .0.display())]
     Replaced(PathBuf),
-    /// All names that runs get by themselves are taken.
-    #[error("{}: there is no free name for a run. Choose one with --name", .0.display())]
+    /// All automatic names are in use.
+    #[error("cannot find a free name for a run in {}. Choose one with --name", .0.display())]
     NoName(PathBuf),
-    /// It is no longer there.
+    /// It does not exist any more.
     #[error("{}: there is no such run; it was moved, renamed or deleted", .0.display())]
     Gone(PathBuf),
-    /// A file in it that cannot be understood.
+    /// A file in it cannot be parsed or is damaged.
     #[error("{}: {problem}", path.display())]
     Broken {
         /// The file.
@@ -49,29 +49,29 @@ pub enum RunError {
         /// The problem, and what to do.
         problem: String,
     },
-    /// Its settings are not those that it was trained with.
+    /// Its settings differ from those that it was trained with.
     #[error(
-        "{}: the settings are not those that the run was trained with: {differs}. Put them back with `{}`, or start a new run with other settings under another --name",
+        "{}: the settings differ from those that the run was trained with: {differs}. Restore them with `{}`, or start a new run with another --name",
         path.display(),
         repair_command(path)
     )]
     Changed {
         /// The file.
         path: PathBuf,
-        /// Which settings, and their values then and now.
+        /// The settings, with both values.
         differs: String,
     },
-    /// A resume that asks for something else.
-    #[error("{}: the run was started with other settings: {differs}. Leave them out to resume it as it was, or start a new run with another --name", path.display())]
+    /// A resume with different settings.
+    #[error("{}: the run was started with other settings: {differs}. Leave them out to resume it, or start a new run with another --name", path.display())]
     Differs {
         /// The run.
         path: PathBuf,
-        /// Which settings, and their values then and now.
+        /// The settings, with both values.
         differs: String,
     },
 }
 
-/// The command that puts back a file of a run, and others that its checkpoints keep.
+/// Returns the command that restores the files of a run from its checkpoints.
 pub(super) fn repair_command(file: &Path) -> String {
     platform::command_on(&["check", "--repair"], file.parent().unwrap_or(file))
 }
@@ -83,6 +83,6 @@ mod tests {
     #[test]
     fn the_command_that_repairs_a_run_names_it() {
         let error = RunError::Changed { path: PathBuf::from("runs/r").join("run.toml"), differs: "lr was 1, is 2".into() };
-        assert!(error.to_string().contains("Put them back with `signet check --repair runs/r`"), "{error}");
+        assert!(error.to_string().contains("Restore them with `signet check --repair runs/r`"), "{error}");
     }
 }

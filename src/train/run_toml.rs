@@ -1,4 +1,4 @@
-//! `run.toml`: the settings of a run as TOML, between a line that announces a checksum and the checksum. Pure.
+//! `run.toml`: the settings of a run as TOML, with a first line that announces a checksum and a last line with it. Pure.
 
 use super::config::TrainConfig;
 use super::settings::{SETTINGS, SettingValue};
@@ -6,12 +6,12 @@ use crate::formats::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-/// The first line. With it, a text that was cut is told from one of an earlier version.
+/// The first line. It distinguishes a truncated file from one of an earlier version, which has no checksum.
 const FIRST: &str = "# The settings of this run. The last line is a checksum of those above it.\n";
-/// The last line, up to the checksum.
+/// The beginning of the last line.
 const LAST: &str = "# checksum ";
 
-/// The text of the file.
+/// Returns the text of the file.
 pub(super) fn text(config: &TrainConfig) -> String {
     let lines = format!("{FIRST}{}", toml::to_string(config).expect("settings are plain data"));
     format!("{lines}{LAST}{}\n", Digest::of(lines.as_bytes()))
@@ -22,31 +22,31 @@ pub(super) fn has_checksum(text: &str) -> bool {
     text.starts_with(FIRST)
 }
 
-/// Refuses a text that is not as it was written, saying what is wrong with it.
+/// Verifies a text by its checksum; the error says what is wrong.
 pub(super) fn verify(text: &str) -> Result<(), String> {
     if let Some((lines, last)) = text.strip_suffix('\n').and_then(|text| text.rsplit_once('\n'))
         && let Some(digest) = last.strip_prefix(LAST)
     {
         let lines = &text[..lines.len() + 1];
         let same = digest.parse() == Ok(Digest::of(lines.as_bytes()));
-        return if same { Ok(()) } else { Err("it was changed, or is damaged: its checksum is another".into()) };
+        return if same { Ok(()) } else { Err("it was changed or is damaged: its checksum does not match".into()) };
     }
     if has_checksum(text) {
-        return Err("it was cut off, or is damaged: its last line is not a checksum".into());
+        return Err("it was truncated or is damaged: its last line is not a checksum".into());
     }
     let table: Table = text.parse().map_err(|error| format!("{error}"))?;
     match SETTINGS.iter().find(|setting| setting.before.is_none() && !has(&table, setting.name)) {
         Some(setting) if table.is_empty() => Err(format!("it is empty; {} and all other settings are missing", setting.name)),
-        Some(setting) => Err(format!("it is not whole: {} is missing", setting.name)),
+        Some(setting) => Err(format!("it is incomplete: {} is missing", setting.name)),
         None => Ok(()),
     }
 }
 
-/// Parses the settings of a run. One that the text lacks did not exist when the run was begun: it has the value by which
-/// the run was trained, and not today's default.
+/// Parses the settings of a run. Settings that did not exist yet when the run was started are absent, and get the value
+/// with which it was trained instead of today's default.
 pub(super) fn read(text: &str) -> Result<TrainConfig, String> {
     let table: Table = text.parse().map_err(|error| format!("{error}"))?;
-    // From the text where that can be, so that an error names the line.
+    // From the text if possible, so that errors name the line.
     let read = toml::from_str(text).or_else(|error| with_plain_paths(&table).ok_or(error)?.try_into());
     let mut config: TrainConfig = read.map_err(|error| error.to_string())?;
     for setting in SETTINGS.iter().filter(|setting| !has(&table, setting.name)) {
@@ -64,7 +64,7 @@ fn has(table: &Table, name: &str) -> bool {
     }
 }
 
-/// The settings of a text of the first versions, which wrote a path as a table of its own; none if it is no such text.
+/// Returns the settings of a text of the first versions, which wrote paths as tables; none if it has no such tables.
 fn with_plain_paths(table: &Table) -> Option<Table> {
     let mut table = table.clone();
     let mut found = false;
@@ -77,7 +77,7 @@ fn with_plain_paths(table: &Table) -> Option<Table> {
     found.then_some(table)
 }
 
-/// Settings by their names; those of the guard begin with `guard.`.
+/// Returns the settings by name; those of the guard begin with `guard.`.
 fn flat(table: &Table) -> BTreeMap<String, &Value> {
     let mut flat = BTreeMap::new();
     for (name, value) in table {
@@ -89,14 +89,14 @@ fn flat(table: &Table) -> BTreeMap<String, &Value> {
     flat
 }
 
-/// The settings in which a run and what is asked of it differ, with both values; empty if in none.
+/// Describes the settings in which two configurations differ, with both values; empty if none do.
 pub(super) fn changes(then: &TrainConfig, now: &TrainConfig) -> String {
     let show = |value: SettingValue| value.in_toml().map_or("none".to_string(), |value| value.to_string());
     let differs = SETTINGS.iter().filter(|setting| setting.get(then) != setting.get(now));
     differs.map(|setting| format!("{} was {}, is {}", setting.name, show(setting.get(then)), show(setting.get(now)))).collect::<Vec<_>>().join("; ")
 }
 
-/// The settings in which two tables differ, with both values; empty if in none.
+/// Describes the settings in which two tables differ, with both values; empty if none do.
 pub(super) fn differences(then: &Table, now: &Table) -> String {
     let (then, now) = (flat(then), flat(now));
     let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
@@ -111,7 +111,7 @@ mod tests {
     use crate::train::settings::tests::other;
 
     #[test]
-    fn every_flipped_bit_and_every_cut_is_noticed() {
+    fn every_flipped_bit_and_every_truncation_is_detected() {
         let text = text(&TrainConfig::default());
         assert_eq!(verify(&text), Ok(()));
         assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), TrainConfig::default());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_a_run_lacks_has_its_value_of_before_it_existed() {
+    fn an_absent_setting_has_its_value_from_before_it_existed() {
         let text = toml::to_string(&TrainConfig::default()).unwrap();
         assert_eq!(read(&text), Ok(TrainConfig::default()));
         for setting in SETTINGS.iter().filter(|setting| setting.before.is_some()) {

@@ -2,14 +2,14 @@
 
 const HEADER: &str = "--- step ";
 
-/// The entry of a sample. A line of the text that would read as a header gets a space in front.
+/// Formats the entry of a sample. Lines of the text that look like a header get a leading space.
 pub(super) fn entry(step: u64, text: &str) -> String {
     let lines = text.split('\n').map(|line| if line.starts_with(HEADER) { format!(" {line}") } else { line.to_string() });
     format!("{HEADER}{step}\n{}\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// The file without the entries of steps after `step`; everything else stays, but for a header whose
-/// end was never written. What is left ends in a line feed, so that another entry can follow.
+/// Removes the entries of steps after `step`, and an incomplete header at the end. The result ends in a
+/// line feed, so that another entry can follow.
 pub(super) fn cut(file: &[u8], step: u64) -> Vec<u8> {
     let (mut left, mut keep) = (Vec::with_capacity(file.len()), true);
     for line in file.split_inclusive(|&byte| byte == b'\n') {
@@ -27,12 +27,12 @@ pub(super) fn cut(file: &[u8], step: u64) -> Vec<u8> {
     left
 }
 
-/// The step of a header.
+/// Parses the step of a header.
 fn header(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.strip_prefix(HEADER)?.trim_end_matches(['\r', '\n']).parse().ok()
 }
 
-/// Returns true if a last line without its end may be the beginning of a header.
+/// Returns true if an incomplete last line may be the beginning of a header.
 fn is_torn(line: &[u8]) -> bool {
     line.starts_with(HEADER.as_bytes()) || HEADER.as_bytes().starts_with(line)
 }

@@ -2,22 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Learning rate over micro-steps, counted from 0.
+/// A learning rate schedule over micro-steps, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Highest rate.
     pub peak: f64,
-    /// Rate at the end.
+    /// Final rate.
     pub end: f64,
     /// Micro-steps of warm-up.
     pub warmup: u64,
-    /// Micro-steps in all.
+    /// Number of all micro-steps.
     pub total: u64,
 }
 
 impl Schedule {
-    /// The rate at a micro-step: `peak · t ÷ warmup`, then `end + (peak − end)·(1 + cos π·p) ÷ 2`
-    /// with p the share of the rest that has passed; `end` after the last.
+    /// Returns the rate at a micro-step: `peak · t ÷ warmup`, then `end + (peak − end)·(1 + cos π·p) ÷ 2`
+    /// with p the progress after the warm-up, 0 to 1; `end` after the last.
     pub fn rate(&self, micro_step: u64) -> f64 {
         if micro_step < self.warmup {
             return self.peak * micro_step as f64 / self.warmup as f64;

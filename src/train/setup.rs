@@ -1,5 +1,5 @@
-//! Everything of a run that takes a machine's memory: both models, the step's programs, and the
-//! engine that samples. Made the same way for a run and for counting what it would take.
+//! The parts of a run that need device memory: both models, the programs of a step, and the engine for
+//! samples. The same code sets up a run and counts its memory.
 
 use super::config::TrainConfig;
 use super::step::{Step, StepShape};
@@ -8,43 +8,43 @@ use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
 
-/// Tokens of a prompt that there is room for at least: it can be changed while a run trains.
+/// Least number of prompt tokens with memory: the prompt can be changed while a run trains.
 const PROMPT: usize = 128;
 
-/// A model that is only read.
+/// Shape and storage of a teacher.
 #[derive(Clone, Debug)]
 pub struct TeacherShape {
     /// Its shape.
     pub config: LlamaConfig,
-    /// How its linear layers are stored.
+    /// The kind of its linear layers.
     pub linears: Linears,
-    /// What it is for, and how its matrices are stored.
+    /// Its purpose, with the storage of its matrices.
     pub purpose: Purpose,
 }
 
-/// What decides, besides the settings, how much memory a run takes.
+/// The shapes that determine, with the settings, how much memory a run needs.
 #[derive(Clone, Debug)]
 pub struct Shapes {
     /// The model being trained.
     pub student: LlamaConfig,
-    /// Its teacher, where that is on the machine.
+    /// Its teacher, if it is on the device.
     pub teacher: Option<TeacherShape>,
-    /// Tokens kept at each position, where the student learns from a cache of a teacher.
+    /// Tokens at each position of the teacher cache, if the student is trained from one.
     pub top: Option<usize>,
-    /// Tokens that samples continue; none if there are no samples.
+    /// Tokens of the prompt; empty if there are no samples.
     pub prompt: Vec<u32>,
 }
 
-/// Models and programs on a machine. What the models hold is still to be written.
+/// Models and programs on a device. The weights are not written yet.
 pub struct Setup {
     /// The models and the programs of a step.
     pub step: Step,
-    /// What samples are made with, and the tokens they continue.
+    /// The engine for samples, and the tokens of their prompt.
     pub sampler: Option<(Engine, Vec<u32>)>,
 }
 
 impl Setup {
-    /// Reserves all memory of a run.
+    /// Allocates all memory of a run.
     pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: Recompute) -> Result<Self, TrainError> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
         let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training(config.moments))?;
@@ -62,7 +62,7 @@ impl Setup {
         Ok(Self { step, sampler })
     }
 
-    /// What it takes of the machine it was made on, if that held nothing before.
+    /// Returns its memory on the machine, which must have been empty before.
     pub fn memory(&self, machine: &Machine) -> MemoryPlan {
         let mut plan = MemoryPlan::default();
         plan.add_model(machine, "student", &self.step.student);
@@ -78,7 +78,7 @@ impl Setup {
     }
 }
 
-/// What a run takes on a machine that `counter` counts for. Nothing is reserved.
+/// Counts the memory of a run with `counter`; nothing is allocated.
 pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: Recompute, counter: Counter) -> Result<MemoryPlan, TrainError> {
     let mut machine = Machine::Counting(counter);
     let setup = Setup::new(&mut machine, config, shapes, recompute)?;

@@ -1,20 +1,20 @@
-//! How far runs lie apart: mean and sample standard deviation of numbers, and of lines. Pure.
+//! Mean and sample standard deviation of numbers, and of lines, over several runs. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// A number over several runs.
+/// Mean and deviation of a number over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Average {
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
-    /// Their sample standard deviation (n − 1); none of one run alone.
+    /// The sample standard deviation (n − 1); none for a single run.
     pub deviation: Option<f64>,
-    /// How many there are.
+    /// The number of runs.
     pub runs: usize,
 }
 
 impl Average {
-    /// Of some numbers; none of none, or where one is not finite.
+    /// Computes them of `values`; none if there are no values, or one is not finite.
     pub fn of(values: &[f64]) -> Option<Self> {
         let runs = values.len();
         let mean = values.iter().sum::<f64>() / runs as f64;
@@ -23,7 +23,7 @@ impl Average {
     }
 }
 
-/// A line through the mean of some lines, and where one standard deviation below and above it lies.
+/// The mean of some lines, and the lines one standard deviation below and above it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Band {
     pub(super) mean: Vec<(f64, f64)>,
@@ -32,8 +32,8 @@ pub(super) struct Band {
 }
 
 impl Band {
-    /// At every x of the line that has the most points; the others are taken between their points, and
-    /// not beyond their ends. With `logarithmic` values, their logarithms are averaged.
+    /// Computes it at every x of the line with the most points; others are interpolated, and end where
+    /// their points end. With `logarithmic`, the logarithms of the values are averaged.
     pub(super) fn of(lines: &[Vec<(f64, f64)>], logarithmic: bool) -> Self {
         let mut band = Self::default();
         let Some(longest) = lines.iter().rev().max_by_key(|line| line.len()) else { return band };
@@ -51,7 +51,7 @@ impl Band {
     }
 }
 
-/// A line's y at an x, if that is on it.
+/// Interpolates a line at x, if that is within its range.
 fn at(line: &[(f64, f64)], x: f64) -> Option<f64> {
     let after = line.partition_point(|point| point.0 < x);
     let (x1, y1) = *line.get(after)?;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_other_lengths_and_points_are_averaged_where_they_are() {
+    fn lines_of_different_lengths_and_points_are_averaged_where_they_exist() {
         let line = |end: u32, by: usize, y: f64| (0..=end).step_by(by).map(|x| (f64::from(x), y + f64::from(x))).collect::<Vec<_>>();
         let band = Band::of(&[line(10, 1, 0.0), line(6, 2, 2.0)], false);
         assert_eq!(band.mean.len(), 11);

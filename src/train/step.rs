@@ -1,6 +1,6 @@
 //! The programs of a training step: micro-step (teacher and student forward, loss, backward),
-//! optimizer step (norm, clip, AdamW, signs, flips), and evaluation; and the small tensors through
-//! which the host feeds and reads them.
+//! optimizer step (norm, clip, AdamW, signs, flips), and evaluation; and their small input and output
+//! tensors.
 
 use super::losses::Losses;
 use crate::data::Batch;
@@ -9,46 +9,46 @@ use crate::model::{BinaryGroup, Forward, Loss, Positions, TeacherOutput, Weights
 use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, Divergence, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
-/// Why a step's programs could not be made or run.
+/// An error of creating or running the programs of a step.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// The machine's own.
+    /// An error of the device.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// Teacher and student do not fit together.
+    /// The shapes of teacher and student do not match.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The tape has no gradient.
+    /// The tape cannot be differentiated.
     #[error(transparent)]
     Backward(#[from] BackwardError),
-    /// A batch the programs were not made for.
+    /// A batch does not match the programs.
     #[error("batch: {0}")]
     Batch(String),
 }
 
-/// What an optimizer step came to.
+/// The report of an optimizer step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReport {
     /// Mean over the step's micro-steps.
     pub losses: Losses,
     /// Global gradient norm before clipping; infinite or NaN if it overflowed.
     pub norm: f64,
-    /// Whether the parameters were changed.
+    /// True if the parameters were changed.
     pub taken: bool,
-    /// Signs that changed, for each binarized matrix.
+    /// Number of sign flips of each binarized matrix.
     pub flips: Vec<u32>,
 }
 
-/// A report still on its way from the device.
+/// A report that is being read from the device.
 #[derive(Debug)]
 pub struct PendingReport {
     values: Pending,
-    /// The divergence that is trained, if one is.
+    /// The divergence that is minimised, if any.
     trained: Option<Divergence>,
 }
 
 impl PendingReport {
-    /// Waits for it.
+    /// Waits for the report.
     pub async fn wait(self) -> Result<StepReport, StepError> {
         let values = self.values.wait().await?;
         let norm = |n: usize| f32::from_bits(values[1][n]);
@@ -57,12 +57,12 @@ impl PendingReport {
     }
 }
 
-/// A tensor that the host writes or reads each step.
+/// Allocates a tensor that the host writes or reads in each step.
 fn feed(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
     Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
-/// Where a batch is written.
+/// The tensors of a batch.
 #[derive(Clone, Copy, Debug)]
 struct Feed {
     tokens: Home,
@@ -70,12 +70,12 @@ struct Feed {
     weights: Home,
     scale: Home,
     sums: Home,
-    /// Of a cached teacher: ids and shares.
+    /// Top-k ids and probabilities of a cached teacher.
     top: Option<(Home, Home)>,
 }
 
 impl Feed {
-    /// For `rows` positions; `top` tokens of a cached teacher at each.
+    /// Allocates them for `rows` positions, with `top` tokens of a cached teacher at each.
     fn new(machine: &mut Machine, rows: usize, top: Option<usize>) -> Result<Self, MachineError> {
         let cached = |top| Ok::<_, MachineError>((feed(machine, Spec::u32(rows, top))?, feed(machine, Spec::f32(rows, top + 1))?));
         Ok(Self {
@@ -88,12 +88,12 @@ impl Feed {
         })
     }
 
-    /// Writes a batch whose weights are made to sum to `share`.
+    /// Writes a batch; its weights are scaled to sum to `share`.
     fn write(&self, machine: &mut Machine, batch: &Batch, vocabulary: usize, share: f64) -> Result<(), StepError> {
         let rows = self.tokens.spec.rows;
         if batch.tokens.len() != rows || batch.targets.len() != rows || batch.weights.len() != rows {
             return Err(StepError::Batch(format!(
-                "{} tokens, {} targets, {} weights where {rows} are needed",
+                "{} tokens, {} targets and {} weights; must be {rows} each",
                 batch.tokens.len(),
                 batch.targets.len(),
                 batch.weights.len()
@@ -111,7 +111,7 @@ impl Feed {
         if let (Some((ids, shares)), Some(taught)) = (self.top, &batch.taught) {
             let (want, have) = ((ids.spec.words(), shares.spec.words()), (taught.ids.len(), taught.shares.len()));
             if want != have {
-                return Err(StepError::Batch(format!("{} ids and {} shares of a teacher where {} and {} are needed", have.0, have.1, want.0, want.1)));
+                return Err(StepError::Batch(format!("{} ids and {} probabilities of a teacher; must be {} and {}", have.0, have.1, want.0, want.1)));
             }
             machine.write(&ids, &taught.ids)?;
             machine.write_f32(&shares, &taught.shares)?;
@@ -120,24 +120,24 @@ impl Feed {
     }
 }
 
-/// How a step is computed.
+/// The shape and objective of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepShape {
     /// Sequences in a micro-step.
     pub batch: usize,
     /// Tokens in a sequence.
     pub seq: usize,
-    /// What is minimised.
+    /// The training objective.
     pub objective: Objective,
-    /// Whether activations are computed again for the gradients, instead of being held.
+    /// The activations that are recomputed for the gradients.
     pub recompute: Recompute,
 }
 
-/// Models on a machine, and the programs that train one from the other.
+/// Models on a device, and the programs that train the student.
 pub struct Step {
     /// The model being trained.
     pub student: Weights,
-    /// Its teacher, unless it learns from tokens alone or from a cache.
+    /// Its teacher, unless it is trained from tokens only or from a cache.
     pub teacher: Option<Weights>,
     shape: StepShape,
     feed: Feed,
@@ -150,13 +150,13 @@ pub struct Step {
 }
 
 impl Step {
-    /// Plans and compiles the programs for models already on the machine.
+    /// Plans and compiles the programs for models on the device.
     pub fn new(machine: &mut Machine, student: Weights, teacher: Option<Weights>, shape: StepShape) -> Result<Self, StepError> {
         Self::with_top(machine, student, teacher, None, shape)
     }
 
-    /// As [`Step::new`], but the student learns from what a cache holds of a teacher, `top` tokens at
-    /// each position. A teacher given is only asked on held-out text.
+    /// Like [`Step::new`], but the student is trained from a teacher cache with `top` tokens at each
+    /// position. `teacher` is only used on held-out text.
     pub fn cached(machine: &mut Machine, student: Weights, teacher: Option<Weights>, top: usize, shape: StepShape) -> Result<Self, StepError> {
         Self::with_top(machine, student, teacher, Some(top), shape)
     }
@@ -178,12 +178,12 @@ impl Step {
         Ok(Self { student, teacher, shape, feed: feed_homes, control, norm, flips, micro, update, eval })
     }
 
-    /// The shape it was made for.
+    /// Its shape and objective.
     pub fn shape(&self) -> StepShape {
         self.shape
     }
 
-    /// Whether there is a teacher, at hand or in a cache.
+    /// Returns true if there is a teacher, on the device or in a cache.
     pub fn has_teacher(&self) -> bool {
         self.teacher.is_some() || self.feed.top.is_some()
     }
@@ -193,7 +193,7 @@ impl Step {
         [&self.micro, &self.update]
     }
 
-    /// Forward, loss and backward.
+    /// The micro-step: forward, loss and backward.
     pub fn micro_program(&self) -> &Program {
         &self.micro
     }
@@ -204,7 +204,7 @@ impl Step {
         programs.map(|(name, program)| (name.to_string(), program.slot_bytes())).to_vec()
     }
 
-    /// Clears the sums that an optimizer step adds up. Call before its first micro-step.
+    /// Clears the loss sums of an optimizer step. Call before its first micro-step.
     pub fn begin(&mut self, machine: &mut Machine) -> Result<(), StepError> {
         machine.write(&self.feed.sums, &[0; TERMS])?;
         if let Some(flips) = &self.flips {
@@ -213,23 +213,23 @@ impl Step {
         Ok(())
     }
 
-    /// One micro-step of `accumulate`: adds to gradients and loss sums. `scale` is the loss scale.
+    /// Runs one of `accumulate` micro-steps: adds to gradients and loss sums. `scale` is the loss scale.
     pub fn micro(&mut self, machine: &mut Machine, batch: &Batch, accumulate: usize, scale: f32) -> Result<(), StepError> {
         if self.feed.top.is_some() && batch.taught.is_none() {
-            return Err(StepError::Batch("nothing of the teacher where the step learns from a cache".into()));
+            return Err(StepError::Batch("no cached probabilities, but the step is trained from a teacher cache".into()));
         }
         self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / accumulate as f64)?;
         machine.write_f32(&self.feed.scale, &[scale])?;
         Ok(machine.run(&mut self.micro)?)
     }
 
-    /// The loss sums so far in this optimizer step. For the golden test, which compares every micro-step; a report has their mean.
+    /// Reads the loss sums so far in this optimizer step. For the golden test, which compares every micro-step; a report has their mean.
     pub async fn losses(&mut self, machine: &mut Machine) -> Result<Losses, StepError> {
         let trained = self.trained_divergence();
         Ok(Losses::read(&machine.read(&self.feed.sums).await?, |divergence| trained == Some(divergence)))
     }
 
-    /// Norm, clip, AdamW, signs, flips; asks for the step's report.
+    /// Runs the optimizer step (norm, clip, AdamW, signs, flips) and starts reading its report.
     pub fn update(&mut self, machine: &mut Machine, control: &Control<f32>) -> Result<PendingReport, StepError> {
         machine.write_f32(&self.control, &control.words())?;
         machine.run(&mut self.update)?;
@@ -237,26 +237,26 @@ impl Step {
         Ok(PendingReport { values: machine.read_later(&homes)?, trained: self.trained_divergence() })
     }
 
-    /// The divergence that is trained, if one is.
+    /// Returns the divergence that is minimised, if any.
     fn trained_divergence(&self) -> Option<Divergence> {
         self.has_teacher().then_some(self.shape.objective.divergence)
     }
 
-    /// Mean losses of some batches, without gradients. Not to be called within an optimizer step.
+    /// Computes the mean losses of batches, without gradients. Do not call it within an optimizer step.
     pub async fn evaluate(&mut self, machine: &mut Machine, batches: &[Batch]) -> Result<Losses, StepError> {
         machine.write(&self.feed.sums, &[0; TERMS])?;
         for batch in batches {
             self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / batches.len() as f64)?;
             machine.run(&mut self.eval)?;
         }
-        // Some divergences are not measured by a cache's rounded shares.
+        // Some divergences cannot be measured with the rounded probabilities of a cache.
         let (whole, taught) = (self.teacher.is_some(), self.has_teacher());
         let known = |divergence: Divergence| if divergence.info().uncached.is_some() { whole } else { taught };
         Ok(Losses::read(&machine.read(&self.feed.sums).await?, known))
     }
 }
 
-/// Position tables of both models; shared where they agree.
+/// RoPE tables of both models, shared if they are equal.
 struct Tables {
     student: Positions,
     teacher: Option<Positions>,
@@ -281,7 +281,7 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
         _ => TeacherOutput::None,
     };
     let hidden = Forward { weights: student, positions: tables.student, batch, seq, cache: None }.hidden(&mut tape, tokens)?;
-    // What is measured is the same in every run that has its teacher at hand; a cache has but its temperature.
+    // Held-out losses are at temperature 1 in every run with a teacher; a cache has only its own temperature.
     let measured = !gradient && !matches!(teacher, TeacherOutput::TopK(..));
     let objective = if measured { Objective { temperature: 1.0, ..objective } } else { objective };
     let loss = Loss { student, teacher, targets, weights, scale, sums, objective, gradient };

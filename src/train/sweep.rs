@@ -1,6 +1,5 @@
-//! A grid of runs as a TOML file has it: `[base]` holds settings as a `run.toml` does, and `[grid]` a list of
-//! values for each setting that is varied; there is a run for every combination. Several `[[grid]]` are
-//! walked one after another. Pure.
+//! Sweeps: grids of runs in a TOML file. `[base]` has settings as in a `run.toml`, and `[grid]` a list of values
+//! for each varied setting; every combination is a run. Several `[[grid]]` follow each other. Pure.
 
 use super::config::TrainConfig;
 use super::run_dir::check_name;
@@ -8,13 +7,13 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
-/// Most runs of a sweep: more are a slip of the pen.
+/// Most runs of a sweep: more are probably a mistake.
 const MOST: usize = 4096;
 
 /// A run of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// Made of the settings that are varied and their values.
+    /// Its name, from the varied settings and their values.
     pub name: String,
     /// Its settings.
     pub config: TrainConfig,
@@ -28,8 +27,7 @@ struct File {
     grid: Value,
 }
 
-/// The runs of a sweep in their order, from the text of its file. An error names the key, or the run that
-/// cannot be and the setting that stands in its way.
+/// Parses the runs of a sweep, in order. An error names the key, or the run and its invalid setting.
 pub fn members(text: &str) -> Result<Vec<Member>, String> {
     let File { base, grid } = toml::from_str(text).map_err(|error| error.to_string())?;
     let base = Table::try_from(&base).expect("settings are plain data");
@@ -46,13 +44,13 @@ pub fn members(text: &str) -> Result<Vec<Member>, String> {
     }
     let mut names = BTreeSet::new();
     match members.iter().find(|member: &&Member| !names.insert(member.name.to_lowercase())) {
-        Some(Member { name, .. }) => Err(format!("grid: two runs would be called {name}; give each combination once")),
+        Some(Member { name, .. }) => Err(format!("grid: two runs have the name {name}; list each combination once")),
         None => Ok(members),
     }
 }
 
 fn no_table(value: &Value) -> String {
-    format!("grid = {value}: must be a table with a list for each setting that is varied, as in seed = [1, 2, 3]")
+    format!("grid = {value}: must be a table with a list for each varied setting, as in seed = [1, 2, 3]")
 }
 
 /// Adds every combination of a grid.
@@ -60,10 +58,10 @@ fn add(base: &Table, grid: &Table, members: &mut Vec<Member>) -> Result<(), Stri
     let mut lists = Vec::new();
     collect_lists("", grid, base, &mut lists)?;
     if lists.is_empty() {
-        return Err("grid: nothing is varied; give a list for a setting, as in seed = [1, 2, 3]".into());
+        return Err("grid: nothing is varied; add a list for a setting, as in seed = [1, 2, 3]".into());
     }
     let runs = lists.iter().try_fold(1usize, |runs, (_, values)| runs.checked_mul(values.len())).filter(|runs| runs + members.len() <= MOST);
-    let runs = runs.ok_or_else(|| format!("grid: these lists make more than {MOST} runs; shorten one"))?;
+    let runs = runs.ok_or_else(|| format!("grid: these lists have more than {MOST} combinations; shorten one"))?;
     for n in 0..runs {
         let (mut table, mut parts, mut later) = (base.clone(), Vec::new(), runs);
         for (key, values) in &lists {
@@ -81,13 +79,13 @@ fn add(base: &Table, grid: &Table, members: &mut Vec<Member>) -> Result<(), Stri
     Ok(())
 }
 
-/// The lists of a grid by the full names of their settings, each value tried alone.
+/// Collects the lists of a grid by the full names of their settings; checks each value alone.
 fn collect_lists(prefix: &str, grid: &Table, base: &Table, lists: &mut Vec<(String, Vec<Value>)>) -> Result<(), String> {
     for (key, value) in grid {
         let key = format!("{prefix}{key}");
         match value {
             Value::Table(inner) => collect_lists(&format!("{key}."), inner, base, lists)?,
-            Value::Array(values) if values.is_empty() => return Err(format!("grid.{key}: the list is empty; give values to try, or leave it out")),
+            Value::Array(values) if values.is_empty() => return Err(format!("grid.{key}: the list is empty; add values, or remove it")),
             Value::Array(values) => {
                 for value in values {
                     let mut table = base.clone();
@@ -96,13 +94,13 @@ fn collect_lists(prefix: &str, grid: &Table, base: &Table, lists: &mut Vec<(Stri
                 }
                 lists.push((key, values.clone()));
             }
-            value => return Err(format!("grid.{key} = {value}: must be a list of values to try, as in {key} = [{value}]")),
+            value => return Err(format!("grid.{key} = {value}: must be a list of values, as in {key} = [{value}]")),
         }
     }
     Ok(())
 }
 
-/// Sets what a name, perhaps of two parts, stands for.
+/// Sets a setting by its name, which may have two parts.
 fn set(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         Some((outer, inner)) => {
@@ -116,7 +114,7 @@ fn set(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// A value as part of a name.
+/// Formats a value as part of a run's name.
 fn plain(value: &Value) -> String {
     let forbidden = |c: char| c.is_control() || c.is_whitespace() || "/\\<>:\"|?*".contains(c);
     match value {
@@ -134,7 +132,7 @@ mod tests {
     use crate::train::{Loss, SETTINGS};
 
     #[test]
-    fn every_combination_is_a_run_of_its_own_name() {
+    fn every_combination_is_a_run_with_its_own_name() {
         let text =
             "[base]\nsteps = 60\n\n[[grid]]\nseed = [1, 2]\nloss = [\"ad\", \"mix\"]\n\n[[grid]]\ndivergence = [\"js\"]\nguard.window = [64]\nlr = [1e-3, 1]\n";
         let members = members(text).unwrap();
@@ -155,7 +153,7 @@ mod tests {
         for setting in SETTINGS {
             let values: Vec<String> = [setting.default(), other(setting)].iter().filter_map(|value| Some(value.in_toml()?.to_string())).collect();
             let values = values.join(", ");
-            // Some are refused beside the defaults, by name: then the setting was read.
+            // Some are rejected in combination with the defaults; the error then names the setting.
             match super::members(&format!("[base]\nteacher_cache = \"c\"\n\n[grid]\n{} = [{values}]\n", setting.name)) {
                 Ok(members) => assert!(members.iter().all(|member| member.name.starts_with(&format!("{}-", setting.name))), "{}", setting.name),
                 Err(error) => assert!(error.contains(&format!("{}-", setting.name)) && error.contains("setting "), "{error}"),
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn errors_name_the_key_or_run() {
         let bad = [
             ("", "grid"),
             ("[grid]\n", "nothing is varied"),

@@ -1,5 +1,5 @@
-//! Making a teacher cache: the teacher's forward over every window that is missing, and of each
-//! position's probabilities the likeliest, in 65,535ths.
+//! Creation of a teacher cache: the teacher's forward pass over every missing window, and the top-k
+//! probabilities of each position, in 65,535ths.
 
 use super::step::StepError;
 use crate::data::{CacheError, CacheWriter, Corpus, WHOLE};
@@ -7,7 +7,7 @@ use crate::graph::{Class, Home, Machine, Program, Real, Spec, Tape, TensorId, su
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::platform::parallel::*;
 
-/// Why making a cache stopped.
+/// An error of creating a teacher cache.
 #[derive(Debug, thiserror::Error)]
 pub enum TeachError {
     /// The cache.
@@ -19,9 +19,9 @@ pub enum TeachError {
     /// The machine.
     #[error(transparent)]
     Machine(#[from] crate::graph::MachineError),
-    /// Logits that are no numbers.
+    /// Logits are not finite.
     #[error(
-        "the teacher's logits are not finite in window {window}: its weights are damaged, or too large for how they are stored; check the file, or use --teacher-storage f32"
+        "cannot cache the teacher: its logits are not finite in window {window}. Its weights are damaged, or too large for their storage: check the file, or use --teacher-storage f32"
     )]
     NotFinite {
         /// The window.
@@ -29,7 +29,7 @@ pub enum TeachError {
     },
 }
 
-/// What is kept of a teacher.
+/// The contents of a teacher cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Teaching {
     /// Tokens kept at each position.
@@ -40,13 +40,13 @@ pub struct Teaching {
     pub seq: usize,
 }
 
-/// Tokens of a run of the teacher, if windows are short enough.
+/// Tokens of a forward pass, if windows are short enough.
 const ROWS: usize = 1024;
-/// Bytes of logits that may wait for the host, if a window has no more.
+/// Most bytes of logits of a forward pass, unless a single window has more.
 const LOGITS: usize = 256 << 20;
 
-/// Makes every missing window; gives whether all are there, or `stop` asked before. `progress(done,
-/// of)` is told after each run of the teacher.
+/// Computes every missing window; returns true if all are there, false if `stop` ended it before. Calls
+/// `progress(done, of)` after each forward pass.
 pub async fn teach(
     machine: &mut Machine, teacher: &Weights, cache: &mut CacheWriter, corpus: &Corpus, teaching: Teaching, stop: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(usize, usize),
@@ -65,7 +65,7 @@ pub async fn teach(
             tokens.extend(grid.tokens(corpus, window).map_err(CacheError::from)?);
         }
         let whole = tokens.len();
-        // The last run may have fewer windows; what stands in for the others is not looked at.
+        // The last forward pass may have fewer windows; it is padded, and the padding's results are ignored.
         tokens.resize(at_once * teaching.seq, tokens[0]);
         let rows = forward.run(machine, &tokens).await?;
         let rows = &rows[..whole * teacher.config.vocab_size];
@@ -83,7 +83,7 @@ pub async fn teach(
     Ok(true)
 }
 
-/// The teacher's forward, compiled once.
+/// The teacher's compiled forward pass.
 struct TeacherForward {
     program: Program,
     tokens: Home,
@@ -110,7 +110,7 @@ impl TeacherForward {
         Ok(Self { program: machine.compile(tape)?, tokens, logits: parts })
     }
 
-    /// The logits of every row.
+    /// Returns the logits of every row.
     async fn run(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, StepError> {
         machine.write(&self.tokens, tokens)?;
         machine.run(&mut self.program)?;
@@ -122,7 +122,7 @@ impl TeacherForward {
     }
 }
 
-/// Ids and shares of each window of `rows`.
+/// Returns the top-k ids and probabilities of each window of `rows`.
 fn top_k(rows: &[f32], vocabulary: usize, teaching: Teaching) -> Vec<(Vec<u32>, Vec<u16>)> {
     let Teaching { top, temperature, seq } = teaching;
     let window = |rows: &[f32]| {
@@ -137,7 +137,7 @@ fn top_k(rows: &[f32], vocabulary: usize, teaching: Teaching) -> Vec<(Vec<u32>, 
     rows.par_chunks(seq * vocabulary).map(window).collect()
 }
 
-/// e^(scale · (logit − top)) of a row, and their sum.
+/// Computes e^(scale · (logit − max)) of a row; returns their sum.
 fn exponentials(logits: &[f32], scale: f32, out: &mut [f32]) -> f32 {
     vectorised(
         #[inline(always)]
@@ -151,12 +151,12 @@ fn exponentials(logits: &[f32], scale: f32, out: &mut [f32]) -> f32 {
     )
 }
 
-/// Appends the `top` likeliest ids, ascending, and their shares. Running sums are rounded, not the
-/// shares: so each share is off by at most one 65,535th, and what is left for the bucket by half of one.
+/// Appends the top-k ids, ascending, and their probabilities. Running sums are rounded instead of
+/// probabilities: so the error of each is at most one 65,535th, and that of the bucket half of one.
 fn push_top_k(odds: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut Vec<u32>, shares: &mut Vec<u16>) {
     order.copy_from_slice(odds);
     let (above, &mut least, _) = order.select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a));
-    // Among equals at the end the first ids are kept.
+    // Of equal probabilities at the end the lowest ids are kept.
     let mut equals = top - above.iter().filter(|&&odds| odds > least).count();
     let (mut so_far, mut given) = (0.0, 0);
     for (id, &odds) in odds.iter().enumerate() {
@@ -182,7 +182,7 @@ mod tests {
     use crate::platform;
     use std::sync::Arc;
 
-    /// Makes a cache in `dir` on the first adapter, which `fault` is shown after each run of the teacher.
+    /// Creates a cache in `dir` on the first adapter; calls `fault` after each forward pass.
     fn made(dir: &std::path::Path, fault: &dyn Fn(usize, &Gpu)) -> Result<bool, TeachError> {
         let gpu = Arc::new(platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap());
         let mut machine = Machine::gpu(gpu.clone(), crate::ops::FUSIONS);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_goes_on_to_the_same_bytes_after_a_loss_or_want_of_memory() {
+    fn a_cache_resumes_to_the_same_bytes_after_a_lost_gpu_or_lack_of_memory() {
         let dir = std::env::temp_dir().join(format!("signet-teach-{}", std::process::id()));
         let file = |name: &str| platform::read(&dir.join(name).join("teacher.safetensors")).unwrap();
         assert!(made(&dir.join("whole"), &|_, _| {}).unwrap());
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_likeliest_are_kept_with_their_probabilities() {
+    fn the_top_k_are_kept_with_their_probabilities() {
         let logits: Vec<f32> = (0..50).map(|i| ((i * 37) % 50) as f32 * 0.2).collect();
         let kept = top_k(&[&logits[..], &[1.0; 50]].concat(), 50, Teaching { top: 7, temperature: 2.0, seq: 1 });
         let total: f64 = logits.iter().map(|x| f64::from(x / 2.0).exp()).sum();

@@ -1,4 +1,4 @@
-//! Why a training stopped before its end.
+//! Errors of training.
 
 use super::checkpoint::CheckpointError;
 use super::run_error::RunError;
@@ -9,10 +9,10 @@ use crate::infer::EngineError;
 use crate::model::ModelError;
 use std::path::PathBuf;
 
-/// Why training stopped before its end.
+/// An error that ended training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A setting.
+    /// An invalid setting.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// The run's directory.
@@ -42,18 +42,18 @@ pub enum TrainError {
     /// The tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// Spikes that rollbacks did not cure.
+    /// Spikes that remained after the largest number of rollbacks.
     #[error("{0}")]
     Diverged(String),
-    /// First weights that a run needs again, since it goes back to its beginning.
+    /// The first weights are needed for a rollback to the beginning, and cannot be loaded.
     #[error(
-        "cannot load the first weights from {}, which the run needs to begin again: {problem}. Put the model back there and resume the run",
+        "cannot load the first weights from {}, which the run needs to restart: {problem}. Put the model back there and resume the run",
         path.display()
     )]
     FirstWeights {
-        /// The model, as `init` has it.
+        /// The model, as in `init`.
         path: PathBuf,
-        /// Why it cannot be opened.
+        /// The reason.
         problem: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The training loop: batches in, events out, under the guard's eye.
+//! The training loop: reads batches, runs steps, lets the guard judge them, and emits events.
 
 mod between_steps;
 mod change;
@@ -31,16 +31,16 @@ use change::check_changes;
 pub use rollback::{close, last_scheduled};
 use rollback::{damaged_metrics, with_taken_steps};
 
-/// How training ended.
+/// The way in which training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All steps are done.
     Finished,
-    /// It was asked to stop; everything is saved.
+    /// It was stopped; a checkpoint is saved.
     Stopped,
 }
 
-/// Fills the student with its first weights; called again by a rollback to the beginning.
+/// A function that writes the student's first weights; a rollback to the beginning calls it a second time.
 pub type FirstWeights = Box<dyn FnMut(&mut Machine, &Step) -> Result<(), TrainError>>;
 
 /// A run that is ready to train.
@@ -52,7 +52,7 @@ pub struct Trainer {
     corpus: Corpus,
     cache: Option<TeacherCache>,
     tokenizer: Tokenizer,
-    /// How conversations are written.
+    /// The chat format.
     chat: ChatFormat,
     run: RunDir,
     changes: Changes,
@@ -64,21 +64,21 @@ pub struct Trainer {
     curves: Curves,
     sampler: Option<(Engine, Vec<u32>)>,
     clock: Clock,
-    /// Seconds on the clock when the step before was done.
+    /// Time when the step before was done, in seconds of this session.
     last_done: f64,
     /// Seconds of earlier sessions.
     earlier: f64,
-    /// Seconds of this session in which it was told to rest.
+    /// Seconds of this session in which it was paused.
     paused_seconds: f64,
-    /// The step after which it said that it rests, until it goes on.
+    /// The step after which it emitted that it is paused, until it resumes.
     paused_at: Option<u64>,
-    /// True if a checkpoint is to be written between the next two steps, since the run's folder was gone.
+    /// True if a checkpoint is to be written between the next two steps, since the run's directory was recreated.
     save_wanted: bool,
-    /// The checkpoint that was last written or restored.
+    /// The checkpoint last written or restored.
     saved: Option<Saved>,
-    /// True if the run was rolled back since: the guard and the place in the data are no longer those of a checkpoint.
+    /// True if the run was rolled back since: the guard and the position in the data differ from that checkpoint.
     rolled_back: bool,
-    /// The last step, if its report is still to come.
+    /// The last step, if its report is outstanding.
     outstanding: Option<Outstanding>,
     device: String,
     first_weights: FirstWeights,
@@ -86,7 +86,7 @@ pub struct Trainer {
     notes: Vec<String>,
 }
 
-/// What a trainer is made of.
+/// The parts of a trainer.
 pub struct Parts {
     /// The machine, with everything of `setup` on it.
     pub machine: Machine,
@@ -94,27 +94,27 @@ pub struct Parts {
     pub setup: Setup,
     /// The settings.
     pub config: TrainConfig,
-    /// What the teacher's weights lost by the way they are stored.
+    /// The rounding of the teacher's weights by their storage.
     pub rounding: Option<Rounding>,
     /// Text.
     pub corpus: Corpus,
-    /// What the teacher said of the text, where that is learnt from in its place.
+    /// The teacher cache, if the student is trained from one.
     pub cache: Option<TeacherCache>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// How it wants conversations written: as the teacher whose tokenizer it is.
+    /// The chat format: that of the teacher with this tokenizer.
     pub chat: ChatFormat,
-    /// Where the run lives.
+    /// The run's directory.
     pub run: RunDir,
-    /// The step of the checkpoint that it resumes from; without one, the newest. Later ones are moved aside.
+    /// The step of the checkpoint to resume from, or none for the newest. Later ones are renamed.
     pub from_step: Option<u64>,
-    /// The device, in words.
+    /// Description of the device.
     pub device: String,
-    /// Fills the student with its first weights.
+    /// Writes the student's first weights.
     pub first_weights: FirstWeights,
 }
 
-/// A step on the device.
+/// A launched step.
 #[derive(Clone, Copy)]
 struct Launched {
     step: u64,
@@ -134,7 +134,7 @@ struct Saved {
     scheduled: bool,
 }
 
-/// A step whose report is still to come.
+/// A step whose report is outstanding.
 struct Outstanding {
     launched: Launched,
     report: PendingReport,
@@ -143,7 +143,7 @@ struct Outstanding {
 type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 
 impl Trainer {
-    /// Puts a run together; it goes on from its last checkpoint if it has one.
+    /// Creates the trainer of a run; it resumes from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
         let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, mut run, from_step, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
@@ -168,14 +168,14 @@ impl Trainer {
         let changes = run.changes(then.as_ref(), state.step, |changes| check_changes(changes, &config, &tokenizer, sampler.as_ref()))?;
         let mut notes = Vec::new();
         if then.is_some_and(|then| !then.is_part_of(&changes)) {
-            notes.push(format!("changes.jsonl: after step {} it is not what the checkpoint has: it was changed since, or is damaged", state.step));
+            notes.push(format!("changes.jsonl: after step {} it differs from the checkpoint: it was edited or is damaged", state.step));
         }
         if let Some(step) = from_step {
             let moved = run.set_aside(step)?;
             notes.extend(
                 moved
                     .iter()
-                    .map(|name| format!("resumed from step {step}: checkpoints/{name} is a later checkpoint, moved aside; delete it if you do not need it")),
+                    .map(|name| format!("resumed from step {step}: a later checkpoint was renamed to checkpoints/{name}; delete it if you do not need it")),
             );
         }
         notes.extend(damaged_metrics(&mut run, state.step, record.as_ref())?);
@@ -226,12 +226,12 @@ impl Trainer {
         &self.config
     }
 
-    /// The peak of the learning rate in force: that of the settings, or what it was changed to.
+    /// The current peak learning rate: that of the settings, or a changed one.
     pub fn rate(&self) -> f64 {
         self.schedule().peak
     }
 
-    /// Trains until all steps are done or `stop` says so; obeys `orders` between steps.
+    /// Trains until all steps are done or `stop` returns true; handles `orders` between steps.
     pub async fn train(&mut self, stop: &dyn Fn() -> bool, orders: &Orders, emit: &mut Emit<'_>) -> Result<Ending, TrainError> {
         self.begin(emit).await?;
         while self.state.step < self.config.steps {
@@ -242,7 +242,7 @@ impl Trainer {
                 self.note(&format!("stopped at step {} of {}; a resume continues there", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
             }
-            // The report of the step before is waited for only now, while the device works on this one.
+            // The report of the step before is awaited only now, while the device computes this one.
             let launched = self.launch()?;
             if let Some(earlier) = self.outstanding.replace(launched)
                 && self.finish_step(earlier, emit).await?
@@ -258,7 +258,7 @@ impl Trainer {
         Ok(Ending::Finished)
     }
 
-    /// Tells what begins; measures the baseline of a new run.
+    /// Emits the start of the run; measures the baseline of a new run.
     async fn begin(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let summary = self.summary();
         emit(TrainEvent::Begun {
@@ -334,12 +334,13 @@ impl Trainer {
         Ok(Outstanding { launched: Launched { step, cursor, tokens, lr, threshold, loss_scale: scale, span }, report })
     }
 
-    /// The settings that hold for the next step: those of the run with what was changed. What uses a live setting reads it here.
+    /// Returns the settings for the next step: those of the run with all changes. Code that uses a live setting must read it
+    /// here.
     fn now(&self) -> TrainConfig {
         self.changes.over(&self.config, self.state.step + 1)
     }
 
-    /// The schedule that holds for the next step.
+    /// Returns the learning rate schedule for the next step.
     fn schedule(&self) -> Schedule {
         self.now().schedule()
     }

@@ -1,98 +1,98 @@
-//! Which settings are refused, by name, and why. Whatever passes can be planned in reasonable time
-//! without an overflow, and written as TOML.
+//! Validation of settings. Valid settings can be planned in reasonable time and without overflow, and written as
+//! TOML.
 
 use super::config::{Init, Loss, Precision, Source, TrainConfig};
 use super::settings::{SETTINGS, SettingError, between, refuse};
 use crate::ops::Divergence;
 use std::path::PathBuf;
 
-/// Most tokens in a micro-step: more take longer to plan than anybody waits, and `accumulate` does the same.
+/// Most tokens in a micro-step: larger plans take minutes, and `accumulate` has the same effect.
 const MICRO_TOKENS: u64 = 1 << 20;
-/// Most tokens in a run, so that positions can be counted.
+/// Most tokens in a run, so that positions do not overflow.
 const TOKENS: u128 = 1 << 62;
 
 impl TrainConfig {
-    /// Refuses settings that make no sense, naming the first.
+    /// Validates the settings; the error names the first invalid one.
     pub fn check(&self) -> Result<(), SettingError> {
         self.check_numbers()?;
         self.check_sizes()?;
         self.check_sources()
     }
 
-    /// Each number alone, by its range in the table.
+    /// Checks each number against its range in the table.
     fn check_numbers(&self) -> Result<(), SettingError> {
         SETTINGS.iter().try_for_each(|setting| setting.check(self))
     }
 
-    /// Numbers that bound each other.
+    /// Checks numbers that depend on each other.
     fn check_sizes(&self) -> Result<(), SettingError> {
         if self.batch as u64 * self.seq as u64 > MICRO_TOKENS {
-            return refuse("batch", format!("{} × {} tokens are more than a micro-step can have ({MICRO_TOKENS}); use accumulate", self.batch, self.seq));
+            return refuse("batch", format!("batch × seq ({} × {}) must be at most {MICRO_TOKENS} tokens. Use accumulate instead", self.batch, self.seq));
         }
         if u128::from(self.steps) * u128::from(self.tokens_per_step()) > TOKENS {
-            return refuse("steps", format!("{} steps of {} tokens are more than can be counted; give fewer", self.steps, self.tokens_per_step()));
+            return refuse("steps", format!("{} steps of {} tokens are too many; use fewer steps", self.steps, self.tokens_per_step()));
         }
         if self.warmup >= self.steps && self.steps > 1 {
-            return refuse("warmup", format!("{} steps of warm-up leave nothing of {} steps", self.warmup, self.steps));
+            return refuse("warmup", format!("warmup ({}) must be less than steps ({})", self.warmup, self.steps));
         }
         if self.precision == Precision::F16 && self.loss_scale < 1024.0 {
-            let problem = format!("f16 has no room for gradients at a loss scale of {}; set loss_scale = 1024 or more (--loss-scale 1024)", self.loss_scale);
+            let problem = format!("gradients underflow in f16 at a loss scale of {}. Set loss_scale = 1024 or more (--loss-scale 1024)", self.loss_scale);
             return refuse("precision", problem);
         }
         between("guard.patience", self.guard.patience, 1, self.guard.window)
     }
 
-    /// What it reads.
+    /// Checks models, data and paths.
     fn check_sources(&self) -> Result<(), SettingError> {
         let nameless = |source: &Source| source.path().is_some_and(|path| path.as_os_str().is_empty());
         if self.model.is_empty() {
-            return refuse("model", "there must be one: a size, or the path of a config.json".into());
+            return refuse("model", "must be a size, or the path of a config.json".into());
         }
         if self.tokenizer == Source::None || nameless(&self.tokenizer) {
-            return refuse("tokenizer", "there must be one: embedded, or a path".into());
+            return refuse("tokenizer", "must be embedded, or a path".into());
         }
         if nameless(&self.teacher) {
-            return refuse("teacher", "no path is given; without a teacher, say none".into());
+            return refuse("teacher", "must be a path, embedded, or none".into());
         }
         if self.teacher == Source::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
-            return refuse("teacher", "loss ad and mix need a teacher; without one only loss ar can be trained".into());
+            return refuse("teacher", "loss ad and mix need a teacher. Set one, or use loss ar".into());
         }
         if self.field.is_empty() {
-            return refuse("field", "there must be one: auto, or the name of a field of the rows".into());
+            return refuse("field", "must be auto, or the name of a field".into());
         }
         if self.teacher_cache.is_some() && self.loss == Loss::Ar {
-            return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
+            return refuse("teacher_cache", "loss ar uses no teacher. Leave teacher_cache out, or use loss ad or mix".into());
         }
         if let (Some(_), Some(why)) = (&self.teacher_cache, self.divergence.info().uncached) {
             let others: Vec<&str> = Divergence::ALL.iter().map(|other| other.info()).filter(|other| other.uncached.is_none()).map(|other| other.name).collect();
             let problem = format!(
-                "{} cannot be learnt from a teacher cache: {why}. Leave teacher_cache out, or choose {}",
+                "{} cannot be trained from a teacher cache: {why}. Leave teacher_cache out, or use {}",
                 self.divergence.info().name,
                 others.join(" or ")
             );
             return refuse("divergence", problem);
         }
         if self.loss == Loss::Ar && self.divergence != Divergence::Forward {
-            return refuse("divergence", "loss ar learns from no teacher, and so by no divergence; choose loss ad or mix".into());
+            return refuse("divergence", "loss ar uses no teacher, and so no divergence. Leave divergence out, or use loss ad or mix".into());
         }
         if self.eval_teacher && (self.teacher == Source::None || self.teacher_cache.is_none()) {
-            return refuse("eval_teacher", "needs a teacher, and a teacher_cache that is trained from".into());
+            return refuse("eval_teacher", "needs a teacher and a teacher_cache. Set both, or leave it out".into());
         }
         if self.teacher == Source::None && self.init == Init::Teacher {
-            return refuse("init", "there is no teacher to start from".into());
+            return refuse("init", "cannot start from a teacher without one. Set teacher, or use init scratch".into());
         }
         for (name, path) in self.paths() {
             if path.as_os_str().is_empty() {
-                return refuse(name, "a path is empty".into());
+                return refuse(name, "a path must not be empty".into());
             }
             if path.to_str().is_none() {
-                return refuse(name, format!("the path {} is not UTF-8, and no settings file can hold it; rename it", path.display()));
+                return refuse(name, format!("the path {} is not UTF-8, so it cannot be written to run.toml. Rename the file", path.display()));
             }
         }
         Ok(())
     }
 
-    /// Every path that is named, and by which setting.
+    /// Returns all paths with the names of their settings.
     fn paths(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
         let one = [
             ("init", self.init.path()),
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absurd_settings_are_named() {
+    fn invalid_settings_are_named() {
         TrainConfig::default().check().unwrap();
         type Spoil = fn(&mut TrainConfig);
         let bad: [(&str, Spoil); 32] = [

@@ -1,4 +1,4 @@
-//! Verifies the files of a run: whether they are as they were written, and where they are not.
+//! Verification of the files of a run and of its checkpoints by their checksums, and repair of its own files.
 
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
@@ -19,27 +19,27 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
-    /// It is as it was written.
+    /// Its checksum matches.
     Whole,
-    /// It can be read, but has no checksum: an earlier version wrote it.
+    /// It can be read, but has no checksum, since an earlier version wrote it.
     NoChecksum,
     /// A newer version wrote it, in a format that this one cannot verify.
     Newer {
-        /// Which format, and what to do.
+        /// The format, and what to do.
         problem: String,
     },
-    /// It is not as it was written.
+    /// Its checksum does not match, or it cannot be read.
     Damaged {
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
 }
 
-/// The words for a newer format in every reader's message. A checksum that is wrong is reported before.
+/// The phrase for a newer format in the errors of all readers. A wrong checksum is reported before.
 const NEWER: &str = "made by a newer Signet";
 
 impl Outcome {
-    /// The outcome of a check that fails with a message.
+    /// Converts the result of a check that fails with a message.
     pub fn of(checked: Result<(), impl Display>) -> Self {
         match checked.map_err(|problem| problem.to_string()) {
             Ok(()) => Self::Whole,
@@ -53,32 +53,32 @@ impl Outcome {
         matches!(self, Self::Damaged { .. })
     }
 
-    /// The same for a file that has a checksum only if `sums` say so.
+    /// Returns the outcome for a file with a checksum (`sums`) or without.
     fn with(self, sums: bool) -> Self {
         if sums || self != Self::Whole { self } else { Self::NoChecksum }
     }
 }
 
-/// How far a verification is.
+/// The progress of a verification.
 #[derive(Clone, Debug)]
 pub enum Verifying {
     /// A file is being read.
     Reading {
-        /// Tensors read.
+        /// Number of tensors read.
         done: usize,
-        /// Tensors in all.
+        /// Number of all tensors.
         of: usize,
     },
     /// A file was verified.
     File {
         /// The file.
         path: PathBuf,
-        /// What came of it.
+        /// The outcome.
         outcome: Outcome,
     },
 }
 
-/// Gets the progress of a verification; returns false to stop it.
+/// A callback for the progress of a verification; returns false to stop it.
 pub type Progress<'a> = dyn FnMut(Verifying) -> bool + 'a;
 
 /// Verifies the files of the checkpoint in `path`, one after the other.
@@ -110,7 +110,7 @@ fn tensors(checkpoint: &Checkpoint, path: &Path, name: &str, progress: &mut Prog
     let names = file.names();
     for (n, name) in names.iter().enumerate() {
         match file.dtype(name) {
-            // Without a checksum, a number that is not finite still tells.
+            // Without a checksum, numbers that are not finite still reveal damage.
             Some(Dtype::F32) if !file.has_sums() => file.raw_floats(name).map(drop)?,
             _ => file.verify(name)?,
         }
@@ -121,8 +121,8 @@ fn tensors(checkpoint: &Checkpoint, path: &Path, name: &str, progress: &mut Prog
     Ok(())
 }
 
-/// The newest checkpoint of a run before step `before` whose files are all whole, or at least readable if they have
-/// no checksums.
+/// Returns the newest checkpoint of a run before step `before` whose files are all undamaged, or readable if they have no
+/// checksums.
 pub fn newest_whole(run: &Path, before: u64) -> Option<u64> {
     let is_whole = |&step: &u64| {
         let mut whole = true;
@@ -135,11 +135,11 @@ pub fn newest_whole(run: &Path, before: u64) -> Option<u64> {
     checkpoints(run).ok()?.into_iter().rev().filter(|&step| step < before).find(is_whole)
 }
 
-/// The run's own files that checkpoints keep.
+/// The run's own files of which checkpoints store copies.
 const KEPT: [&str; 3] = ["run.toml", "variants.json", "changes.jsonl"];
 
-/// Verifies the files of a run: its own, then those of its checkpoints. What training does not read (log, samples,
-/// curves) is left out.
+/// Verifies the files of a run: its own, then those of its checkpoints. Files that training does not read (log, samples,
+/// curves) are not verified.
 pub fn verify_run(run: &Path, progress: &mut Progress<'_>) -> Result<(), RunError> {
     let steps = checkpoints(run)?;
     let newest = newest_record(run, &steps);
@@ -170,26 +170,26 @@ pub fn verify_run(run: &Path, progress: &mut Progress<'_>) -> Result<(), RunErro
     Ok(())
 }
 
-/// Returns true if a checkpoint that was there is gone: a run that trains meanwhile removes those that it no longer keeps.
+/// Returns true if a checkpoint was removed meanwhile: a run in training prunes checkpoints.
 fn is_pruned(run: &Path, checkpoint: &Path) -> bool {
     if platform::is_dir(checkpoint) && RunDir::is_locked(run) {
-        // Its files may be going one after the other.
+        // Its files may be removed one after the other.
         platform::pause(0.5);
     }
     !platform::is_dir(checkpoint)
 }
 
-/// The newest checkpoint that keeps the run's own files: its step, and those files.
+/// Returns the newest checkpoint with copies of the run's own files: its step, and the copies.
 fn newest_record(run: &Path, steps: &[u64]) -> Option<(u64, RunRecord)> {
     steps.iter().rev().find_map(|&step| Some((step, Checkpoint::read(&checkpoint(run, step)).ok()?.run?)))
 }
 
-/// Verifies one of the run's own files against the text that a checkpoint keeps of it.
+/// Verifies one of the run's own files against the copy in a checkpoint.
 fn own_file(run: &Path, name: &str, newest: Option<&(u64, RunRecord)>) -> Outcome {
     let path = run.join(name);
     let then = newest.map(|(_, record)| record.text(name));
     let repair = match then {
-        Some(then) if !then.is_empty() => format!(". `{}` puts back what the newest checkpoint keeps of it", repair_command(&path)),
+        Some(then) if !then.is_empty() => format!(". `{}` restores it from the newest checkpoint", repair_command(&path)),
         _ => String::new(),
     };
     let damaged = |problem: String| format!("{}: {problem}{repair}", path.display());
@@ -215,21 +215,21 @@ fn own_file(run: &Path, name: &str, newest: Option<&(u64, RunRecord)>) -> Outcom
 }
 
 fn same(same: bool) -> Result<(), String> {
-    if same { Ok(()) } else { Err("it is not what the run was trained with".into()) }
+    if same { Ok(()) } else { Err("it differs from what the run was trained with".into()) }
 }
 
-/// Verifies what a run has recorded, `metrics.jsonl`; returns the problem if it is not as it was written.
+/// Verifies `metrics.jsonl` of a run; returns the problem if it is damaged.
 pub fn verify_metrics(run: &Path) -> Option<String> {
     let verified = || match metrics(run, newest_record(run, &checkpoints(run).unwrap_or_default()).as_ref()) {
         Outcome::Damaged { problem } => Some(problem),
         _ => None,
     };
     let problem = verified()?;
-    // A rollback of a run that trains may have come in between.
+    // A run in training may have rolled back in between.
     if RunDir::is_locked(run) { verified() } else { Some(problem) }
 }
 
-/// Verifies `metrics.jsonl`: the lines up to a checkpoint by their checksum, and that every line is a step.
+/// Verifies `metrics.jsonl`: the checksum of the lines up to a checkpoint, and that every line is a step.
 fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
     let path = run.join("metrics.jsonl");
     let harmless = "Training does not depend on it, curves do";
@@ -258,8 +258,8 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
     }
 }
 
-/// Puts back those of the run's own files that are damaged, as the newest checkpoint keeps them; returns their names. What
-/// was there is kept beside, with `.damaged` behind its name.
+/// Restores damaged files of the run's own from the newest checkpoint; returns their paths. The damaged ones are kept with
+/// `.damaged` appended to their names.
 pub fn repair(run: &Path) -> Result<Vec<PathBuf>, RunError> {
     let _lock = RunDir::lock(run)?;
     let Some(newest) = newest_record(run, &checkpoints(run)?) else { return Ok(Vec::new()) };

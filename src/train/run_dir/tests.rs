@@ -1,4 +1,4 @@
-//! Run directories that are moved, deleted, or left by a kill.
+//! Tests of run directories that are moved or deleted, or left behind by a killed process.
 
 use super::*;
 use crate::platform::{exists, list, make_dir};
@@ -18,10 +18,10 @@ fn line(step: u64) -> Metrics {
     Metrics { step, ..Metrics::default() }
 }
 
-// Windows renames no directory with an open file.
+// Windows cannot rename a directory with an open file.
 #[cfg(unix)]
 #[test]
-fn a_run_that_was_moved_does_not_write_into_the_one_in_its_place() {
+fn a_moved_run_does_not_write_into_the_one_in_its_place() {
     let dir = scratch("moved");
     let (path, moved) = (dir.join("run"), dir.join("moved"));
     let mut first = create(&path, 10).unwrap();
@@ -47,13 +47,13 @@ fn a_run_that_was_moved_does_not_write_into_the_one_in_its_place() {
     attack(&mut first);
     assert_eq!(std::fs::read_to_string(path.join("metrics.jsonl")).unwrap(), std::fs::read_to_string(moved.join("metrics.jsonl")).unwrap());
     assert!(RunDir::open(&path).is_ok() && std::fs::read_to_string(path.join("run.toml")).unwrap().contains("steps = 20"));
-    // The one that was moved is still held.
+    // The moved run is still locked.
     assert!(matches!(RunDir::open(&moved), Err(RunError::InUse(_))));
     remove_dir(&dir).unwrap();
 }
 
 #[test]
-fn a_deleted_run_is_made_again_and_locked() {
+fn a_deleted_run_is_recreated_and_locked() {
     let dir = scratch("deleted");
     let path = dir.join("run");
     let mut run = create(&path, 10).unwrap();
@@ -65,7 +65,7 @@ fn a_deleted_run_is_made_again_and_locked() {
         run.record(&line(1)).unwrap();
         assert!(matches!(RunDir::open(&path), Err(RunError::InUse(_))));
     }
-    // Another process is just making a run there.
+    // Another process is creating a run there.
     std::fs::remove_dir_all(&path).unwrap();
     make_dir(&path).unwrap();
     let other = RunDir::lock(&path).unwrap();
@@ -75,7 +75,7 @@ fn a_deleted_run_is_made_again_and_locked() {
 }
 
 #[test]
-fn what_a_kill_left_is_removed_when_a_run_is_opened() {
+fn leftovers_of_a_killed_process_are_removed_when_a_run_is_opened() {
     let dir = scratch("litter");
     let path = dir.join("run");
     drop(create(&path, 10).unwrap());
@@ -95,7 +95,7 @@ fn what_a_kill_left_is_removed_when_a_run_is_opened() {
 }
 
 #[test]
-fn a_run_whose_settings_are_deleted_keeps_what_it_recorded() {
+fn a_run_whose_settings_are_deleted_keeps_its_metrics() {
     let dir = scratch("settings");
     let path = dir.join("run");
     let mut run = create(&path, 10).unwrap();
@@ -111,24 +111,24 @@ fn a_run_whose_settings_are_deleted_keeps_what_it_recorded() {
 }
 
 #[test]
-fn variants_that_are_gone_are_not_replaced_by_portable_ones() {
+fn missing_variants_are_not_replaced_by_portable_ones() {
     let dir = scratch("variants");
     let path = dir.join("run");
     drop(create(&path, 10).unwrap());
     std::fs::remove_file(path.join("variants.json")).unwrap();
     let (mut run, _) = RunDir::open(&path).unwrap();
-    // No checkpoint keeps them: the run may be of a version without a choice.
+    // No checkpoint has a copy: the run may be of a version without a choice.
     assert!(run.variants().is_ok() && !run.has_variants());
     let metrics = GrowingFile::default().lines();
     run.record = Some(RunRecord { settings: String::new(), variants: "{}".into(), changes: String::new(), metrics });
-    let said = run.variants().unwrap_err().to_string();
-    assert!(said.contains("variants.json: it is missing") && said.contains(" check --repair ") && !said.contains("Delete"), "{said}");
+    let error = run.variants().unwrap_err().to_string();
+    assert!(error.contains("variants.json: it is missing") && error.contains(" check --repair ") && !error.contains("Delete"), "{error}");
     drop(run);
     remove_dir(&dir).unwrap();
 }
 
 #[test]
-fn samples_are_cut_whatever_their_length() {
+fn samples_of_any_length_are_cut() {
     let dir = scratch("samples");
     let path = dir.join("run");
     let mut run = create(&path, 10).unwrap();

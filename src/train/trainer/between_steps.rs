@@ -1,5 +1,5 @@
-//! What a trainer does between two steps when somebody asks for it. Numbers do not depend on when,
-//! or whether, anything was asked: a report that is settled early changes no decision.
+//! Orders that a trainer handles between two steps. The trained numbers do not depend on when orders come:
+//! finishing a step early changes no decision.
 
 use super::{Emit, TrainError, Trainer};
 use crate::model::{ModelError, snapshot};
@@ -8,13 +8,13 @@ use crate::train::event::TrainEvent;
 use crate::train::orders::{Order, Orders};
 use std::sync::Arc;
 
-/// Said where there is nothing to sample with.
-pub(super) const NO_SAMPLES: &str = "this run takes no samples: it was begun with sample_every = 0 or without a prompt";
-/// Seconds between two looks at the orders of a run that rests.
+/// The note for runs without samples.
+pub(super) const NO_SAMPLES: &str = "cannot sample: the run was started with sample_every = 0 or without a prompt";
+/// Seconds between polls for orders of a paused run.
 const POLL_SECONDS: f64 = 0.02;
 
 impl Trainer {
-    /// Obeys all orders; of a run that rests, until it is to go on, to take a step, or to stop.
+    /// Handles all orders. A paused run stays here until it is resumed, stepped or stopped.
     pub(super) async fn handle_orders(&mut self, orders: &Orders, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         if self.save_wanted {
             self.save_on_request(emit).await?;
@@ -50,7 +50,7 @@ impl Trainer {
         }
     }
 
-    /// Waits a moment; says first that the run rests.
+    /// Waits a moment; emits an event when the pause begins.
     async fn wait_paused(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         self.finish_last_step(emit).await?;
         let step = self.state.step;
@@ -78,7 +78,7 @@ impl Trainer {
         self.save_wanted = false;
         let step = self.state.step;
         if !self.save(false, emit).await? {
-            self.note(&format!("step {step} is saved already"), emit)?;
+            self.note(&format!("the checkpoint of step {step} is already saved"), emit)?;
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Trainer {
                 emit(TrainEvent::Snapshot { step, seconds: clock.seconds(), bytes: Arc::new(bytes) });
                 Ok(())
             }
-            Err(ModelError::File(problem)) => self.note(&format!("step {step} gives no snapshot: {problem}"), emit),
+            Err(ModelError::File(problem)) => self.note(&format!("cannot take a snapshot of step {step}: {problem}"), emit),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,4 +1,4 @@
-//! What falls due after a step: held-out losses, a sample, a checkpoint.
+//! Work that is due after a step: evaluation on held-out text, a sample, a checkpoint.
 
 use super::rollback::prune;
 use super::{Emit, Outstanding, Saved, TrainError, Trainer};
@@ -10,19 +10,19 @@ use crate::train::checkpoint::{State, save};
 use crate::train::event::TrainEvent;
 use crate::train::svg;
 
-/// The work that falls due after a step.
+/// The work that is due after a step.
 #[derive(Clone, Copy)]
 pub(super) struct Due {
     evaluate: bool,
     sample: bool,
-    /// A checkpoint of the schedule, of this step or owed since an earlier one.
+    /// True if a scheduled checkpoint is due, of this step or postponed from an earlier one.
     save: bool,
-    /// The last step, of which a checkpoint is written whatever the guard says.
+    /// True at the last step, whose checkpoint is written whatever the guard's verdict.
     last: bool,
 }
 
 impl Due {
-    /// Returns true if there is any.
+    /// Returns true if any work is due.
     pub(super) fn any(self) -> bool {
         self.evaluate || self.sample || self.save
     }
@@ -37,8 +37,8 @@ impl Trainer {
         Due { evaluate: every(config.eval_every), sample, save: self.state.owed || every(config.checkpoint_every), last }
     }
 
-    /// Held-out losses, a sample, a checkpoint, as they are due. A checkpoint amid spikes would be no
-    /// good one to go back to, so the step is judged first, and a checkpoint that is not written is owed.
+    /// Evaluates, samples and saves, as due. A checkpoint amid spikes would be a bad target of a rollback,
+    /// so the guard judges the step first, and such a checkpoint is postponed.
     pub(super) async fn run_due(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let judged = self.judge(last).await?;
         let quiet = !self.state.guard.suspicious();
@@ -66,7 +66,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Samples a text, continuing what holds at step `asked`.
+    /// Samples a text with the prompt at step `asked`.
     pub(super) async fn sample(&mut self, asked: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let text = self.changes.over(&self.config, asked).sample_prompt;
         let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
@@ -88,7 +88,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Makes the run's directory again if it is gone: what was trained is still on the machine.
+    /// Recreates the run's directory if it is gone: the trained weights are still on the device.
     pub(super) fn restore_folder(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         if self.run.is_in_place() {
             return Ok(());
@@ -103,16 +103,17 @@ impl Trainer {
         self.note(&format!("{}: its folder was gone, or run.toml in it; made again, and saved after this step", self.run.path().display()), emit)
     }
 
-    /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept; nothing if
-    /// there is one of this step as it is now. Returns whether it wrote. `scheduled` says that a rollback may go
-    /// back to it: those that a stop or a person asked for would make its target depend on when.
+    /// Writes a checkpoint and the curves, and prunes checkpoints; does nothing if there is an up-to-date
+    /// checkpoint of this step. Returns true if it wrote one. A rollback may go back to it if `scheduled`: otherwise its
+    /// target would depend on when a run was stopped or saved on request.
     pub(super) async fn save(&mut self, scheduled: bool, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         self.restore_folder(emit)?;
         let step = self.state.step;
         let path = self.run.checkpoint(step);
         let before = self.saved.filter(|saved| saved.step == step && platform::exists(&path));
-        // After a rollback to it, it is written again: a change that is made now would not replay to that rollback. It
-        // stays one to go back to, since a rollback takes only the guard's memory of it, which this one did not change.
+        // After a rollback to this checkpoint it is written a second time: otherwise a change of settings now would not replay
+        // after that rollback. It stays a target of rollbacks, since they only restore the guard's memory of it, which has not
+        // changed.
         let scheduled = scheduled || before.is_some_and(|saved| saved.scheduled);
         if !self.rolled_back && before.is_some_and(|saved| saved.scheduled || !scheduled) {
             return Ok(false);
@@ -136,17 +137,17 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Replaces the curves, after reading what was recorded since the last time.
+    /// Redraws curves.svg, after reading the steps recorded since the last time.
     fn draw(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         for line in self.curves.read_on(self.run.path(), &|| false)? {
-            self.note(&format!("left out of curves.svg: {line}"), emit)?;
+            self.note(&format!("skipped in curves.svg: {line}"), emit)?;
         }
         if !cfg!(feature = "pictures") {
             return Ok(());
         }
         match svg(&[(&self.curves).into()]) {
             Ok(svg) => Ok(self.run.curves(&svg)?),
-            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
+            Err(problem) => self.note(&format!("cannot draw curves.svg: {problem}"), emit),
         }
     }
 }

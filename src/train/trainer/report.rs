@@ -1,4 +1,4 @@
-//! The report of a step: waited for, judged by the guard, recorded, and acted upon.
+//! The report of a step: awaited, judged by the guard, recorded, and acted upon.
 
 use super::{Emit, Launched, Outstanding, TrainError, Trainer};
 use crate::train::event::{GuardAction, TrainEvent};
@@ -7,7 +7,7 @@ use crate::train::losses::Losses;
 use crate::train::metrics::Metrics;
 use crate::train::step::StepReport;
 
-/// A step whose report is in, and the guard's verdict, which is still to be acted upon.
+/// The metrics of a step and the guard's verdict, not yet acted upon.
 pub(super) struct Judged {
     metrics: Metrics,
     verdict: Verdict,
@@ -16,29 +16,29 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Returns true if the run keeps this step: neither rolls back nor ends.
+    /// Returns true if the run keeps this step: it neither rolls back nor ends.
     pub(super) fn keeps_step(&self) -> bool {
         !matches!(self.verdict, Verdict::RollBack(_) | Verdict::GiveUp(_))
     }
 }
 
 impl Trainer {
-    /// Waits for a step's report, records it and acts on the guard's verdict. Returns whether the run
-    /// was rolled back.
+    /// Waits for a step's report, records it and acts on the guard's verdict. Returns true if the run was
+    /// rolled back.
     pub(super) async fn finish_step(&mut self, launched: Outstanding, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         let judged = self.judge(launched).await?;
         self.apply_verdict(judged, None, emit)
     }
 
-    /// Settles the last step before the next one is launched. The threshold of the next step is decided
-    /// first, from the reports that it would be decided from otherwise.
+    /// Finishes the last step before the next is launched. The threshold of the next step is computed first,
+    /// so that it depends on the same reports as otherwise.
     pub(super) async fn finish_last_step(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let Some(last) = self.outstanding.take() else { return Ok(()) };
         self.state.threshold = Some(self.state.guard.threshold(self.state.step + 1));
         self.finish_step(last, emit).await.map(drop)
     }
 
-    /// Waits for a step's report and lets the guard judge it.
+    /// Waits for a step's report, and returns it with the guard's verdict.
     pub(super) async fn judge(&mut self, outstanding: Outstanding) -> Result<Judged, TrainError> {
         let Outstanding { launched, report } = outstanding;
         let report = report.wait().await?;
@@ -48,14 +48,14 @@ impl Trainer {
         Ok(Judged { metrics, verdict, cursor: launched.cursor })
     }
 
-    /// Records a judged step and acts on the verdict. Returns whether the run was rolled back.
+    /// Records a judged step and acts on the verdict. Returns true if the run was rolled back.
     pub(super) fn apply_verdict(&mut self, judged: Judged, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         let Judged { metrics, verdict, cursor } = judged;
         let held_out_loss = held_out.map(|losses| losses.minimised(self.config.objective()));
         let metrics = Metrics { held_out, held_out_loss, ..metrics };
         self.restore_folder(emit)?;
         match self.run.record(&metrics) {
-            // It went between the two.
+            // The directory was removed between the two calls.
             Err(_) if !self.run.is_in_place() => {
                 self.restore_folder(emit)?;
                 self.run.record(&metrics)?;
@@ -75,7 +75,7 @@ impl Trainer {
             }
             Verdict::GiveUp(what) => {
                 self.emit_guard(step, what.clone(), GuardAction::GaveUp, emit)?;
-                Err(TrainError::Diverged(format!("{what}. The run was rolled back as often as the guard allows")))
+                Err(TrainError::Diverged(format!("{what}. The run stopped after the largest number of rollbacks (guard.rollbacks). Use a lower lr")))
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Rollbacks: to the last checkpoint that the schedule made, never to one of a stop or of a person, so
-//! that interruptions change no numbers.
+//! Rollbacks: to the last scheduled checkpoint, never to one of a stop or a request, so that interruptions do
+//! not change the trained numbers.
 
 use super::{Saved, TrainError, Trainer};
 use crate::graph::Machine;
@@ -12,7 +12,7 @@ use crate::train::step::Step;
 use std::path::Path;
 
 impl Trainer {
-    /// Goes back to the last scheduled checkpoint (or the beginning), and on with the data after `past`.
+    /// Restores the last scheduled checkpoint (or the first weights), and continues with the data after `past`.
     pub(super) fn roll_back(&mut self, past: u64) -> Result<(), TrainError> {
         let target = last_scheduled(self.run.path(), self.config.checkpoint_every)?;
         let earlier = match target {
@@ -24,10 +24,10 @@ impl Trainer {
                 self.first_state.clone()
             }
         };
-        // A resume would continue from the checkpoints that are given up here. The latest is removed first,
-        // so that one after a kill in between replays up to this rollback.
+        // A resume would continue from the checkpoints that are discarded here. The latest is removed first,
+        // so that a resume after a kill in between replays up to this rollback.
         for step in self.run.remove_after(earlier.step)? {
-            self.run.log(&format!("checkpoint of step {step} removed: the run goes back to before it"))?;
+            self.run.log(&format!("checkpoint of step {step} removed by a rollback"))?;
         }
         let mut guard = self.state.guard.clone();
         guard.rolled_back(earlier.guard.clone());
@@ -38,8 +38,8 @@ impl Trainer {
     }
 }
 
-/// The step of the last checkpoint of `run` that a rollback may go back to; `every` is its
-/// `checkpoint_every`. A folder without a state is no checkpoint.
+/// Returns the step of the last scheduled checkpoint of `run`; `every` is its `checkpoint_every`. A
+/// directory without a state is not a checkpoint.
 pub fn last_scheduled(run: &Path, every: u64) -> Result<Option<u64>, TrainError> {
     for step in checkpoints(run)?.into_iter().rev() {
         let path = checkpoint(run, step);
@@ -50,9 +50,8 @@ pub fn last_scheduled(run: &Path, every: u64) -> Result<Option<u64>, TrainError>
     Ok(None)
 }
 
-/// Removes the checkpoints of a run that are no longer kept: all but the last `keep`, that of the lowest held-out loss,
-/// `best`, and the one that a rollback goes back to. If one cannot be read, it is not known which that is, and none is
-/// removed; a rollback would report it.
+/// Prunes the checkpoints of a run: keeps the last `keep`, the one of the lowest held-out loss, `best`, and the target of a
+/// rollback. If one cannot be read, the target is unknown, and none is removed; a rollback would report the error.
 pub(super) fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Result<(), TrainError> {
     match last_scheduled(run.path(), config.checkpoint_every) {
         Ok(target) => Ok(run.prune(config.keep, &[best, target])?),
@@ -60,7 +59,7 @@ pub(super) fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Re
     }
 }
 
-/// Cuts what `metrics.jsonl` has of steps after `step`; a note if the rest is not what a checkpoint of that step has recorded.
+/// Removes steps after `step` from `metrics.jsonl`; returns a note if the rest differs from the checkpoint's record.
 pub(super) fn damaged_metrics(run: &mut RunDir, step: u64, record: Option<&RunRecord>) -> Result<Option<String>, TrainError> {
     let gaps = run.cut(step)?;
     if gaps.is_empty() && record.is_none_or(|record| run.has_recorded(record)) {
@@ -68,14 +67,14 @@ pub(super) fn damaged_metrics(run: &mut RunDir, step: u64, record: Option<&RunRe
     }
     let named = if gaps.is_empty() { String::new() } else { format!(" ({gaps})") };
     let depends = match record {
-        Some(_) => "Training does not depend on it; curves may",
-        None => "Curves may depend on it, and with a checkpoint of an earlier version the number of steps taken",
+        Some(_) => "Training does not depend on it, but curves do",
+        None => "Curves depend on it, and with a checkpoint of an earlier version the number of steps taken",
     };
     Ok(Some(format!("metrics.jsonl is damaged, or was changed: up to step {step} it is not what was recorded{named}. {depends}")))
 }
 
-/// Looks after a finished run: an error if its changes are not those that its last checkpoint has, a note if its metrics are
-/// not. Since it may have been killed after that was written, checkpoints that are no longer kept are removed.
+/// Verifies and cleans up a finished run: returns an error if its changes differ from its last checkpoint, a note if its
+/// metrics do. Prunes checkpoints, since it may have been killed before it did.
 pub fn close(run: &mut RunDir, config: &TrainConfig) -> Result<Option<String>, TrainError> {
     let Some(last) = run.checkpoints()?.pop() else { return Ok(None) };
     let Checkpoint { state, run: record, .. } = Checkpoint::read(&run.checkpoint(last))?;
@@ -85,7 +84,7 @@ pub fn close(run: &mut RunDir, config: &TrainConfig) -> Result<Option<String>, T
     damaged_metrics(run, last, record.as_ref())
 }
 
-/// The state of a checkpoint, with the steps counted that were taken up to it.
+/// Returns the state of a checkpoint with the number of taken steps, counted if it is absent.
 pub(super) fn with_taken_steps(state: State, run: &RunDir) -> Result<State, TrainError> {
     let taken = match state.taken {
         Some(taken) => taken,
@@ -108,7 +107,7 @@ mod tests {
     use crate::graph::Variants;
     use crate::train::guard::{Guard, GuardConfig};
 
-    /// Writes the state of a checkpoint, which the schedule made or a person asked for.
+    /// Writes the state of a scheduled or requested checkpoint.
     fn save(run: &RunDir, step: u64, scheduled: bool) {
         let new = State::new(Guard::new(GuardConfig::default(), 1.0), "a device");
         let state = State { step, scheduled: Some(scheduled), ..new };
