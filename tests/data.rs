@@ -255,26 +255,26 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
         let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(std::slice::from_ref(&file), Some(&cache)).unwrap())).collect();
         both.into_iter().map(|one| one.join().unwrap()).collect()
     });
-    let place = stores[0].place().unwrap().to_path_buf();
-    assert_eq!((stores[1].place(), ids(&stores[0]) == ids(&stores[1])), (Some(place.as_path()), true));
+    let place = stores[0].directory().unwrap().to_path_buf();
+    assert_eq!((stores[1].directory(), ids(&stores[0]) == ids(&stores[1])), (Some(place.as_path()), true));
     drop(stores);
     made.set(0);
     let again = open(&file, &|| false).unwrap();
-    assert_eq!((again.place(), made.get(), again.about().documents), (Some(place.as_path()), 0, 30_000));
+    assert_eq!((again.directory(), made.get(), again.about().documents), (Some(place.as_path()), 0, 30_000));
     let whole: String = std::fs::read_to_string(&file).unwrap();
     let expected = whole.lines().flat_map(|line| tokenizer.encode(&(line[10..line.len() - 2].to_string() + "<|end|>")).unwrap());
     assert!(ids(&again).into_iter().eq(expected), "the ids of encoding directly");
     // A copy is the same text, another byte is another.
     std::fs::copy(&file, scratch.path("b.jsonl")).unwrap();
-    assert_eq!(open(&scratch.path("b.jsonl"), &|| false).unwrap().place(), Some(place.as_path()));
+    assert_eq!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(place.as_path()));
     std::fs::write(scratch.path("b.jsonl"), whole.replace("number 7 ", "number 8 ")).unwrap();
-    assert_ne!(open(&scratch.path("b.jsonl"), &|| false).unwrap().place(), Some(place.as_path()));
+    assert_ne!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(place.as_path()));
     // What is short is made again; what is no id is refused when it is read.
     let ids_file = place.join("ids");
     let bytes = std::fs::read(&ids_file).unwrap();
     std::fs::write(&ids_file, &bytes[..bytes.len() - 2]).unwrap();
     drop(again);
-    assert_eq!(std::fs::read(open(&file, &|| false).unwrap().place().unwrap().join("ids")).unwrap(), bytes);
+    assert_eq!(std::fs::read(open(&file, &|| false).unwrap().directory().unwrap().join("ids")).unwrap(), bytes);
     std::fs::write(&ids_file, vec![0xff; bytes.len()]).unwrap();
     let mut out = Vec::new();
     let error = open(&file, &|| false).unwrap().read(0..4, &mut out).unwrap_err().to_string();

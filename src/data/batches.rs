@@ -14,12 +14,12 @@ pub struct Batch {
     /// The weight of each position in the mean; 0 for padding.
     pub weights: Vec<f32>,
     /// The teacher's cached top-k probabilities; `None` where the teacher itself is run.
-    pub taught: Option<Likeliest>,
+    pub top_k: Option<TopK>,
 }
 
 /// A teacher's top-k probabilities at a range of positions, with the rest as one bucket.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Likeliest {
+pub struct TopK {
     /// The top-k ids at each position, ascending.
     pub ids: Vec<u32>,
     /// The probability of each, then the sum of all others.
@@ -32,7 +32,7 @@ impl Batch {
         let windows = || windows.iter().map(AsRef::as_ref);
         let tokens: Vec<u32> = windows().flat_map(|window| &window[..window.len() - 1]).copied().collect();
         let targets = windows().flat_map(|window| &window[1..]).copied().collect();
-        Self { weights: vec![1.0; tokens.len()], tokens, targets, taught: None }
+        Self { weights: vec![1.0; tokens.len()], tokens, targets, top_k: None }
     }
 }
 

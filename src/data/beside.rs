@@ -117,7 +117,7 @@ impl Field {
     }
 
     /// Returns true if Python treats the value as true.
-    fn holds(&self) -> bool {
+    fn is_truthy(&self) -> bool {
         match self {
             Self::Object(fields) => !fields.0.is_empty(),
             Self::Token(_) => true,
@@ -225,14 +225,14 @@ pub(super) struct Within {
 
 impl Within {
     /// Added tokens that exist before any are added.
-    fn there(&self) -> impl Iterator<Item = &AddedToken> {
+    fn existing(&self) -> impl Iterator<Item = &AddedToken> {
         self.added.values().filter(move |_| self.class.is_none())
     }
 
     /// The default of a special token that no file declares.
     fn special_token(&self, name: &str) -> Option<Token> {
         let own = self.class.and_then(|class| class.special_token(name));
-        let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(|class| class.takes_padding()));
+        let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(|class| class.uses_file_padding()));
         own.or(pad).map(Token::named)
     }
 }
@@ -261,7 +261,7 @@ impl Beside {
 
     /// The settings of that class.
     pub(super) fn class_settings(&self) -> ClassSettings {
-        let flag = |name: &str| self.config.get(name).filter(|field| !field.is_null()).map(Field::holds);
+        let flag = |name: &str| self.config.get(name).filter(|field| !field.is_null()).map(Field::is_truthy);
         ClassSettings { add_prefix_space: flag("add_prefix_space"), legacy: flag("legacy").unwrap_or(false) }
     }
 
@@ -278,7 +278,7 @@ impl Beside {
             }
         }
         let mut fields = self.config.clone();
-        if !fields.get(EXTRA).is_some_and(Field::holds)
+        if !fields.get(EXTRA).is_some_and(Field::is_truthy)
             && let Some(list) = fields.remove(ADDITIONAL)
         {
             fields.set(EXTRA, list);
@@ -424,7 +424,7 @@ fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
 /// Parses an `added_tokens_decoder`.
 fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
     let Field::Object(tokens) = decoder else {
-        return if decoder.holds() { Err(format!("{DECODER} is no JSON object")) } else { Ok(BTreeMap::new()) };
+        return if decoder.is_truthy() { Err(format!("{DECODER} is no JSON object")) } else { Ok(BTreeMap::new()) };
     };
     let entry = |(id, field): &(String, Field)| {
         let token = if field.text().is_none() { field.token() } else { None };
@@ -436,11 +436,11 @@ fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
 
 /// Collects the tokens to add: those with an id first, then new special tokens.
 fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token>, within: &Within) -> Resolved {
-    let there: HashSet<String> = within.there().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
+    let existing: HashSet<String> = within.existing().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
     let named: HashSet<&str> = special.iter().map(|(_, token)| token.content.as_str()).collect();
-    let was_special: HashSet<&str> = within.there().filter(|token| token.special).map(|token| token.content.as_str()).collect();
+    let was_special: HashSet<&str> = within.existing().filter(|token| token.special).map(|token| token.content.as_str()).collect();
     let mut seen = HashSet::new();
-    let new = special.iter().map(|(_, token)| token).chain(&extra).filter(|token| !there.contains(&token.content) && seen.insert(*token));
+    let new = special.iter().map(|(_, token)| token).chain(&extra).filter(|token| !existing.contains(&token.content) && seen.insert(*token));
     let finish = |token: &Token| {
         let special = token.special || named.contains(token.content.as_str());
         let normalized = token.normalized.or(Some(!special));

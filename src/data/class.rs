@@ -138,19 +138,19 @@ impl Class {
 
     /// Returns true if the padding token of a `tokenizer.json` becomes `pad_token` by default. Byte-level classes define
     /// their own, or none.
-    pub(super) fn takes_padding(&self) -> bool {
-        self.pieces()
+    pub(super) fn uses_file_padding(&self) -> bool {
+        self.is_sentence_piece()
     }
 
     /// Returns true for SentencePiece classes.
-    fn pieces(&self) -> bool {
+    fn is_sentence_piece(&self) -> bool {
         !matches!(self.steps, Steps::Bytes { .. })
     }
 
     /// Rebuilds the contents of a `tokenizer.json`, without added tokens; `unk` is the text of `unk_token`.
     pub(super) fn rebuild(&self, tokenizer: &mut Value, settings: ClassSettings, unk: Option<&str>) {
         let Some(tokenizer) = tokenizer.as_object_mut() else { return };
-        let prefix = settings.add_prefix_space.unwrap_or(self.pieces());
+        let prefix = settings.add_prefix_space.unwrap_or(self.is_sentence_piece());
         let nfc = json!({ "type": "NFC" });
         let (normalizer, before, decoder) = match self.steps {
             Steps::Words { legacy } => (Value::Null, metaspace(prefix, legacy && settings.legacy), sentence_piece(prefix || !legacy)),
@@ -179,9 +179,9 @@ impl Class {
             vocabulary => vocabulary,
         };
         // transformers writes a missing token as `None`: a character with neither a token nor byte tokens is an error.
-        let unk = Some(unk.unwrap_or("None")).filter(|_| self.pieces() && self.steps != Steps::Words { legacy: true });
+        let unk = Some(unk.unwrap_or("None")).filter(|_| self.is_sentence_piece() && self.steps != Steps::Words { legacy: true });
         json!({
-            "type": "BPE", "unk_token": unk, "fuse_unk": self.pieces(), "byte_fallback": self.pieces(), "ignore_merges": false,
+            "type": "BPE", "unk_token": unk, "fuse_unk": self.is_sentence_piece(), "byte_fallback": self.is_sentence_piece(), "ignore_merges": false,
             "vocab": vocabulary, "merges": merges,
         })
     }
@@ -193,7 +193,7 @@ impl Class {
         match self.around {
             Around::File => Ok(None),
             Around::Nothing => Ok(Some(Value::Null)),
-            Around::Bos => Ok(Some(token("bos_token").map_or(Value::Null, |(text, id)| begun_by(&text, id)))),
+            Around::Bos => Ok(Some(token("bos_token").map_or(Value::Null, |(text, id)| bos_template(&text, id)))),
             Around::Roberta => {
                 let prefix = settings.add_prefix_space.unwrap_or(false);
                 let (sep, cls) = (needed("sep_token")?, needed("cls_token")?);
@@ -214,7 +214,7 @@ fn metaspace(prefix: bool, legacy: bool) -> Value {
 }
 
 /// The post-processor that prepends one token to a document.
-fn begun_by(text: &str, id: u32) -> Value {
+fn bos_template(text: &str, id: u32) -> Value {
     let token = |part: u32| json!({ "SpecialToken": { "id": text, "type_id": part } });
     let sequence = |name: &str, part: u32| json!({ "Sequence": { "id": name, "type_id": part } });
     json!({

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// With this many documents or more, whole documents are held out; with fewer, the end of the text.
-const MANY: u64 = 50;
+const MANY_DOCUMENTS: u64 = 50;
 /// An order stores the position of every 64th document.
 const STRIDE: u64 = 64;
 /// Tokens that are read at once from a whole text.
@@ -45,12 +45,12 @@ impl Corpus {
         let view = |held: Option<(f64, bool)>| Ids::documents(&text, key, held);
         let corpus = match held_out {
             Some(held_out) => Self { train: view(None)?, held_out: Ids::documents(&Arc::new(held_out), None, None)? },
-            None if documents >= MANY && whole(documents, split.share) > 0 => {
+            None if documents >= MANY_DOCUMENTS && floor_share(documents, split.share) > 0 => {
                 Self { train: view(Some((split.share, false)))?, held_out: view(Some((split.share, true)))? }
             }
             None => {
                 let all = view(None)?;
-                let tail = (whole(all.len() as u64, split.share) as usize).max(split.seq + 1).min(all.len());
+                let tail = (floor_share(all.len() as u64, split.share) as usize).max(split.seq + 1).min(all.len());
                 let (train, held_out) = all.split_at(all.len() - tail);
                 Self { train, held_out }
             }
@@ -64,13 +64,13 @@ impl Corpus {
 }
 
 /// The integer part of a share of `n`.
-fn whole(n: u64, share: f64) -> u64 {
+fn floor_share(n: u64, share: f64) -> u64 {
     (n as f64 * share) as u64
 }
 
 /// Returns true if the n-th document is held out: the share of the documents up to it gains a whole document.
-fn takes(n: u64, share: f64) -> bool {
-    whole(n + 1, share) > whole(n, share)
+fn is_held_out(n: u64, share: f64) -> bool {
+    floor_share(n + 1, share) > floor_share(n, share)
 }
 
 /// Token ids by position.
@@ -89,14 +89,14 @@ struct Order {
     /// The held-out share, and true to select the held-out documents or false for the others; `None` selects all.
     held: Option<(f64, bool)>,
     /// Ids before every [`STRIDE`]-th document.
-    marks: Vec<u64>,
+    offsets: Vec<u64>,
 }
 
 impl Order {
     /// Returns the document at a position, if it is selected.
     fn document(&self, place: u64, documents: u64) -> Option<u64> {
         let n = self.key.map_or(place, |key| key.permute(place, documents));
-        self.held.is_none_or(|(share, held)| takes(n, share) == held).then_some(n)
+        self.held.is_none_or(|(share, held)| is_held_out(n, share) == held).then_some(n)
     }
 }
 
@@ -119,11 +119,11 @@ impl Ids {
         if key.is_none() && held.is_none() {
             return Ok(Self { store: Arc::clone(store), order: None, first: 0, length: tokens as usize });
         }
-        let mut order = Order { key, held, marks: Vec::new() };
+        let mut order = Order { key, held, offsets: Vec::new() };
         let mut length = 0;
         for place in 0..documents {
             if place % STRIDE == 0 {
-                order.marks.push(length);
+                order.offsets.push(length);
             }
             if let Some(n) = order.document(place, documents) {
                 let at = store.document(n)?;
@@ -158,8 +158,8 @@ impl Ids {
             return Ok(ids);
         };
         let documents = self.store.about().documents;
-        let mark = order.marks.partition_point(|&mark| mark <= at) - 1;
-        let (mut place, mut before) = (mark as u64 * STRIDE, order.marks[mark]);
+        let mark = order.offsets.partition_point(|&mark| mark <= at) - 1;
+        let (mut place, mut before) = (mark as u64 * STRIDE, order.offsets[mark]);
         while at < end {
             if let Some(n) = order.document(place, documents) {
                 let found = self.store.document(n)?;

@@ -7,20 +7,20 @@ use super::tokenizer::Tokenizer;
 use crate::platform::Clock;
 
 /// Bytes of documents that are encoded at once, in parallel.
-const GO: usize = 2 << 20;
+const BATCH: usize = 2 << 20;
 /// Documents with more bytes than this are encoded in pieces.
 const LONG: usize = 1 << 20;
 /// Bytes of the files between two checks for cancellation.
-const LOOK: u64 = 1 << 20;
+const CHECK_INTERVAL: u64 = 1 << 20;
 /// Seconds between two progress reports.
-const TELL: f64 = 0.25;
+const REPORT_INTERVAL: f64 = 0.25;
 
 /// A sink for the ids of documents, in order.
-pub(super) trait Ids {
+pub(super) trait IdSink {
     /// Appends ids to the current document.
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError>;
     /// Ends the current document.
-    fn over(&mut self) -> Result<(), DataError>;
+    fn end_document(&mut self) -> Result<(), DataError>;
 }
 
 /// Callbacks for long-running work: cancellation and progress.
@@ -45,35 +45,35 @@ pub struct Progress {
 }
 
 /// Counts the bytes read, reports progress and checks for cancellation.
-pub(super) struct Watched<'a, 'b> {
+pub(super) struct Reporter<'a, 'b> {
     watch: &'a mut Watch<'b>,
     tokenizing: bool,
     of: u64,
-    looked: u64,
+    checked: u64,
     clock: Clock,
-    told: f64,
+    next_report: f64,
 }
 
-impl<'a, 'b> Watched<'a, 'b> {
+impl<'a, 'b> Reporter<'a, 'b> {
     pub(super) fn new(watch: &'a mut Watch<'b>, tokenizing: bool, of: u64) -> Self {
-        Self { watch, tokenizing, of, looked: 0, clock: Clock::start(), told: TELL }
+        Self { watch, tokenizing, of, checked: 0, clock: Clock::start(), next_report: REPORT_INTERVAL }
     }
 
     /// Returns an error if the work was cancelled.
-    pub(super) fn go_on(&self) -> Result<(), DataError> {
+    pub(super) fn check_stopped(&self) -> Result<(), DataError> {
         if (self.watch.stop)() { Err(DataError::Stopped) } else { Ok(()) }
     }
 
     /// Records that `done` bytes are read.
-    pub(super) fn at(&mut self, done: u64) -> Result<(), DataError> {
-        if done < self.looked + LOOK {
+    pub(super) fn advance(&mut self, done: u64) -> Result<(), DataError> {
+        if done < self.checked + CHECK_INTERVAL {
             return Ok(());
         }
-        self.looked = done;
-        self.go_on()?;
+        self.checked = done;
+        self.check_stopped()?;
         let seconds = self.clock.seconds();
-        if seconds > self.told {
-            self.told = seconds + TELL;
+        if seconds > self.next_report {
+            self.next_report = seconds + REPORT_INTERVAL;
             (self.watch.progress)(Progress { tokenizing: self.tokenizing, done, of: self.of, rate: done as f64 / seconds });
         }
         Ok(())
@@ -92,16 +92,16 @@ pub(super) struct Encoder<'a, 'b> {
     long: Option<LongText<'a>>,
     /// The last id of the current long document.
     last: Option<u32>,
-    out: &'a mut dyn Ids,
-    watched: Watched<'a, 'b>,
+    out: &'a mut dyn IdSink,
+    reporter: Reporter<'a, 'b>,
     /// Bytes of text received.
     pub(super) bytes: u64,
 }
 
 impl<'a, 'b> Encoder<'a, 'b> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, out: &'a mut dyn Ids, watched: Watched<'a, 'b>) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, out: &'a mut dyn IdSink, reporter: Reporter<'a, 'b>) -> Self {
         let vocabulary = tokenizer.vocabulary();
-        Self { tokenizer, vocabulary, queue: Vec::new(), queued: 0, document: String::new(), long: None, last: None, out, watched, bytes: 0 }
+        Self { tokenizer, vocabulary, queue: Vec::new(), queued: 0, document: String::new(), long: None, last: None, out, reporter, bytes: 0 }
     }
 
     /// Encodes the queued documents.
@@ -121,11 +121,11 @@ impl<'a, 'b> Encoder<'a, 'b> {
         if let Some(end) = self.tokenizer.end().filter(|&end| close && last != Some(end)) {
             self.out.put(&[end])?;
         }
-        self.out.over()
+        self.out.end_document()
     }
 
     /// Appends text to the current long document.
-    fn lengthen(&mut self, text: &str) -> Result<(), DataError> {
+    fn extend_long(&mut self, text: &str) -> Result<(), DataError> {
         let Self { long, last, out, .. } = self;
         let long = long.as_mut().expect("the document is a long one");
         long.push(text, &mut |ids| {
@@ -139,14 +139,14 @@ impl Sink for Encoder<'_, '_> {
     fn text(&mut self, text: &str) -> Result<(), DataError> {
         self.bytes += text.len() as u64;
         if self.long.is_some() {
-            return self.lengthen(text);
+            return self.extend_long(text);
         }
         self.document.push_str(text);
         if self.document.len() > LONG {
             self.flush()?;
             (self.long, self.last) = (Some(LongText::new(self.tokenizer)), None);
             let document = std::mem::take(&mut self.document);
-            return self.lengthen(&document);
+            return self.extend_long(&document);
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Sink for Encoder<'_, '_> {
         self.flush()?;
         if !ids.is_empty() {
             self.out.put(ids)?;
-            self.out.over()?;
+            self.out.end_document()?;
         }
         Ok(Ok(()))
     }
@@ -178,14 +178,14 @@ impl Sink for Encoder<'_, '_> {
         let document = std::mem::take(&mut self.document);
         self.queued += document.len();
         self.queue.push((document, close));
-        if self.queued > GO { self.flush() } else { Ok(()) }
+        if self.queued > BATCH { self.flush() } else { Ok(()) }
     }
 
-    fn at(&mut self, bytes: u64) -> Result<(), DataError> {
-        self.watched.at(bytes)
+    fn advance(&mut self, bytes: u64) -> Result<(), DataError> {
+        self.reporter.advance(bytes)
     }
 
-    fn go_on(&self) -> Result<(), DataError> {
-        self.watched.go_on()
+    fn check_stopped(&self) -> Result<(), DataError> {
+        self.reporter.check_stopped()
     }
 }

@@ -84,7 +84,7 @@ impl Ends {
     }
 
     /// The end tokens of versions before declarations counted: tokens with the suggested texts, special or not, then eos.
-    pub(super) fn before(tokenizer: &Pipeline, eos: Option<u32>) -> Self {
+    pub(super) fn legacy(tokenizer: &Pipeline, eos: Option<u32>) -> Self {
         Self::new(None, SUGGESTED.iter().filter_map(|text| tokenizer.token_to_id(text)).chain(eos))
     }
 
@@ -106,7 +106,7 @@ impl Ends {
         let texts = tokens.iter().enumerate().filter(|(id, text)| LLAMA_CPP.contains(&text.as_str()) && !(*text == ENTRY && ordinary(*id)));
         let found = code.into_iter().chain(texts.map(|(id, _)| id)).filter_map(known);
         let mut ends = Self::new(named[0], named[1..].iter().flatten().copied().chain(found));
-        ends.except(tokens);
+        ends.apply_exceptions(tokens);
         Ok(ends)
     }
 
@@ -122,7 +122,7 @@ impl Ends {
     }
 
     /// Removes the tokens that llama.cpp removes: in some families, other tokens show that a known text is not an end.
-    fn except(&mut self, tokens: &[String]) {
+    fn apply_exceptions(&mut self, tokens: &[String]) {
         let has = |ids: &[u32], text: &str| ids.iter().any(|&id| tokens[id as usize] == text);
         let ids = &self.replies;
         let call = has(ids, "<|call|>") || has(ids, "<|calls|>");

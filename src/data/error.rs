@@ -40,7 +40,7 @@ pub enum DataError {
     },
     /// A document cannot be encoded in pieces.
     #[error("cannot tokenize a document: the tokenizer finds no word boundary in {bytes} MiB from byte {start} on. Split the document, or leave it out")]
-    NoJoint {
+    NoBoundary {
         /// The byte offset in the document.
         start: usize,
         /// Its length in MiB.

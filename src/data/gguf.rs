@@ -28,7 +28,7 @@ impl Tokenizer {
         };
         let tokenizer = Self::from_json(json.to_string().as_bytes());
         let tokenizer = tokenizer.map_err(|error| metadata.problem(format!("its metadata do not describe a valid tokenizer: {error}")))?;
-        Ok(Some(tokenizer.ended_by(Some(Ends::of_gguf(metadata)?))))
+        Ok(Some(tokenizer.with_ends(Some(Ends::of_gguf(metadata)?))))
     }
 }
 
@@ -53,7 +53,7 @@ impl<'a> Vocabulary<'a> {
                 return Err(metadata.problem(format!("tokens {other} and {id} are both {token:?}")));
             }
         }
-        let mut types: Vec<i32> = of_tokens(metadata, "tokenizer.ggml.token_type", tokens.len())?
+        let mut types: Vec<i32> = per_token(metadata, "tokenizer.ggml.token_type", tokens.len())?
             .map_or_else(|| vec![NORMAL; tokens.len()], |types| types.iter().map(|&kind| kind as i32).collect());
         for id in Ends::special(metadata)? {
             types[id] = CONTROL;
@@ -78,7 +78,7 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// The post-processor: adds the begin and end tokens that the metadata ask for.
-    fn around(&self, begins: bool) -> Result<Value, FormatError> {
+    fn post_processor(&self, begins: bool) -> Result<Value, FormatError> {
         let wanted = |key, unless| Ok::<_, FormatError>(self.metadata.flag(key)?.unwrap_or(unless));
         let first = if wanted("tokenizer.ggml.add_bos_token", begins)? { self.named("tokenizer.ggml.bos_token_id")? } else { None };
         let last = if wanted("tokenizer.ggml.add_eos_token", false)? { self.named("tokenizer.ggml.eos_token_id")? } else { None };
@@ -93,7 +93,7 @@ impl<'a> Vocabulary<'a> {
 }
 
 /// Reads an array with a number for each token, if it exists.
-fn of_tokens(metadata: &Metadata, key: &str, tokens: usize) -> Result<Option<Vec<f64>>, FormatError> {
+fn per_token(metadata: &Metadata, key: &str, tokens: usize) -> Result<Option<Vec<f64>>, FormatError> {
     let numbers = metadata.numbers(key)?;
     match &numbers {
         Some(numbers) if numbers.len() != tokens => Err(metadata.problem(format!("metadata {key} has {} numbers for {tokens} tokens", numbers.len()))),
@@ -131,20 +131,20 @@ pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
     ["gpt-2", "smollm", "llama-bpe", "qwen2"].into_iter().find(|family| {
         let splits = Splits::of(family).expect("the family is known");
         let normalizer = tokenizer["normalizer"]["type"] == splits.normalizer["type"];
-        normalizer && essence(&tokenizer["pre_tokenizer"]) == essence(&splits.before)
+        normalizer && canonical(&tokenizer["pre_tokenizer"]) == canonical(&splits.before)
     })
 }
 
 /// Returns true if llama.cpp's tokenizers of a family map a word that is a token to that token, without merges.
-pub fn gguf_takes_whole(family: &str) -> bool {
+pub fn gguf_ignores_merges(family: &str) -> bool {
     Splits::of(family).is_some_and(|splits| splits.whole)
 }
 
 /// The parts of a pre-tokenizer that decide where it splits, with the library's defaults filled in.
-fn essence(before: &Value) -> Vec<Value> {
+fn canonical(before: &Value) -> Vec<Value> {
     let or = |value: &Value, usual: bool| value.as_bool().unwrap_or(usual);
     match before["type"].as_str() {
-        Some("Sequence") => before["pretokenizers"].as_array().into_iter().flatten().flat_map(essence).collect(),
+        Some("Sequence") => before["pretokenizers"].as_array().into_iter().flatten().flat_map(canonical).collect(),
         Some("ByteLevel") => vec![json!(["ByteLevel", or(&before["add_prefix_space"], true), or(&before["use_regex"], true)])],
         Some("Digits") => vec![json!(["Digits", or(&before["individual_digits"], false)])],
         Some("Split") => vec![json!(["Split", before["pattern"], before["behavior"], or(&before["invert"], false)])],
@@ -171,7 +171,7 @@ fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
         "added_tokens": vocabulary.added(),
         "normalizer": splits.normalizer,
         "pre_tokenizer": splits.before,
-        "post_processor": vocabulary.around(splits.begins)?,
+        "post_processor": vocabulary.post_processor(splits.begins)?,
         "decoder": bytes(true, true),
         "model": { "type": "BPE", "ignore_merges": splits.whole, "vocab": vocabulary.ids, "merges": merges },
     }))
@@ -180,7 +180,7 @@ fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
 /// The `tokenizer.json` of a SentencePiece BPE such as LLaMA-2's.
 fn sentence_piece_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     let scores =
-        of_tokens(metadata, "tokenizer.ggml.scores", vocabulary.tokens.len())?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.scores"))?;
+        per_token(metadata, "tokenizer.ggml.scores", vocabulary.tokens.len())?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.scores"))?;
     let unknown = vocabulary.named("tokenizer.ggml.unknown_token_id")?.or(vocabulary.tokens.first().map(String::as_str));
     let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
     let mut normalizers = vec![spaces()];
@@ -193,7 +193,7 @@ fn sentence_piece_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Resul
         "added_tokens": vocabulary.added(),
         "normalizer": { "type": "Sequence", "normalizers": normalizers },
         "pre_tokenizer": null,
-        "post_processor": vocabulary.around(true)?,
+        "post_processor": vocabulary.post_processor(true)?,
         "decoder": sentence_piece(prefix),
         "model": { "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary.ids, "merges": merges },
     }))
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_family_is_known_again_by_what_it_does() {
+    fn every_family_is_recognized_by_its_steps() {
         for (family, name) in [("gpt-2", "gpt-2"), ("phi-2", "gpt-2"), ("starcoder", "smollm"), ("llama3", "llama-bpe"), ("qwen2", "qwen2")] {
             let splits = Splits::of(family).unwrap();
             let mut tokenizer = json!({ "normalizer": splits.normalizer, "pre_tokenizer": splits.before });

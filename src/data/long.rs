@@ -11,13 +11,13 @@ use crate::platform::parallel::*;
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
 /// Bytes of context on each side of a piece.
-const AROUND: usize = 8 << 10;
+const CONTEXT: usize = 8 << 10;
 /// Bytes on either side of a boundary in which both pieces must have the same tokens.
-const AGREED: usize = 2 << 10;
+const OVERLAP: usize = 2 << 10;
 /// Bytes that are encoded at once, in parallel.
-const GO: usize = 2 << 20;
+const BATCH: usize = 2 << 20;
 /// The longest piece.
-const LONGEST: usize = 32 << 20;
+const LONGEST_PIECE: usize = 32 << 20;
 
 /// A text that arrives in pieces.
 pub(super) struct LongText<'a> {
@@ -42,19 +42,19 @@ struct Piece {
 impl Piece {
     /// The ids of the tokens that begin in the piece, before `end`.
     fn ids(&self, end: usize) -> Vec<u32> {
-        let (first, last) = (if self.start == 0 { 0 } else { place(&self.tokens, self.start) }, place(&self.tokens, end));
+        let (first, last) = (if self.start == 0 { 0 } else { position(&self.tokens, self.start) }, position(&self.tokens, end));
         self.tokens[first..last].iter().map(|&(_, id)| id).collect()
     }
 }
 
 /// The number of tokens before byte `at`.
-fn place(tokens: &Tokens, at: usize) -> usize {
+fn position(tokens: &Tokens, at: usize) -> usize {
     tokens.iter().position(|&(start, _)| start >= at).unwrap_or(tokens.len())
 }
 
 /// Returns true if both have the same tokens around `at`.
-fn agree(left: &Tokens, right: &Tokens, at: usize) -> bool {
-    let around = |tokens: &Tokens| place(tokens, at.saturating_sub(AGREED))..place(tokens, at + AGREED);
+fn agrees(left: &Tokens, right: &Tokens, at: usize) -> bool {
+    let around = |tokens: &Tokens| position(tokens, at.saturating_sub(OVERLAP))..position(tokens, at + OVERLAP);
     let (left, right) = (&left[around(left)], &right[around(right)]);
     left == right && left.iter().any(|&(start, _)| start < at) && left.iter().any(|&(start, _)| start >= at)
 }
@@ -67,7 +67,7 @@ impl<'a> LongText<'a> {
     /// Appends text; passes ids that became final to `out`.
     pub(super) fn push(&mut self, text: &str, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         self.text.push_str(text);
-        if self.end() >= self.next + GO + PIECE { self.encode(false, out) } else { Ok(()) }
+        if self.end() >= self.next + BATCH + PIECE { self.encode(false, out) } else { Ok(()) }
     }
 
     /// Ends the text; passes the remaining ids to `out`.
@@ -87,17 +87,17 @@ impl<'a> LongText<'a> {
     }
 
     fn tokens(&self, start: usize, end: usize) -> Result<Tokens, DataError> {
-        let first = self.boundary(start.saturating_sub(AROUND).max(self.before));
-        let last = self.boundary((end + AROUND).min(self.end()));
-        let mut tokens = self.tokenizer.encode_places(&self.text[first - self.before..last - self.before])?;
-        tokens.iter_mut().for_each(|(place, _)| *place += first);
+        let first = self.boundary(start.saturating_sub(CONTEXT).max(self.before));
+        let last = self.boundary((end + CONTEXT).min(self.end()));
+        let mut tokens = self.tokenizer.encode_offsets(&self.text[first - self.before..last - self.before])?;
+        tokens.iter_mut().for_each(|(position, _)| *position += first);
         Ok(tokens)
     }
 
     fn encode(&mut self, all: bool, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         let mut bounds = vec![self.next];
         let mut next = self.next;
-        while next + PIECE + AROUND <= self.end() {
+        while next + PIECE + CONTEXT <= self.end() {
             next = self.boundary(next + PIECE);
             bounds.push(next);
         }
@@ -109,7 +109,7 @@ impl<'a> LongText<'a> {
             self.join(bounds[0], bounds[1], tokens, out)?;
         }
         self.next = *bounds.last().expect("bounds are not empty");
-        let kept = self.last.as_ref().map_or(0, |last| last.start.saturating_sub(2 * AROUND)).max(self.before);
+        let kept = self.last.as_ref().map_or(0, |last| last.start.saturating_sub(2 * CONTEXT)).max(self.before);
         let kept = self.boundary(kept);
         self.text.drain(..kept - self.before);
         self.before = kept;
@@ -120,11 +120,11 @@ impl<'a> LongText<'a> {
     fn join(&mut self, start: usize, end: usize, tokens: Tokens, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         let piece = match self.last.take() {
             None => Piece { start, tokens },
-            Some(last) if agree(&last.tokens, &tokens, start) => {
+            Some(last) if agrees(&last.tokens, &tokens, start) => {
                 out(&last.ids(start))?;
                 Piece { start, tokens }
             }
-            Some(last) if end - last.start > LONGEST => return Err(DataError::NoJoint { start: last.start, bytes: LONGEST >> 20 }),
+            Some(last) if end - last.start > LONGEST_PIECE => return Err(DataError::NoBoundary { start: last.start, bytes: LONGEST_PIECE >> 20 }),
             Some(last) => Piece { start: last.start, tokens: self.tokens(last.start, end)? },
         };
         self.last = Some(piece);
@@ -156,7 +156,7 @@ mod tests {
     fn pieces_give_the_ids_of_the_whole() {
         let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
         let corpus = assets::corpus().unwrap();
-        let corpus = &corpus[..corpus.floor_char_boundary(GO + GO / 4)];
+        let corpus = &corpus[..corpus.floor_char_boundary(BATCH + BATCH / 4)];
         let mixed: String = corpus.chars().take(900_000).enumerate().map(|(n, c)| if n % 97 == 0 { '東' } else { c }).collect();
         for text in [corpus, &mixed, "x", &"word ".repeat(1 << 17), ""] {
             let whole = tokenizer.encode(text).unwrap();
@@ -172,6 +172,6 @@ mod tests {
         assert!(long(&tokenizer, &text, 1 << 20).unwrap() == tokenizer.encode(&text).unwrap());
         let left: Tokens = (0..2000).map(|n| (3 * n, 7)).collect();
         let right: Tokens = (0..2000).map(|n| (3 * n + 1, 7)).collect();
-        assert!(agree(&left, &left, 3000) && !agree(&left, &right, 3000) && !agree(&left, &left[..1000].to_vec(), 3000));
+        assert!(agrees(&left, &left, 3000) && !agrees(&left, &right, 3000) && !agrees(&left, &left[..1000].to_vec(), 3000));
     }
 }

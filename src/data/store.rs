@@ -9,7 +9,7 @@
 //! ```
 
 use super::blocks::{BlockWriter, Blocks};
-use super::encode::{Encoder, Ids, Watch, Watched};
+use super::encode::{Encoder, IdSink, Reporter, Watch};
 use super::error::DataError;
 use super::text::{self, Chat, Format, Input, feed, format_of};
 use super::tokenizer::Tokenizer;
@@ -48,16 +48,16 @@ pub struct About {
 
 /// Bytes in memory or in a file, with optional checksums.
 struct Bytes {
-    source: Source,
+    source: Contents,
     blocks: Option<Blocks>,
 }
 
-enum Source {
+enum Contents {
     Memory(Vec<u8>),
     File(RandomAccessFile),
 }
 
-impl Source {
+impl Contents {
     fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         match self {
             Self::Memory(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
@@ -67,8 +67,8 @@ impl Source {
 }
 
 impl Bytes {
-    fn here(bytes: Vec<u8>) -> Self {
-        Self { source: Source::Memory(bytes), blocks: None }
+    fn in_memory(bytes: Vec<u8>) -> Self {
+        Self { source: Contents::Memory(bytes), blocks: None }
     }
 
     /// Opens a file of `bytes` bytes, and reads it into memory if it has at most `memory`. Its checksums are removed from
@@ -84,14 +84,14 @@ impl Bytes {
             Ok::<_, io::Error>(Blocks::new(bytes, own))
         });
         let blocks = blocks.transpose()?;
-        let source = if bytes <= memory { Source::Memory(file.part(0..bytes)?.into_owned()) } else { Source::File(file) };
+        let source = if bytes <= memory { Contents::Memory(file.part(0..bytes)?.into_owned()) } else { Contents::File(file) };
         Ok(Self { source, blocks })
     }
 
     fn length(&self) -> u64 {
         match &self.source {
-            Source::Memory(bytes) => bytes.len() as u64,
-            Source::File(file) => file.bytes(),
+            Contents::Memory(bytes) => bytes.len() as u64,
+            Contents::File(file) => file.bytes(),
         }
     }
 
@@ -150,8 +150,8 @@ impl Store {
         let ends = [0, ids.len() as u64].iter().flat_map(|end| end.to_le_bytes()).collect();
         Self {
             about,
-            ids: Bytes::here(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-            documents: Bytes::here(ends),
+            ids: Bytes::in_memory(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+            documents: Bytes::in_memory(ends),
             place: None,
             vocabulary: usize::MAX,
         }
@@ -174,7 +174,7 @@ impl Store {
         let key = how.key(files, bytes, watch)?;
         let dir = cache.join(format!("{key:016x}"));
         let at = |error| DataError::Cache { path: dir.clone(), error };
-        if let Ok(store) = Self::there(&dir, how) {
+        if let Ok(store) = Self::open_dir(&dir, how) {
             return Ok(store);
         }
         platform::make_dir(cache).map_err(at)?;
@@ -187,15 +187,15 @@ impl Store {
                 None => platform::pause(0.2),
             }
         };
-        if let Ok(store) = Self::there(&dir, how) {
+        if let Ok(store) = Self::open_dir(&dir, how) {
             return Ok(store);
         }
         how.on_disk(&inputs, bytes, &dir, watch)?;
-        Self::there(&dir, how).map_err(at)
+        Self::open_dir(&dir, how).map_err(at)
     }
 
     /// Opens a directory of the cache.
-    fn there(dir: &Path, how: &Tokenizing<'_>) -> io::Result<Self> {
+    fn open_dir(dir: &Path, how: &Tokenizing<'_>) -> io::Result<Self> {
         Self::in_directory(dir, how.tokenizer.vocabulary()).map(|(store, _)| store)
     }
 
@@ -229,7 +229,7 @@ impl Store {
     }
 
     /// Its directory, if it is on disk.
-    pub fn place(&self) -> Option<&Path> {
+    pub fn directory(&self) -> Option<&Path> {
         self.place.as_deref()
     }
 
@@ -239,7 +239,7 @@ impl Store {
     }
 
     /// The error of a failed read: damage, or a fault of the disk.
-    fn unread(&self, error: io::Error) -> DataError {
+    fn read_error(&self, error: io::Error) -> DataError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
             _ => FormatError::new(&self.place.clone().unwrap_or_default(), format!("cannot be read: {error}")).into(),
@@ -248,7 +248,7 @@ impl Store {
 
     /// The range of a document's ids.
     pub fn document(&self, n: u64) -> Result<Range<u64>, DataError> {
-        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| self.unread(error))?;
+        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| self.read_error(error))?;
         let words = bytes.as_chunks().0;
         let range = u64::from_le_bytes(words[0])..u64::from_le_bytes(words[1]);
         if range.start <= range.end && range.end <= self.about.tokens { Ok(range) } else { Err(self.damaged()) }
@@ -257,7 +257,7 @@ impl Store {
     /// Appends a range of ids to `out`.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u32>) -> Result<(), DataError> {
         let width = self.about.width as u64;
-        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| self.unread(error))?;
+        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| self.read_error(error))?;
         let first = out.len();
         match width {
             2 => out.extend(bytes.as_chunks().0.iter().map(|id| u32::from(u16::from_le_bytes(*id)))),
@@ -307,7 +307,7 @@ impl Tokenizing<'_> {
 
     /// Hashes everything that decides the ids of some files.
     fn key(&self, files: &[PathBuf], bytes: u64, watch: &mut Watch<'_>) -> Result<u64, DataError> {
-        let mut watched = Watched::new(watch, false, bytes);
+        let mut reporter = Reporter::new(watch, false, bytes);
         let json = self.tokenizer.to_json()?;
         let mut key = checksum(FORMAT, json.as_bytes());
         // Before patterns were Oniguruma's, such a tokenizer could give other ids.
@@ -338,7 +338,7 @@ impl Tokenizing<'_> {
                     sum = Checksum::new(checksum(key, b"mark"), length);
                 }
                 at += piece.len() as u64;
-                watched.at(done + at)?;
+                reporter.advance(done + at)?;
                 let (words, rest) = piece.split_at(piece.len() / 8 * 8);
                 sum = sum.with(words);
                 if at == length {
@@ -351,8 +351,8 @@ impl Tokenizing<'_> {
     }
 
     /// Passes the ids of all documents to `out`; returns the bytes of their text.
-    fn tokenize(&self, inputs: &[Input], bytes: u64, out: &mut dyn Ids, watch: &mut Watch<'_>) -> Result<u64, DataError> {
-        let mut encoder = Encoder::new(self.tokenizer, out, Watched::new(watch, true, bytes));
+    fn tokenize(&self, inputs: &[Input], bytes: u64, out: &mut dyn IdSink, watch: &mut Watch<'_>) -> Result<u64, DataError> {
+        let mut encoder = Encoder::new(self.tokenizer, out, Reporter::new(watch, true, bytes));
         feed(inputs, &self.end(), self.field, self.chat, &mut encoder)?;
         encoder.flush()?;
         Ok(encoder.bytes)
@@ -363,7 +363,7 @@ impl Tokenizing<'_> {
         let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
         let Writer { ids, documents, about } = writer;
         let vocabulary = self.tokenizer.vocabulary();
-        Ok(Store { about: About { bytes, ..about }, ids: Bytes::here(ids), documents: Bytes::here(documents), place: None, vocabulary })
+        Ok(Store { about: About { bytes, ..about }, ids: Bytes::in_memory(ids), documents: Bytes::in_memory(documents), place: None, vocabulary })
     }
 
     fn on_disk(&self, inputs: &[Input], bytes: u64, dir: &Path, watch: &mut Watch<'_>) -> Result<(), DataError> {
@@ -408,20 +408,20 @@ impl<W: Write> Writer<W> {
         self.ids.write_all(&bytes)
     }
 
-    fn over(&mut self) -> io::Result<()> {
+    fn end_document(&mut self) -> io::Result<()> {
         self.about.documents += 1;
         self.documents.write_all(&self.about.tokens.to_le_bytes())
     }
 }
 
-impl Ids for Writer<Vec<u8>> {
+impl IdSink for Writer<Vec<u8>> {
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
         Writer::put(self, ids).expect("writing to memory succeeds");
         Ok(())
     }
 
-    fn over(&mut self) -> Result<(), DataError> {
-        Writer::over(self).expect("writing to memory succeeds");
+    fn end_document(&mut self) -> Result<(), DataError> {
+        Writer::end_document(self).expect("writing to memory succeeds");
         Ok(())
     }
 }
@@ -432,12 +432,12 @@ struct OnDisk<'a> {
     writer: Writer<BlockWriter<CommitPart>>,
 }
 
-impl Ids for OnDisk<'_> {
+impl IdSink for OnDisk<'_> {
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
         self.writer.put(ids).map_err(|error| DataError::Cache { path: self.dir.to_path_buf(), error })
     }
 
-    fn over(&mut self) -> Result<(), DataError> {
-        self.writer.over().map_err(|error| DataError::Cache { path: self.dir.to_path_buf(), error })
+    fn end_document(&mut self) -> Result<(), DataError> {
+        self.writer.end_document().map_err(|error| DataError::Cache { path: self.dir.to_path_buf(), error })
     }
 }

@@ -24,7 +24,7 @@ impl<'a> TextStream<'a> {
     /// Starts after `context`, whose text is not returned.
     pub fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
         let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(LONGEST)..].to_vec(), shown: String::new() };
-        stream.shorten();
+        stream.shrink_window();
         // Including a replacement character at the end: it belongs to the text, or later ids change it.
         stream.shown = stream.text().unwrap_or_default();
         stream
@@ -34,10 +34,10 @@ impl<'a> TextStream<'a> {
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
         self.window.push(id);
         let text = self.text()?;
-        let new = self.show(certain(&text));
+        let new = self.show(complete(&text));
         if self.window.len() > 2 * CONTEXT {
-            self.shorten();
-            self.shown = certain(&self.text()?).to_string();
+            self.shrink_window();
+            self.shown = complete(&self.text()?).to_string();
         }
         Ok(new)
     }
@@ -49,13 +49,13 @@ impl<'a> TextStream<'a> {
     }
 
     fn text(&self) -> Result<String, TokenizerError> {
-        self.tokenizer.decode_growing(&self.window)
+        self.tokenizer.decode_streaming(&self.window)
     }
 
     /// Drops the first ids of the window, and keeps the last [`CONTEXT`] ids with text.
-    fn shorten(&mut self) {
-        let spoken = self.window.iter().enumerate().rev().filter(|(_, id)| !self.tokenizer.silent(**id));
-        let first = spoken.take(CONTEXT).last().map_or(0, |(at, _)| at);
+    fn shrink_window(&mut self) {
+        let with_text = self.window.iter().enumerate().rev().filter(|(_, id)| !self.tokenizer.has_no_text(**id));
+        let first = with_text.take(CONTEXT).last().map_or(0, |(at, _)| at);
         let longest = self.window.len().saturating_sub(LONGEST);
         self.window.drain(..first.max(longest));
     }
@@ -72,7 +72,7 @@ impl<'a> TextStream<'a> {
 }
 
 /// The text without a replacement character at its end, which may be an incomplete character.
-fn certain(text: &str) -> &str {
+fn complete(text: &str) -> &str {
     text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(text)
 }
 
@@ -215,7 +215,7 @@ mod tests {
                 let mut stream = TextStream::new(&tokenizer, &[]);
                 let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
                 text.push_str(&stream.finish().unwrap());
-                assert_eq!(text, tokenizer.decode_growing(&ids).unwrap(), "{decoder}, round {round}: {ids:?}");
+                assert_eq!(text, tokenizer.decode_streaming(&ids).unwrap(), "{decoder}, round {round}: {ids:?}");
             }
         }
     }

@@ -8,7 +8,7 @@ mod verify;
 
 pub use verify::Verified;
 
-use super::batches::{Batch, Likeliest, grid_windows};
+use super::batches::{Batch, TopK, grid_windows};
 use super::corpus::Corpus;
 use super::error::DataError;
 use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, add_header_sum, write_header};
@@ -118,7 +118,7 @@ impl Origin {
     }
 
     /// Describes the values that differ from a file's, if any.
-    fn differs(&self, file: &TensorFile) -> Option<String> {
+    fn differences(&self, file: &TensorFile) -> Option<String> {
         let differs: Vec<String> = (self.fields().into_iter())
             .filter_map(|(name, now)| {
                 let (then, now) = (file.metadata(name).unwrap_or("missing"), now?);
@@ -149,12 +149,12 @@ impl Grid {
     }
 
     /// The window that begins at a training token.
-    pub fn of_train(&self, start: usize) -> usize {
+    pub fn train_window(&self, start: usize) -> usize {
         start / self.seq
     }
 
     /// The n-th held-out window, modulo their number.
-    pub fn of_held_out(&self, n: usize) -> usize {
+    pub fn held_out_window(&self, n: usize) -> usize {
         self.train + n % self.held_out
     }
 
@@ -202,7 +202,7 @@ impl Layout {
     }
 
     /// Byte offsets after the header of a window's checksum, ids, shares and text checksum.
-    fn places(&self, window: usize) -> [u64; 4] {
+    fn offsets(&self, window: usize) -> [u64; 4] {
         let (windows, window) = (self.grid.windows() as u64, window as u64);
         let (id_bytes, share_bytes) = ((self.values() * self.id) as u64, self.values() as u64 * 2);
         let ids = 8 * windows;
@@ -240,7 +240,7 @@ impl TeacherCache {
     }
 
     /// Reads from the header of the cache in `dir`: the size of the teacher's vocabulary, and the tokens per position.
-    pub fn kept(dir: &Path) -> Result<(usize, usize), CacheError> {
+    pub fn header(dir: &Path) -> Result<(usize, usize), CacheError> {
         let file = open_file(dir)?;
         Ok((number(&file, "vocabulary")?, number(&file, "top")?))
     }
@@ -258,7 +258,7 @@ impl TeacherCache {
     fn open_any(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
         let file = open_file(dir)?;
         let path = file.path().to_path_buf();
-        if let Some(differs) = origin.differs(&file) {
+        if let Some(differs) = origin.differences(&file) {
             return Err(CacheError::Differs { path, differs });
         }
         let grid = Grid::new(origin.text.0, origin.text.1, origin.seq);
@@ -332,30 +332,30 @@ impl TeacherCache {
 
     /// Sets the teacher's probabilities of a batch, whose rows are these windows of the grid.
     pub fn teach(&self, batch: &mut Batch, windows: impl IntoIterator<Item = usize>) -> Result<(), CacheError> {
-        let mut taught = Likeliest::default();
+        let mut top_k = TopK::default();
         for (window, tokens) in windows.into_iter().zip(batch.tokens.chunks(self.layout.grid.seq)) {
             let damaged = || CacheError::Damaged { path: self.file.path().to_path_buf(), window };
             let (ids, shares) = self.window(window, tokens)?.ok_or_else(damaged)?;
-            self.decode(&ids, &shares, &mut taught).ok_or_else(damaged)?;
+            self.decode(&ids, &shares, &mut top_k).ok_or_else(damaged)?;
         }
-        batch.taught = Some(taught);
+        batch.top_k = Some(top_k);
         Ok(())
     }
 
     /// Decodes a window; `None` if ids are not ascending or exceed the vocabulary, or shares exceed 1.
-    fn decode(&self, ids: &[u8], shares: &[u8], taught: &mut Likeliest) -> Option<()> {
+    fn decode(&self, ids: &[u8], shares: &[u8], top_k: &mut TopK) -> Option<()> {
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
         let top = self.layout.top;
         for (ids, shares) in ids.chunks(top * self.layout.id).zip(shares.chunks(top * 2)) {
-            let first = taught.ids.len();
-            taught.ids.extend(ids.chunks(self.layout.id).map(word));
+            let first = top_k.ids.len();
+            top_k.ids.extend(ids.chunks(self.layout.id).map(word));
             let mut rest = WHOLE;
             for share in shares.chunks(2).map(word) {
                 rest = rest.checked_sub(share)?;
-                taught.shares.push(share as f32 / WHOLE as f32);
+                top_k.shares.push(share as f32 / WHOLE as f32);
             }
-            taught.shares.push(rest as f32 / WHOLE as f32);
-            let ids = &taught.ids[first..];
+            top_k.shares.push(rest as f32 / WHOLE as f32);
+            let ids = &top_k.ids[first..];
             if !ids.is_sorted_by(|a, b| a < b) || ids.last().is_some_and(|&id| id as usize >= self.vocabulary) {
                 return None;
             }
@@ -449,7 +449,7 @@ impl CacheWriter {
         let shares: Vec<u8> = shares.iter().flat_map(|share| share.to_le_bytes()).collect();
         let text = text_sum(tokens);
         let sum = window_sum(text, &ids, &shares).to_le_bytes();
-        let [sum_at, ids_at, shares_at, text_at] = self.layout.places(window).map(|at| self.data + at);
+        let [sum_at, ids_at, shares_at, text_at] = self.layout.offsets(window).map(|at| self.data + at);
         let text = self.layout.texts.then(|| (text_at, text.to_le_bytes()));
         let text = text.iter().map(|(at, bytes)| (*at, &bytes[..]));
         for (at, bytes) in [(ids_at, &ids[..]), (shares_at, &shares)].into_iter().chain(text).chain([(sum_at, &sum[..])]) {
@@ -472,7 +472,7 @@ mod tests {
     fn places_in_a_file_beyond_4_gib_are_right() {
         let layout = Layout::new(Grid { seq: 2048, train: 3000, held_out: 1000 }, 256, 1 << 17);
         assert_eq!(layout.bytes(), 4000 * (16 + 2048 * 256 * 6));
-        let [sum, ids, shares, text] = layout.places(3999);
+        let [sum, ids, shares, text] = layout.offsets(3999);
         assert_eq!((sum, ids, text + 8), (8 * 3999, 8 * 4000 + 3999 * 2048 * 256 * 4, layout.bytes()));
         assert_eq!(shares, 8 * 4000 + 4000 * 2048 * 256 * 4 + 3999 * 2048 * 256 * 2);
     }

@@ -24,7 +24,7 @@ fn library(error: impl std::fmt::Display) -> TokenizerError {
 }
 
 /// Calls the tokenizers library and turns its panics on malformed files into errors; a page cannot catch them.
-fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
+fn catch_panics<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
     failure();
     let answered = catch_unwind(AssertUnwindSafe(ask));
     if let Some(error) = failure() {
@@ -65,7 +65,7 @@ impl Tokenizer {
     pub fn with_beside(bytes: &[u8], beside: &Beside) -> Result<(Self, Vec<(String, String)>), TokenizerError> {
         // The library accepts some input that is not JSON.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
-        let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
+        let mut inner = catch_panics(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
         let class = beside.class(bytes).map_err(TokenizerError::Library)?;
         let plain = class.is_none() && beside.is_empty() && inner.get_padding().is_none();
         let named = if plain { Vec::new() } else { add(&mut inner, bytes, beside, class)? };
@@ -81,7 +81,7 @@ impl Tokenizer {
     }
 
     /// Sets the end tokens that the model declares; without a declaration, those that the special tokens suggest stay.
-    pub fn ended_by(self, declared: Option<Ends>) -> Self {
+    pub fn with_ends(self, declared: Option<Ends>) -> Self {
         match declared {
             Some(ends) => Self { ends, ..self },
             None => self,
@@ -90,13 +90,13 @@ impl Tokenizer {
 
     /// Sets the end tokens of versions before models' declarations counted, so that runs of those versions resume on
     /// the same text.
-    pub fn ended_as_before(self, eos: Option<&str>) -> Self {
+    pub fn with_legacy_ends(self, eos: Option<&str>) -> Self {
         let eos = eos.and_then(|text| self.id(text));
-        Self { ends: Ends::before(&self.inner, eos), ..self }
+        Self { ends: Ends::legacy(&self.inner, eos), ..self }
     }
 
     /// If `split`, encodes the text of a special token like any other text.
-    pub fn splitting_special(mut self, split: bool) -> Self {
+    pub fn with_split_special(mut self, split: bool) -> Self {
         self.inner.set_encode_special_tokens(split);
         self
     }
@@ -128,12 +128,12 @@ impl Tokenizer {
 
     /// The number of ids with a token, added ones included. It may be more than the model has.
     pub fn ids(&self) -> usize {
-        highest(self.inner.get_vocab(true))
+        end_of_ids(self.inner.get_vocab(true))
     }
 
     /// The number of ids without added tokens.
     pub fn plain_ids(&self) -> usize {
-        highest(self.inner.get_vocab(false))
+        end_of_ids(self.inner.get_vocab(false))
     }
 
     /// Returns true if both have the same vocabulary.
@@ -163,7 +163,7 @@ impl Tokenizer {
 
     /// Applies the normalizer to a text.
     pub fn normalized(&self, text: &str) -> Result<String, TokenizerError> {
-        guarded(|| {
+        catch_panics(|| {
             let mut text = NormalizedString::from(text);
             self.inner.get_normalizer().map_or(Ok(()), |normalizer| normalizer.normalize(&mut text))?;
             Ok(text.get().to_string())
@@ -177,17 +177,17 @@ impl Tokenizer {
 
     /// Encodes a text; the text of a special token becomes that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        self.known(guarded(|| self.inner.encode_fast(text, false))?.get_ids())
+        self.check_ids(catch_panics(|| self.inner.encode_fast(text, false))?.get_ids())
     }
 
     /// Encodes a document: [`Tokenizer::encode`] with the tokens that the post-processor adds (LLaMA's leading `<s>`;
     /// most add none).
     pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        self.known(guarded(|| self.inner.encode_fast(text, true))?.get_ids())
+        self.check_ids(catch_panics(|| self.inner.encode_fast(text, true))?.get_ids())
     }
 
     /// Returns the ids; fails if the model has no embedding for one.
-    fn known(&self, ids: &[u32]) -> Result<Vec<u32>, TokenizerError> {
+    fn check_ids(&self, ids: &[u32]) -> Result<Vec<u32>, TokenizerError> {
         let rows = self.rows.unwrap_or(usize::MAX);
         match ids.iter().find(|&&id| id as usize >= rows) {
             Some(&id) => {
@@ -207,35 +207,35 @@ impl Tokenizer {
     }
 
     /// Encodes a text; returns each id with the byte offset of its token.
-    pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
-        let encoding = guarded(|| self.inner.encode(text, false))?;
-        self.known(encoding.get_ids())?;
+    pub fn encode_offsets(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
+        let encoding = catch_panics(|| self.inner.encode(text, false))?;
+        self.check_ids(encoding.get_ids())?;
         Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
     /// Decodes ids; `special` includes special tokens.
     pub fn decode(&self, ids: &[u32], special: bool) -> Result<String, TokenizerError> {
-        guarded(|| self.inner.decode(ids, !special))
+        catch_panics(|| self.inner.decode(ids, !special))
     }
 
     /// Decodes ids without special tokens; whole characters stay even next to invalid bytes.
-    pub(super) fn decode_growing(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        let tokens: Vec<String> = ids.iter().filter(|id| !self.silent(**id)).filter_map(|id| self.inner.id_to_token(*id)).collect();
-        guarded(|| match self.inner.get_decoder() {
+    pub(super) fn decode_streaming(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        let tokens: Vec<String> = ids.iter().filter(|id| !self.has_no_text(**id)).filter_map(|id| self.inner.id_to_token(*id)).collect();
+        catch_panics(|| match self.inner.get_decoder() {
             Some(decoder) => Ok(decoder.apply(tokens, Bytes::BadReplaced)?.concat()),
             None => Ok(tokens.join(" ")),
         })
     }
 
     /// Returns true if an id never has text: that of a special token, or an unknown one.
-    pub(super) fn silent(&self, id: u32) -> bool {
+    pub(super) fn has_no_text(&self, id: u32) -> bool {
         let special = |token: String| self.inner.get_added_vocabulary().is_special_token(&token);
         self.inner.id_to_token(id).is_none_or(special)
     }
 }
 
 /// One more than the highest id of a vocabulary.
-fn highest(vocabulary: std::collections::HashMap<String, u32>) -> usize {
+fn end_of_ids(vocabulary: std::collections::HashMap<String, u32>) -> usize {
     vocabulary.into_values().max().map_or(0, |id| id as usize + 1)
 }
 
@@ -249,9 +249,9 @@ fn add(inner: &mut Pipeline, bytes: &[u8], beside: &Beside, class: Option<&'stat
     if let Some(class) = class {
         let mut json = serde_json::from_slice(bytes).map_err(library)?;
         class.rebuild(&mut json, beside.class_settings(), named("unk_token"));
-        *inner = guarded(|| Ok(serde_json::from_str::<Pipeline>(&json.to_string())?))?;
+        *inner = catch_panics(|| Ok(serde_json::from_str::<Pipeline>(&json.to_string())?))?;
     }
-    guarded(|| inner.add_tokens(resolved.tokens.iter().cloned()))?;
+    catch_panics(|| inner.add_tokens(resolved.tokens.iter().cloned()))?;
     if let Some(class) = class {
         let token = |name: &str| named(name).and_then(|text| Some((text.to_string(), inner.token_to_id(text)?)));
         if let Some(step) = class.post_processor(beside.class_settings(), &token).map_err(TokenizerError::Library)? {

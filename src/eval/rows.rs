@@ -45,7 +45,7 @@ impl Rows {
             let mut fields = parsed.map_err(|error| {
                 // Its own line is always 1.
                 let problem = format!("rows {}, line {line}: no JSON object: {} (column {})", path.display(), reason(&error), error.column());
-                lines.other_kind().map_or(TaskError(problem), unreadable)
+                lines.kind_error().map_or(TaskError(problem), unreadable)
             })?;
             // Templates know no NaN: a field that has one can be there, but not be read.
             fields.retain(|_, value| !json::has_name(value));

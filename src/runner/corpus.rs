@@ -131,7 +131,7 @@ pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
 pub(super) fn tokenize_for_eval(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let files = expand(&[path.to_path_buf()])?;
     if let ([file], true) = (&files[..], files.iter().all(|path| format_of(path) == Format::Text)) {
-        return Ok(tokenizer.encode_document(&crate::data::whole(file)?)?);
+        return Ok(tokenizer.encode_document(&crate::data::read_text(file)?)?);
     }
     let config = TrainConfig { data: files, ..TrainConfig::default() };
     let (text, _) = TextReader::new(chat).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;

@@ -17,7 +17,7 @@ pub(super) fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears
 
 /// Returns the shapes of a run. `own` is the student's shape in the checkpoint of a resumed run.
 pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
-    let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose().map_err(|error| setting("teacher_cache", error))?;
+    let cached = config.teacher_cache.as_deref().map(TeacherCache::header).transpose().map_err(|error| setting("teacher_cache", error))?;
     let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
     let student = student_shape(config, own, vocabulary.unwrap_or(tokenizer.vocabulary()))?;
     // A run that trains on a cache loads its teacher only for evaluation.

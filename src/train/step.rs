@@ -108,13 +108,13 @@ impl Feed {
         machine.write(&self.tokens, &batch.tokens)?;
         machine.write(&self.targets, &batch.targets)?;
         machine.write_f32(&self.weights, &weights)?;
-        if let (Some((ids, shares)), Some(taught)) = (self.top, &batch.taught) {
-            let (want, have) = ((ids.spec.words(), shares.spec.words()), (taught.ids.len(), taught.shares.len()));
+        if let (Some((ids, shares)), Some(top_k)) = (self.top, &batch.top_k) {
+            let (want, have) = ((ids.spec.words(), shares.spec.words()), (top_k.ids.len(), top_k.shares.len()));
             if want != have {
                 return Err(StepError::Batch(format!("{} ids and {} probabilities of a teacher; must be {} and {}", have.0, have.1, want.0, want.1)));
             }
-            machine.write(&ids, &taught.ids)?;
-            machine.write_f32(&shares, &taught.shares)?;
+            machine.write(&ids, &top_k.ids)?;
+            machine.write_f32(&shares, &top_k.shares)?;
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Step {
 
     /// Runs one of `accumulate` micro-steps: adds to gradients and loss sums. `scale` is the loss scale.
     pub fn micro(&mut self, machine: &mut Machine, batch: &Batch, accumulate: usize, scale: f32) -> Result<(), StepError> {
-        if self.feed.top.is_some() && batch.taught.is_none() {
+        if self.feed.top.is_some() && batch.top_k.is_none() {
             return Err(StepError::Batch("no cached probabilities, but the step is trained from a teacher cache".into()));
         }
         self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / accumulate as f64)?;

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_character_leave_the_others_be() {
+    fn invalid_bytes_leave_the_others_unchanged() {
         let step = json!({ "type": "ByteFallback" });
         let tokens = ["<0x0A>", "<0xE6>", "a", "<0xC3>", "<0xA9>", "<0x80>", "<0xF0>", "<0x9F>"];
         assert_eq!(decoded(&step, &tokens, Bytes::AllReplaced), "\u{fffd}\u{fffd}a\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn growing_decoders_end_before_memory_does() {
+    fn growing_decoders_hit_the_limit() {
         let double = json!({ "type": "Replace", "pattern": { "Regex": "." }, "content": "aa" });
         let step: Decode = serde_json::from_value(json!({ "type": "Sequence", "decoders": vec![double; 40] })).unwrap();
         assert!(step.apply(vec!["a".into()], Bytes::AllReplaced).is_err());

@@ -51,16 +51,16 @@ impl Limit {
 
 /// A pattern as JSON has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Written {
+enum PatternJson {
     String(String),
     Regex(String),
 }
 
-impl Written {
+impl PatternJson {
     fn compile(&self) -> Result<Regex, String> {
         match self {
-            Written::String(text) => Regex::literal(text),
-            Written::Regex(pattern) => Regex::new(pattern),
+            PatternJson::String(text) => Regex::literal(text),
+            PatternJson::Regex(pattern) => Regex::new(pattern),
         }
     }
 }

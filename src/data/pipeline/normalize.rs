@@ -1,6 +1,6 @@
 //! Normalizer steps.
 
-use super::{Limit, Written, count, fail, read, sequence};
+use super::{Limit, PatternJson, count, fail, read, sequence};
 use crate::data::regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(in crate::data) enum Normalize {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type")]
 pub(in crate::data) struct Replace {
-    pattern: Written,
+    pattern: PatternJson,
     content: String,
     #[serde(skip)]
     regex: Regex,
@@ -42,7 +42,7 @@ impl Replace {
     pub(super) fn new(value: Value) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Fields {
-            pattern: Written,
+            pattern: PatternJson,
             content: String,
         }
         let Fields { pattern, content } = read(value)?;
@@ -51,18 +51,18 @@ impl Replace {
 
     /// Replaces the matches in a text; fails above the limit.
     pub(super) fn apply(&self, text: &str, most: Limit) -> tokenizers::Result<String> {
-        let pieces = Growing { replace: self, limit: most }.find_matches(text)?;
+        let pieces = Limited { replace: self, limit: most }.find_matches(text)?;
         Ok(pieces.into_iter().map(|((start, end), matched)| if matched { self.content.as_str() } else { &text[start..end] }).collect())
     }
 }
 
 /// The pattern of a [`Replace`]; matching fails if the replacements exceed the limit.
-struct Growing<'a> {
+struct Limited<'a> {
     replace: &'a Replace,
     limit: Limit,
 }
 
-impl Pattern for Growing<'_> {
+impl Pattern for Limited<'_> {
     fn find_matches(&self, inside: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
         let pieces = (&self.replace.regex).find_matches(inside)?;
         let length = |&((start, end), matched): &(Offsets, bool)| if matched { self.replace.content.len() } else { end - start };
@@ -78,8 +78,8 @@ impl Normalize {
             Some("Replace") => Replace::new(value).map(Self::Replace),
             Some("Prepend") => read(value).map(Self::Prepend),
             Some("Sequence") => Ok(Self::Sequence(Sequence { normalizers: sequence(value, "normalizers", steps, Self::new)? })),
-            Some("Precompiled") if longest(&value) > LONGEST => {
-                Err(format!("cannot use its table: a replacement has {} bytes; the limit is {LONGEST}", longest(&value)))
+            Some("Precompiled") if longest_replacement(&value) > LONGEST => {
+                Err(format!("cannot use its table: a replacement has {} bytes; the limit is {LONGEST}", longest_replacement(&value)))
             }
             _ => match read(value)? {
                 NormalizerWrapper::Sequence(_) | NormalizerWrapper::Replace(_) | NormalizerWrapper::Prepend(_) => Err("a normalizer has no type".into()),
@@ -90,7 +90,7 @@ impl Normalize {
 
     fn apply(&self, text: &mut NormalizedString, limit: Limit) -> tokenizers::Result<()> {
         match self {
-            Self::Replace(replace) => text.replace(Growing { replace, limit }, &replace.content),
+            Self::Replace(replace) => text.replace(Limited { replace, limit }, &replace.content),
             Self::Prepend(prepend) => {
                 limit.check(text.get().len().saturating_add(prepend.prepend.len()))?;
                 prepend.normalize(text)
@@ -123,15 +123,15 @@ impl<'de> Deserialize<'de> for Normalize {
 }
 
 /// The longest replacement in a SentencePiece table, which has zero-terminated texts after its index.
-fn longest(value: &Value) -> usize {
-    let bytes = value["precompiled_charsmap"].as_str().map(decoded).unwrap_or_default();
+fn longest_replacement(value: &Value) -> usize {
+    let bytes = value["precompiled_charsmap"].as_str().map(decode_base64).unwrap_or_default();
     let index = bytes.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     let texts = bytes.get(index.saturating_add(4)..).unwrap_or_default();
     texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
 }
 
 /// Decodes the valid start of a base64 text.
-fn decoded(text: &str) -> Vec<u8> {
+fn decode_base64(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn doublings_end_before_memory_does() {
+    fn doubling_replacements_hit_the_limit() {
         let double = json!({ "type": "Replace", "pattern": { "Regex": "a" }, "content": "aa" });
         let times = |n| json!({ "type": "Sequence", "normalizers": vec![double.clone(); n] });
         assert_eq!(normalized(times(3), "ab").unwrap(), "aaaaaaaab");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_written() {
+    fn steps_round_trip() {
         let text = r#"{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"Regex":"\\h\\R"},"content":""},{"type":"NFC"},{"type":"Prepend","prepend":"_"}]}"#;
         let step: Normalize = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&step).unwrap(), text);
@@ -185,9 +185,9 @@ mod tests {
 
     #[test]
     fn long_replacements_in_a_table_are_found() {
-        assert_eq!(decoded("AAECAw=="), [0, 1, 2, 3]);
-        assert_eq!(decoded("AAEC"), [0, 1, 2]);
+        assert_eq!(decode_base64("AAECAw=="), [0, 1, 2, 3]);
+        assert_eq!(decode_base64("AAEC"), [0, 1, 2]);
         // An index of 0 bytes, then "abc", zero, "d".
-        assert_eq!(longest(&json!({ "precompiled_charsmap": "AAAAAGFiYwBk" })), 3);
+        assert_eq!(longest_replacement(&json!({ "precompiled_charsmap": "AAAAAGFiYwBk" })), 3);
     }
 }

@@ -1,6 +1,6 @@
 //! Pre-tokenizer steps.
 
-use super::{Limit, Written, count, read, sequence};
+use super::{Limit, PatternJson, count, read, sequence};
 use crate::data::regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(in crate::data) enum Split {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename = "Split")]
 pub(in crate::data) struct AtPattern {
-    pattern: Written,
+    pattern: PatternJson,
     behavior: SplitDelimiterBehavior,
     invert: bool,
     #[serde(skip)]
@@ -46,7 +46,7 @@ impl AtPattern {
     fn new(value: Value) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Fields {
-            pattern: Written,
+            pattern: PatternJson,
             behavior: SplitDelimiterBehavior,
             invert: bool,
         }
@@ -121,7 +121,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn bytes_of_bytes_of_bytes_end_before_memory_does() {
+    fn nested_byte_level_steps_hit_the_limit() {
         let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
         let split: Split = serde_json::from_value(json!({ "type": "Sequence", "pretokenizers": vec![bytes; 40] })).unwrap();
         let error = split.pre_tokenize(&mut PreTokenizedString::from("\u{e9}")).unwrap_err().to_string();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_written() {
+    fn steps_round_trip() {
         let text = r#"{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\h\\R"},"behavior":"MergedWithNext","invert":true},{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},{"type":"Digits","individual_digits":true}]}"#;
         let step: Split = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&step).unwrap(), text);

@@ -5,7 +5,7 @@ use super::tree::{Node, Target};
 use std::collections::HashMap;
 
 /// Nesting depth of calls.
-const DEEPEST: usize = 20;
+const MAX_DEPTH: usize = 20;
 /// The most nodes after inlining.
 const MOST: usize = 1 << 16;
 
@@ -50,7 +50,7 @@ impl Inline {
             return Err("inlining its calls of groups makes it too large".into());
         }
         if let Node::Call(target) = node {
-            if depth == DEEPEST {
+            if depth == MAX_DEPTH {
                 return Err("a group that calls itself is not supported".into());
             }
             *node = self.body(target)?;
@@ -70,7 +70,7 @@ impl Inline {
         };
         let body = self.bodies.get(&group).ok_or_else(|| format!("there is no group {group}"))?;
         let mut captures = vec![group];
-        within(body, &mut captures);
+        inner_captures(body, &mut captures);
         match captures.iter().any(|group| self.referred.contains(group)) {
             true => Err("a call of a group that something refers to is not supported".into()),
             false => Ok(body.clone()),
@@ -78,9 +78,9 @@ impl Inline {
     }
 }
 
-fn within(node: &Node, groups: &mut Vec<usize>) {
+fn inner_captures(node: &Node, groups: &mut Vec<usize>) {
     if let Node::Capture(group, _) = node {
         groups.push(*group);
     }
-    node.children().iter().for_each(|node| within(node, groups));
+    node.children().iter().for_each(|node| inner_captures(node, groups));
 }

@@ -50,7 +50,7 @@ impl Bracket {
     }
 
     /// Adds the pending character, if any.
-    fn settle(&mut self) {
+    fn flush(&mut self) {
         if let State::Value(Some(code)) = self.state {
             self.add(code, code);
         }
@@ -68,7 +68,7 @@ impl Bracket {
         if char::from_u32(code).is_none() {
             return Err(format!("\\x{{{code:X}}} is not a character"));
         }
-        self.settle();
+        self.flush();
         self.state = State::Value(Some(code));
         Ok(())
     }
@@ -77,20 +77,20 @@ impl Bracket {
         if matches!(self.state, State::Range(_)) {
             return Err("a range in brackets ends with a set".into());
         }
-        self.settle();
+        self.flush();
         self.set.union(set);
         self.state = State::Value(None);
         Ok(())
     }
 
     fn nested(&mut self, set: &ClassUnicode) {
-        self.settle();
+        self.flush();
         self.set.union(set);
         self.state = State::Complete;
     }
 
     fn and(&mut self) {
-        self.settle();
+        self.flush();
         self.state = State::Start;
         let mut set = std::mem::replace(&mut self.set, ClassUnicode::empty());
         if let Some(before) = &self.and {
@@ -100,7 +100,7 @@ impl Bracket {
     }
 
     fn finish(mut self) -> ClassUnicode {
-        self.settle();
+        self.flush();
         if let Some(before) = &self.and {
             self.set.intersect(before);
         }

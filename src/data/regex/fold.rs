@@ -104,7 +104,7 @@ fn contains(set: &ClassUnicode, char: char) -> bool {
 }
 
 /// A sequence of characters, each in either case.
-fn spelled(folded: &str) -> Node {
+fn spelling(folded: &str) -> Node {
     Node::sequence(folded.chars().map(|char| Node::Set(variants(char))).collect())
 }
 
@@ -114,9 +114,9 @@ pub(super) fn bracket(raw: &ClassUnicode, negative: bool) -> Node {
     if negative {
         return Node::Set(complement(&closed));
     }
-    let spelled = FULL.iter().filter(|(chars, _)| chars.chars().any(|char| contains(&closed, char))).map(|(_, folded)| spelled(folded));
-    let spelled: Vec<Node> = spelled.collect();
-    Node::choice([Node::Set(closed)].into_iter().chain(spelled).collect())
+    let spelling = FULL.iter().filter(|(chars, _)| chars.chars().any(|char| contains(&closed, char))).map(|(_, folded)| spelling(folded));
+    let spelling: Vec<Node> = spelling.collect();
+    Node::choice([Node::Set(closed)].into_iter().chain(spelling).collect())
 }
 
 /// A literal text that ignores case. In a look-behind, foldings to several characters are not used.
@@ -126,7 +126,7 @@ pub(super) fn literal(text: &[char], behind: bool) -> Node {
     while let [first, ..] = rest {
         let together = if behind { None } else { several(rest) };
         let (node, length) = match together {
-            Some((length, chars, folded)) => (Node::Choice(vec![spelled(folded), Node::Set(set_of(chars.chars()))]), length),
+            Some((length, chars, folded)) => (Node::Choice(vec![spelling(folded), Node::Set(set_of(chars.chars()))]), length),
             None => (single(*first, behind), 1),
         };
         nodes.push(node);
@@ -139,20 +139,20 @@ pub(super) fn literal(text: &[char], behind: bool) -> Node {
 fn several(text: &[char]) -> Option<(usize, &'static str, &'static str)> {
     [3, 2].into_iter().find_map(|length| {
         let start = text.get(..length)?;
-        let spells = |folded: &str| folded.chars().count() == length && folded.chars().zip(start).all(|(folded, char)| simple(folded, *char));
+        let spells = |folded: &str| folded.chars().count() == length && folded.chars().zip(start).all(|(folded, char)| equals_simple(folded, *char));
         FULL.iter().find(|(_, folded)| spells(folded)).map(|&(chars, folded)| (length, chars, folded))
     })
 }
 
 /// Returns true if two characters are equal by simple folding.
-fn simple(folded: char, char: char) -> bool {
+fn equals_simple(folded: char, char: char) -> bool {
     folded == char || contains(&variants(folded), char)
 }
 
 /// One character, ignoring case.
 fn single(char: char, behind: bool) -> Node {
     match FULL.iter().find(|(chars, _)| chars.contains(char)) {
-        Some((chars, folded)) if !behind => Node::Choice(vec![Node::Set(set_of(chars.chars())), spelled(folded)]),
+        Some((chars, folded)) if !behind => Node::Choice(vec![Node::Set(set_of(chars.chars())), spelling(folded)]),
         _ => Node::Set(variants(char)),
     }
 }

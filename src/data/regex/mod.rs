@@ -41,7 +41,7 @@ pub(crate) struct Regex {
 impl Regex {
     /// Compiles an Oniguruma pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
-        let refused = |reason: String| format!("cannot use the regular expression {}: {reason}", shown(pattern));
+        let refused = |reason: String| format!("cannot use the regular expression {}: {reason}", quoted(pattern));
         let written = translate(pattern).map_err(refused)?;
         let compiled = RegexBuilder::new(&written).backtrack_limit(STEPS).build();
         let compiled = compiled.map_err(|error| refused(format!("fancy-regex has no equivalent ({})", reason(&error))))?;
@@ -51,7 +51,7 @@ impl Regex {
     /// A pattern that matches a literal text.
     pub(crate) fn literal(text: &str) -> Result<Self, String> {
         let written: String = text.chars().map(|char| format!("\\x{{{:X}}}", char as u32)).collect();
-        let compiled = fancy_regex::Regex::new(&written).map_err(|error| format!("cannot search for {}: {}", shown(text), reason(&error)))?;
+        let compiled = fancy_regex::Regex::new(&written).map_err(|error| format!("cannot search for {}: {}", quoted(text), reason(&error)))?;
         Ok(Self { pattern: text.into(), compiled })
     }
 
@@ -59,7 +59,7 @@ impl Regex {
     fn matches(&self, text: &str) -> Result<Vec<Offsets>, String> {
         let (mut found, mut from, mut last) = (Vec::new(), 0, None);
         while from <= text.len() {
-            let next = self.compiled.find_from_pos(text, from).map_err(|error| self.given_up(&error))?;
+            let next = self.compiled.find_from_pos(text, from).map_err(|error| self.search_error(&error))?;
             let Some(next) = next else { break };
             let (start, end) = (next.start(), next.end());
             if start == end && last == Some(end) {
@@ -72,12 +72,12 @@ impl Regex {
         Ok(found)
     }
 
-    fn given_up(&self, error: &Error) -> String {
+    fn search_error(&self, error: &Error) -> String {
         let why = match error {
             Error::RuntimeError(RuntimeError::BacktrackLimitExceeded) => format!("takes more than {STEPS} backtracking steps on this text"),
             _ => format!("fails on this text ({})", reason(error)),
         };
-        format!("the regular expression {} {why}", shown(&self.pattern))
+        format!("the regular expression {} {why}", quoted(&self.pattern))
     }
 }
 
@@ -113,7 +113,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// The start of a pattern, quoted.
-fn shown(pattern: &str) -> String {
+fn quoted(pattern: &str) -> String {
     let start: String = pattern.chars().take(80).collect();
     if start.len() < pattern.len() { format!("{start:?}…") } else { format!("{start:?}") }
 }

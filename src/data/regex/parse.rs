@@ -156,7 +156,7 @@ impl Reader<'_> {
         let start = self.at;
         let number = self.number()?.unwrap_or(0) as usize;
         if number <= self.groups.max(9) {
-            return self.groups_again(vec![number], true);
+            return self.backreference_to(vec![number], true);
         }
         self.at = start;
         if digit >= '8' {
@@ -167,7 +167,7 @@ impl Reader<'_> {
         Ok(Node::sequence(text.into_iter().map(|char| Node::Char { char, ignore_case }).collect()))
     }
 
-    fn groups_again(&mut self, groups: Vec<usize>, by_number: bool) -> Result<Node, String> {
+    fn backreference_to(&mut self, groups: Vec<usize>, by_number: bool) -> Result<Node, String> {
         self.numbered |= by_number;
         match self.options.ignore_case {
             true => Err("a backreference that ignores case is not supported".into()),
@@ -212,7 +212,7 @@ impl Reader<'_> {
     fn backreference(&mut self) -> Result<Node, String> {
         let name = self.name()?;
         let (groups, by_number) = self.referred(&name)?;
-        self.groups_again(groups, by_number)
+        self.backreference_to(groups, by_number)
     }
 
     fn call(&mut self) -> Result<Node, String> {
@@ -236,20 +236,20 @@ impl Reader<'_> {
         if !self.eat("?") {
             self.groups += 1;
             let number = self.groups;
-            return Ok(Node::Capture(number, Box::new(self.closed()?)));
+            return Ok(Node::Capture(number, Box::new(self.group_body()?)));
         }
         let look = [("=", false, false), ("!", false, true), ("<=", true, false), ("<!", true, true)];
         if let Some((_, behind, negative)) = look.into_iter().find(|(mark, ..)| self.eat(mark)) {
-            return Ok(Node::look(behind, negative, self.closed()?));
+            return Ok(Node::look(behind, negative, self.group_body()?));
         }
         match self.peek() {
             Some(':') => {
                 self.at += 1;
-                self.closed()
+                self.group_body()
             }
             Some('>') => {
                 self.at += 1;
-                Ok(Node::Atomic(Box::new(self.closed()?)))
+                Ok(Node::Atomic(Box::new(self.group_body()?)))
             }
             Some('<' | '\'') => {
                 let name = self.name()?;
@@ -259,7 +259,7 @@ impl Reader<'_> {
                 self.groups += 1;
                 let number = self.groups;
                 self.names.entry(name).or_default().push(number);
-                Ok(Node::Capture(number, Box::new(self.closed()?)))
+                Ok(Node::Capture(number, Box::new(self.group_body()?)))
             }
             Some('(') => self.condition(),
             Some('~') => Err("(?~…), an absent operator, is not supported".into()),
@@ -269,7 +269,7 @@ impl Reader<'_> {
     }
 
     /// Parses the rest of a group.
-    fn closed(&mut self) -> Result<Node, String> {
+    fn group_body(&mut self) -> Result<Node, String> {
         let outside = self.options;
         let node = self.alternatives()?;
         self.options = outside;
@@ -294,7 +294,7 @@ impl Reader<'_> {
                 'y' if on && self.eat("{g}") => {}
                 end @ (':' | ')') => {
                     self.options = inside;
-                    let node = if end == ':' { self.closed() } else { self.alternatives() };
+                    let node = if end == ':' { self.group_body() } else { self.alternatives() };
                     self.options = outside;
                     return node;
                 }
@@ -316,7 +316,7 @@ impl Reader<'_> {
                 _ => return Err(format!("a condition on the groups {name:?} is not supported")),
             }
         } else {
-            self.closed()?
+            self.group_body()?
         };
         if self.eat(")") {
             return if named { Ok(condition) } else { Err("a condition has no branches".into()) };

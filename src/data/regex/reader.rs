@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 /// Nesting depth of groups and quantifiers.
-const DEEPEST: usize = 50;
+const MAX_DEPTH: usize = 50;
 
 /// Options that `(?…)` sets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
     /// Increases the depth, which the caller restores; fails above the limit.
     pub(super) fn enter(&mut self) -> Result<(), String> {
         self.depth += 1;
-        if self.depth > DEEPEST { Err(format!("it is nested more than {DEEPEST} levels deep")) } else { Ok(()) }
+        if self.depth > MAX_DEPTH { Err(format!("it is nested more than {MAX_DEPTH} levels deep")) } else { Ok(()) }
     }
 
     /// Parses one level deeper.

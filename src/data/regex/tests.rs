@@ -60,7 +60,7 @@ fn random_patterns_find_it_or_are_refused() {
 }
 
 #[test]
-fn what_has_no_equal_is_refused_by_name() {
+fn unsupported_constructs_are_refused_by_name() {
     for (pattern, says) in [
         ("(?~ab)", "absent"),
         ("(?{x})", "callout"),

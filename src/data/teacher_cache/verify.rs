@@ -1,7 +1,7 @@
 //! Verifies a teacher cache without its corpus.
 
 use super::{CacheError, Grid, Layout, TEXTS, TeacherCache, number, open_file, window_sum};
-use crate::data::batches::Likeliest;
+use crate::data::batches::TopK;
 use crate::formats::{FormatError, TensorSource};
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl TeacherCache {
         let mut verified = Verified::default();
         for (window, (&sum, &text)) in sums.iter().zip(&texts).enumerate() {
             let (ids, shares) = cache.values(window)?;
-            let right = cache.decode(&ids, &shares, &mut Likeliest::default()).is_some();
+            let right = cache.decode(&ids, &shares, &mut TopK::default()).is_some();
             match sum {
                 0 => verified.missing += 1,
                 _ if !right || text != 0 && window_sum(text, &ids, &shares) != sum => return Err(CacheError::Damaged { path, window }),

@@ -27,9 +27,9 @@ pub(in crate::data) trait Sink {
     /// Ends the current document; `close` asks for an end token after it.
     fn end(&mut self, close: bool) -> Result<(), DataError>;
     /// Reports the bytes of the files read so far; returns an error to stop.
-    fn at(&mut self, bytes: u64) -> Result<(), DataError>;
+    fn advance(&mut self, bytes: u64) -> Result<(), DataError>;
     /// Returns an error if the work was cancelled.
-    fn go_on(&self) -> Result<(), DataError>;
+    fn check_stopped(&self) -> Result<(), DataError>;
 }
 
 /// Passes all documents of some inputs to `sink`. `end` is the text of the end token, or empty; `field` is the field of
@@ -37,8 +37,8 @@ pub(in crate::data) trait Sink {
 pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
     let plain = inputs.iter().all(|input| input.format() == Format::Text);
     let style = match () {
-        () if !plain => Style::Apart,
-        () if end.is_empty() || few(inputs, end, sink)? => Style::Whole,
+        () if !plain => Style::Closed,
+        () if end.is_empty() || has_few_documents(inputs, end, sink)? => Style::Whole,
         () => Style::Split,
     };
     let mut documents = Documents { end, style, open: false, last: String::new(), sink, before: 0 };
@@ -48,7 +48,7 @@ pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat
             Format::Text => documents.text(&mut reader, n + 1 == inputs.len())?,
             Format::Rows => documents.rows(&mut reader, field, chat)?,
         }
-        documents.before += reader.taken();
+        documents.before += reader.consumed();
     }
     if style == Style::Whole {
         documents.sink.end(false)?;
@@ -57,7 +57,7 @@ pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat
 }
 
 /// Passes the documents of a file to `sink` until it returns an error; later files are not read.
-pub(super) fn beginning(reader: &mut Reader, format: Format, end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
+pub(super) fn feed_beginning(reader: &mut Reader, format: Format, end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
     let mut documents = Documents { end, style: Style::Split, open: false, last: String::new(), sink, before: 0 };
     match format {
         Format::Text => documents.text(reader, true),
@@ -66,14 +66,14 @@ pub(super) fn beginning(reader: &mut Reader, format: Format, end: &str, field: &
 }
 
 /// Returns true if plain files have fewer than [`FEW`] documents in total; the last one of a file may lack its end token.
-fn few(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> {
+fn has_few_documents(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> {
     let mut documents = 0;
     for input in inputs {
         let mut reader = Reader::open(input)?;
-        let mut ends = Ends::new(end);
+        let mut ends = EndCounter::new(end);
         while let Some(piece) = reader.piece()? {
             documents += ends.count(piece);
-            sink.go_on()?;
+            sink.check_stopped()?;
             if documents >= FEW {
                 return Ok(false);
             }
@@ -84,7 +84,7 @@ fn few(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> 
 }
 
 /// Counts end tokens in text that arrives in pieces.
-struct Ends<'a> {
+struct EndCounter<'a> {
     end: &'a str,
     /// The last characters, which may be the start of an end token.
     last: String,
@@ -92,7 +92,7 @@ struct Ends<'a> {
     open: bool,
 }
 
-impl<'a> Ends<'a> {
+impl<'a> EndCounter<'a> {
     fn new(end: &'a str) -> Self {
         Self { end, last: String::new(), open: false }
     }
@@ -102,13 +102,13 @@ impl<'a> Ends<'a> {
         let ends = self.last.matches(self.end).count();
         let behind = self.last.rsplit_once(self.end).map_or(self.last.as_str(), |(_, behind)| behind);
         self.open = !behind.trim().is_empty() || ends == 0 && self.open;
-        self.last = behind[tail(behind, self.end.len())..].to_string();
+        self.last = behind[tail_start(behind, self.end.len())..].to_string();
         ends
     }
 }
 
 /// The start of the last characters, which may be the start of a text of `length` bytes.
-fn tail(text: &str, length: usize) -> usize {
+fn tail_start(text: &str, length: usize) -> usize {
     text.floor_char_boundary(text.len().saturating_sub(length.saturating_sub(1)))
 }
 
@@ -120,7 +120,7 @@ enum Style {
     /// Split after each end token; the last document may lack its own.
     Split,
     /// As `Split`, and every document is closed: other files have rows.
-    Apart,
+    Closed,
 }
 
 struct Documents<'a> {
@@ -138,7 +138,7 @@ struct Documents<'a> {
 impl Documents<'_> {
     /// Reads a plain text file. If it does not end in an end token and more files follow, one is added.
     fn text(&mut self, reader: &mut Reader, last: bool) -> Result<(), DataError> {
-        let mut ends = Ends::new(self.end);
+        let mut ends = EndCounter::new(self.end);
         let mut found = false;
         while let Some(piece) = reader.piece()? {
             found = true;
@@ -151,7 +151,7 @@ impl Documents<'_> {
                 self.last.push_str(piece);
                 self.split()?;
             }
-            self.sink.at(self.before + reader.taken())?;
+            self.sink.advance(self.before + reader.consumed())?;
         }
         if !found {
             return Err(reader.empty().into());
@@ -171,13 +171,13 @@ impl Documents<'_> {
         while let Some(at) = if self.end.is_empty() { None } else { rest.find(self.end) } {
             let (document, behind) = rest.split_at(at + self.end.len());
             self.sink.text(if self.open { document } else { document.trim_start() })?;
-            self.sink.end(self.style == Style::Apart)?;
+            self.sink.end(self.style == Style::Closed)?;
             (self.open, rest) = (false, behind);
         }
         if !self.open {
             rest = rest.trim_start();
         }
-        let (sure, waiting) = rest.split_at(tail(rest, self.end.len()));
+        let (sure, waiting) = rest.split_at(tail_start(rest, self.end.len()));
         if !sure.is_empty() {
             self.sink.text(sure)?;
             self.open = true;
@@ -197,7 +197,7 @@ impl Documents<'_> {
         if self.style == Style::Split && !last {
             self.sink.text(self.end)?;
         }
-        self.sink.end(self.style == Style::Apart)
+        self.sink.end(self.style == Style::Closed)
     }
 
     /// Reads the rows of a file; skips empty lines and empty texts.
@@ -210,8 +210,8 @@ impl Documents<'_> {
             let row = rows::row(line, field);
             found = true;
             let contents = row.map_err(|problem| match problem {
-                RowError::Bad(problem) => DataError::File(reader.other_kind().unwrap_or_else(|| reader.problem(problem))),
-                RowError::Lacks(problem) => DataError::Field(reader.problem(problem)),
+                RowError::Invalid(problem) => DataError::File(reader.kind_error().unwrap_or_else(|| reader.problem(problem))),
+                RowError::MissingField(problem) => DataError::Field(reader.problem(problem)),
             })?;
             match contents {
                 Contents::Text(text) => self.row(&text)?,
@@ -221,7 +221,7 @@ impl Documents<'_> {
                 }
                 Contents::Ids(ids) => self.sink.ids(&ids)?.map_err(|problem| reader.problem(problem))?,
             }
-            self.sink.at(self.before + reader.taken())?;
+            self.sink.advance(self.before + reader.consumed())?;
         }
         if found { Ok(()) } else { Err(reader.empty().into()) }
     }

@@ -14,7 +14,7 @@ pub(super) use documents::{Sink, feed};
 pub(super) use input::Input;
 pub use input::{Format, format_of};
 pub use paths::expand;
-pub use reader::{Lines, whole};
+pub use reader::{Lines, read_text};
 pub use rows::Conversation;
 pub use sample::{Sample, gather, sample};
 pub(super) use unpack::PIECE;

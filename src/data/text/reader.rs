@@ -20,7 +20,7 @@ pub(super) struct Reader {
     before: u64,
     /// Lines returned.
     lines: u64,
-    over: bool,
+    at_end: bool,
     /// The detected kind of content, if known.
     kind: Option<Kind>,
 }
@@ -31,13 +31,13 @@ impl Reader {
             Input::File(path) => (path.as_path(), Unpacked::open(path).map_err(|error| FormatError::unreadable(path, error))?),
             Input::Embedded(text) => (Path::new("the embedded corpus"), Unpacked::embedded(text)),
         };
-        Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, over: false, kind: None })
+        Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, at_end: false, kind: None })
     }
 
     /// Approximate bytes of the file for the text returned so far, without buffered text.
-    pub(super) fn taken(&self) -> u64 {
-        let (given, unpacked) = (self.before + self.used as u64, self.before + self.buffer.len() as u64);
-        if given == unpacked { self.file.taken() } else { (self.file.taken() as f64 * given as f64 / unpacked as f64) as u64 }
+    pub(super) fn consumed(&self) -> u64 {
+        let (returned, unpacked) = (self.before + self.used as u64, self.before + self.buffer.len() as u64);
+        if returned == unpacked { self.file.consumed() } else { (self.file.consumed() as f64 * returned as f64 / unpacked as f64) as u64 }
     }
 
     /// An error about the last line.
@@ -46,7 +46,7 @@ impl Reader {
     }
 
     /// The error that names the detected kind of a file that is not text or rows; `None` if the kind is unknown.
-    pub(super) fn other_kind(&self) -> Option<FormatError> {
+    pub(super) fn kind_error(&self) -> Option<FormatError> {
         self.kind.filter(|kind| !matches!(kind, Kind::Json | Kind::ServerError)).map(|kind| content::refused(&self.path, kind))
     }
 
@@ -64,19 +64,19 @@ impl Reader {
         self.buffer.resize(there + PIECE, 0);
         let filled = self.file.fill(&mut self.buffer[there..]).map_err(|problem| FormatError::new(&self.path, problem))?;
         self.buffer.truncate(there + filled);
-        self.over = filled < PIECE;
+        self.at_end = filled < PIECE;
         if self.before == 0 && there == 0 && filled > 0 {
-            self.begin()?;
+            self.check_start()?;
         }
         Ok(())
     }
 
     /// Checks the first bytes: refuses binary content and skips a byte order mark.
-    fn begin(&mut self) -> Result<(), FormatError> {
+    fn check_start(&mut self) -> Result<(), FormatError> {
         let start = &self.buffer[..self.buffer.len().min(content::START as usize)];
         self.kind = content::kind(start);
         let binary = start.contains(&0) || self.kind == Some(Kind::LfsPointer);
-        if let Some(problem) = self.other_kind().filter(|_| binary) {
+        if let Some(problem) = self.kind_error().filter(|_| binary) {
             return Err(problem);
         }
         self.used = start.len() - content::without_mark(start).len();
@@ -90,16 +90,16 @@ impl Reader {
         let end = match std::str::from_utf8(&self.buffer[start..]) {
             Ok(text) => start + text.len(),
             // The rest of an incomplete character follows with the next piece.
-            Err(error) if error.error_len().is_none() && !self.over => start + error.valid_up_to(),
-            Err(error) => return Err(self.no_text(start + error.valid_up_to(), "")),
+            Err(error) if error.error_len().is_none() && !self.at_end => start + error.valid_up_to(),
+            Err(error) => return Err(self.not_utf8(start + error.valid_up_to(), "")),
         };
         self.used = end;
         let text = std::str::from_utf8(&self.buffer[start..end]).expect("the bytes were checked");
         Ok((!text.is_empty()).then_some(text))
     }
 
-    fn no_text(&self, at: usize, line: &str) -> FormatError {
-        if let Some(problem) = self.other_kind() {
+    fn not_utf8(&self, at: usize, line: &str) -> FormatError {
+        if let Some(problem) = self.kind_error() {
             return problem;
         }
         FormatError::new(&self.path, format!("{line}is not UTF-8 text: byte {} begins no character. Convert it first", self.before + at as u64))
@@ -112,7 +112,7 @@ impl Reader {
             if let Some(at) = self.buffer[looked..].iter().position(|&byte| byte == b'\n') {
                 break looked + at;
             }
-            if self.over {
+            if self.at_end {
                 break self.buffer.len();
             }
             let seen = self.buffer.len() - self.used;
@@ -131,7 +131,7 @@ impl Reader {
         match std::str::from_utf8(&self.buffer[start..end]) {
             // Concatenated files may each have a byte order mark.
             Ok(line) => Ok(Some(line.trim_start_matches('\u{feff}'))),
-            Err(error) => Err(self.no_text(start + error.valid_up_to(), &format!("line {}: ", self.lines))),
+            Err(error) => Err(self.not_utf8(start + error.valid_up_to(), &format!("line {}: ", self.lines))),
         }
     }
 }
@@ -153,13 +153,13 @@ impl Lines {
     }
 
     /// The error that names the detected kind of a file without rows; `None` if the kind is unknown.
-    pub fn other_kind(&self) -> Option<FormatError> {
-        self.0.other_kind()
+    pub fn kind_error(&self) -> Option<FormatError> {
+        self.0.kind_error()
     }
 }
 
 /// Reads the whole text of a plain text file.
-pub fn whole(path: &Path) -> Result<String, FormatError> {
+pub fn read_text(path: &Path) -> Result<String, FormatError> {
     let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
     let mut text = String::new();
     while let Some(piece) = reader.piece()? {

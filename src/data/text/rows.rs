@@ -30,7 +30,7 @@ pub struct Conversation {
 /// The fields that `auto` looks for, in this order.
 pub(super) const KNOWN: [&str; 3] = ["text", "messages", "token_ids"];
 /// Fields that complete a conversation.
-const BESIDE: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
+const CONVERSATION_FIELDS: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
 /// Selects the first of [`KNOWN`] that a row has.
 pub(super) const AUTO: &str = "auto";
 
@@ -38,9 +38,9 @@ pub(super) const AUTO: &str = "auto";
 #[derive(Debug, PartialEq)]
 pub(super) enum RowError {
     /// It is not a row, or the field has an unsupported type.
-    Bad(String),
+    Invalid(String),
     /// It does not have the field.
-    Lacks(String),
+    MissingField(String),
 }
 
 /// Parses a row; with `auto`, the field is the first of [`KNOWN`].
@@ -51,7 +51,7 @@ pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
         let mut fields = Fields { wanted, found: [None, None, None], null: None, beside: Default::default(), others: Vec::new() };
         (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map(|()| fields)
     });
-    let Fields { found, null, beside, others, .. } = read.map_err(|error| RowError::Bad(explain(line, &error)))?;
+    let Fields { found, null, beside, others, .. } = read.map_err(|error| RowError::Invalid(explain(line, &error)))?;
     let found = found.into_iter().flatten().next().map(|contents| match contents {
         Contents::Conversation(Conversation { messages, .. }) => {
             let [tools, documents, variables] = beside;
@@ -61,11 +61,11 @@ pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
     });
     found.ok_or_else(|| {
         if let Some(name) = null {
-            return RowError::Bad(format!("the field {name} is null; it must be text. Remove such rows"));
+            return RowError::Invalid(format!("the field {name} is null; it must be text. Remove such rows"));
         }
         let wanted = if field == AUTO { "text, messages or token_ids" } else { field };
         let others = if others.is_empty() { "no other".into() } else { others.join(", ") };
-        RowError::Lacks(format!("has no field {wanted}; it has {others}. Name the right one with --field"))
+        RowError::MissingField(format!("has no field {wanted}; it has {others}. Name the right one with --field"))
     })
 }
 
@@ -82,7 +82,7 @@ fn explain(line: &str, error: &serde_json::Error) -> String {
 struct Fields<'a> {
     wanted: &'a [&'a str],
     found: [Option<Contents>; 3],
-    /// Those of [`BESIDE`].
+    /// Those of [`CONVERSATION_FIELDS`].
     beside: [Json; 3],
     /// A wanted field that is null.
     null: Option<&'a str>,
@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
                     }
                 }
                 None => {
-                    match BESIDE.iter().position(|beside| *beside == name) {
+                    match CONVERSATION_FIELDS.iter().position(|beside| *beside == name) {
                         Some(place) => self.beside[place] = map.next_value()?,
                         None => {
                             map.next_value::<IgnoredAny>()?;
@@ -270,7 +270,7 @@ mod tests {
             ("{\"token_ids\": [1, {}]}", AUTO, "both numbers and messages"),
             ("{\"token_ids\": [1.5]}", AUTO, "expected a token id"),
         ] {
-            let (RowError::Bad(problem) | RowError::Lacks(problem)) = row(line, field).unwrap_err();
+            let (RowError::Invalid(problem) | RowError::MissingField(problem)) = row(line, field).unwrap_err();
             assert!(problem.contains(expected), "{line}: {problem}");
         }
         let deep = format!("{{\"text\": {}", "[".repeat(100_000));

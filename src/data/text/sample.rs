@@ -1,6 +1,6 @@
 //! Samples the beginning of a file, to estimate its contents, and gathers the text of files.
 
-use super::documents::{Chat, Sink, beginning, feed};
+use super::documents::{Chat, Sink, feed, feed_beginning};
 use super::input::Input;
 use super::reader::Reader;
 use crate::data::error::DataError;
@@ -24,7 +24,7 @@ pub struct Sample {
 pub fn sample(path: &Path, end: &str, field: &str, chat: Chat<'_>, most: usize) -> Result<Sample, DataError> {
     let mut sample = Sample { most, ..Sample::default() };
     let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
-    match beginning(&mut reader, super::format_of(path), end, field, chat, &mut sample) {
+    match feed_beginning(&mut reader, super::format_of(path), end, field, chat, &mut sample) {
         Ok(()) | Err(DataError::Stopped) => Ok(sample),
         Err(error) => Err(error),
     }
@@ -46,11 +46,11 @@ impl Sink for Sample {
         Ok(())
     }
 
-    fn go_on(&self) -> Result<(), DataError> {
+    fn check_stopped(&self) -> Result<(), DataError> {
         Ok(())
     }
 
-    fn at(&mut self, bytes: u64) -> Result<(), DataError> {
+    fn advance(&mut self, bytes: u64) -> Result<(), DataError> {
         self.bytes = bytes;
         if self.text.len() + 4 * self.ids as usize > self.most { Err(DataError::Stopped) } else { Ok(()) }
     }
@@ -83,11 +83,11 @@ impl Sink for Gathered {
         Ok(())
     }
 
-    fn at(&mut self, _bytes: u64) -> Result<(), DataError> {
+    fn advance(&mut self, _bytes: u64) -> Result<(), DataError> {
         Ok(())
     }
 
-    fn go_on(&self) -> Result<(), DataError> {
+    fn check_stopped(&self) -> Result<(), DataError> {
         Ok(())
     }
 }

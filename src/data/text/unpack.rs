@@ -32,7 +32,7 @@ struct Raw {
 }
 
 impl Raw {
-    fn taken(&self) -> u64 {
+    fn consumed(&self) -> u64 {
         self.at - (self.buffer.len() - self.used) as u64
     }
 }
@@ -75,7 +75,7 @@ struct Gzip {
 /// Other data follows the gzip data.
 #[derive(Debug, thiserror::Error)]
 #[error("other bytes than zeros follow it")]
-struct Followed;
+struct TrailingData;
 
 impl Gzip {
     fn new(raw: Raw) -> Self {
@@ -87,9 +87,9 @@ impl Gzip {
     }
 
     /// Opens the next member, if there is one.
-    fn go_on(&mut self) -> io::Result<()> {
+    fn next_member(&mut self) -> io::Result<()> {
         self.rest = self.member.take().map(GzDecoder::into_inner);
-        let follows = self.rest.as_mut().map_or(Ok(false), followed)?;
+        let follows = self.rest.as_mut().map_or(Ok(false), member_follows)?;
         if follows {
             self.member = self.rest.take().map(GzDecoder::new);
         }
@@ -98,7 +98,7 @@ impl Gzip {
 }
 
 /// Skips zero bytes; returns true if a member follows.
-fn followed(raw: &mut Raw) -> io::Result<bool> {
+fn member_follows(raw: &mut Raw) -> io::Result<bool> {
     loop {
         let there = raw.fill_buf()?;
         if there.is_empty() {
@@ -108,7 +108,7 @@ fn followed(raw: &mut Raw) -> io::Result<bool> {
             Some(zeros) => {
                 let member = there[zeros] == 0x1f;
                 raw.consume(zeros);
-                return if member { Ok(true) } else { Err(io::Error::other(Followed)) };
+                return if member { Ok(true) } else { Err(io::Error::other(TrailingData)) };
             }
             None => {
                 let zeros = there.len();
@@ -122,7 +122,7 @@ impl Read for Gzip {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while let (Some(member), false) = (&mut self.member, out.is_empty()) {
             match member.read(out)? {
-                0 => self.go_on()?,
+                0 => self.next_member()?,
                 amount => return Ok(amount),
             }
         }
@@ -135,18 +135,18 @@ struct Zstd {
     raw: Raw,
     decoder: FrameDecoder,
     /// True inside a frame.
-    begun: bool,
+    in_frame: bool,
 }
 
 impl Zstd {
     fn new(raw: Raw) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW.min(SMALL_WINDOW.max(raw.bytes.saturating_mul(WINDOW_SHARE))));
-        Self { raw, decoder, begun: false }
+        Self { raw, decoder, in_frame: false }
     }
 
     /// Opens the next data frame; returns false at the end of the file.
-    fn begin(&mut self) -> io::Result<bool> {
+    fn next_frame(&mut self) -> io::Result<bool> {
         while !self.raw.fill_buf()?.is_empty() {
             match self.decoder.init(&mut self.raw) {
                 Ok(()) => return Ok(true),
@@ -170,10 +170,10 @@ impl Zstd {
 impl Read for Zstd {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while !out.is_empty() {
-            if !self.begun && !self.begin()? {
+            if !self.in_frame && !self.next_frame()? {
                 break;
             }
-            self.begun = true;
+            self.in_frame = true;
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 let decoded = self.decoder.decode_blocks(&mut self.raw, BlockDecodingStrategy::UptoBlocks(1));
                 decoded.map_err(|error| io::Error::other(error.to_string()))?;
@@ -186,7 +186,7 @@ impl Read for Zstd {
             if written.is_some() && written != self.decoder.get_calculated_checksum() {
                 return Err(io::Error::other("its checksum is not that of its contents"));
             }
-            self.begun = false;
+            self.in_frame = false;
         }
         Ok(0)
     }
@@ -202,7 +202,7 @@ enum Decoder {
 pub(super) struct Unpacked {
     decoder: Decoder,
     /// Bytes returned.
-    given: u64,
+    returned: u64,
 }
 
 impl Unpacked {
@@ -216,14 +216,14 @@ impl Unpacked {
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Decoder::Zstd(Box::new(Zstd::new(raw))),
             _ => Decoder::Plain(raw),
         };
-        Ok(Self { decoder, given: 0 })
+        Ok(Self { decoder, returned: 0 })
     }
 
     /// Embedded text.
     pub(super) fn embedded(text: &'static str) -> Self {
         let bytes = text.len() as u64;
         let raw = Raw { path: PathBuf::new(), bytes, at: bytes, buffer: Cow::Borrowed(text.as_bytes()), used: 0 };
-        Self { decoder: Decoder::Plain(raw), given: 0 }
+        Self { decoder: Decoder::Plain(raw), returned: 0 }
     }
 
     fn raw(&self) -> &Raw {
@@ -235,8 +235,8 @@ impl Unpacked {
     }
 
     /// Bytes of the file consumed so far.
-    pub(super) fn taken(&self) -> u64 {
-        self.raw().taken()
+    pub(super) fn consumed(&self) -> u64 {
+        self.raw().consumed()
     }
 
     /// Fills `out` as far as the contents go; returns the number of bytes.
@@ -255,12 +255,12 @@ impl Unpacked {
                 Err(error) => return Err(self.explain(&error)),
             }
         }
-        self.given += filled as u64;
-        let most = SMALL + self.taken().saturating_mul(RATIO);
-        if self.given > most {
+        self.returned += filled as u64;
+        let most = SMALL + self.consumed().saturating_mul(RATIO);
+        if self.returned > most {
             return Err(format!(
                 "its first {} bytes unpack to more than {RATIO} times as many, unlike any text. If this is meant, unpack it yourself",
-                self.taken()
+                self.consumed()
             ));
         }
         Ok(filled)
@@ -275,14 +275,14 @@ impl Unpacked {
         if error.kind() == io::ErrorKind::Unsupported {
             return format!("cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it without --long or --ultra");
         }
-        if error.get_ref().is_some_and(|error| error.is::<Followed>()) {
-            let at = raw.taken();
+        if error.get_ref().is_some_and(|error| error.is::<TrailingData>()) {
+            let at = raw.consumed();
             return format!("cannot be unpacked: data other than zeros follows its gzip data at byte {at}. Get the file again");
         }
-        if raw.taken() == raw.bytes {
+        if raw.consumed() == raw.bytes {
             return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", raw.bytes);
         }
-        format!("is damaged: its {kind} data is invalid at byte {} ({error}). Get the file again", raw.taken())
+        format!("is damaged: its {kind} data is invalid at byte {} ({error}). Get the file again", raw.consumed())
     }
 }
 

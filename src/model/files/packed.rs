@@ -250,7 +250,7 @@ impl Header {
         let tokenizer = match tokenizer {
             Some(tokenizer) => {
                 let ends = ends(&tokenizer, file.metadata("end_tokens"), chat.eos_token()).map_err(|error| problem(format!("end_tokens: {error}")))?;
-                Some(tokenizer.ended_by(ends).splitting_special(file.metadata("split_special_tokens") == Some("true")))
+                Some(tokenizer.with_ends(ends).with_split_special(file.metadata("split_special_tokens") == Some("true")))
             }
             None => None,
         };

@@ -22,7 +22,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let (tokenizer, chat) = tokenizer(&config, teacher.as_ref())?;
     let reading = TextReader::new(&chat);
     let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
-    let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));
+    let (about, place) = (text.about().clone(), text.directory().map(PathBuf::from));
     let mut shown = Vec::new();
     for n in 0..about.documents.min(rows as u64) {
         let at = text.document(n)?;

@@ -29,7 +29,7 @@ fn detect(path: &Path) -> Result<InputKind> {
     if platform::is_dir(path) {
         return match () {
             () if is_run(path) || is_model_directory(path) => Ok(InputKind::Model),
-            () if TeacherCache::kept(path).is_ok() => Ok(InputKind::TeacherCache),
+            () if TeacherCache::header(path).is_ok() => Ok(InputKind::TeacherCache),
             () => bail!("{}: this directory is no model (it has no config.json), no run and no teacher cache", path.display()),
         };
     }
@@ -64,7 +64,7 @@ fn describe(path: &Path, kind: InputKind) -> Result<String> {
         }
         InputKind::Tokenizer => Ok(format!("a tokenizer of {} tokens", open_tokenizer(path)?.0.vocabulary())),
         InputKind::TeacherCache => {
-            let (vocabulary, top) = TeacherCache::kept(path)?;
+            let (vocabulary, top) = TeacherCache::header(path)?;
             Ok(format!("a teacher cache: {top} tokens at each position, of {vocabulary}"))
         }
         InputKind::Settings => Ok(format!("settings to train {}", settings(path)?.model)),

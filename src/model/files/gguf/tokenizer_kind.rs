@@ -1,7 +1,7 @@
 //! Maps a `tokenizer.json` to the equivalent tokenizer of llama.cpp. If there is none, the error names the setting that
 //! GGUF cannot represent.
 
-use crate::data::{Tokenizer, gguf_family, gguf_takes_whole};
+use crate::data::{Tokenizer, gguf_family, gguf_ignores_merges};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -87,7 +87,7 @@ fn byte_level(json: &Value, tokenizer: &Tokenizer) -> Result<&'static str, Strin
         return Err("it maps bytes without a token to byte_fallback tokens, which llama.cpp does not".into());
     }
     let whole = model["ignore_merges"] == true;
-    if whole != gguf_takes_whole(family) && !same_without_merges(json, tokenizer, !whole)? {
+    if whole != gguf_ignores_merges(family) && !same_without_merges(json, tokenizer, !whole)? {
         let does = if whole { "skips" } else { "applies" };
         return Err(format!("it {does} merges for a word that is a token (ignore_merges), but llama.cpp's {family} does not"));
     }

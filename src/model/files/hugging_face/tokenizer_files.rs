@@ -48,7 +48,7 @@ impl TokenizerFiles {
         let replies = end_ids(generation.as_ref().unwrap_or(&config));
         let eos = named.iter().find(|(name, _)| name == "eos_token").and_then(|(_, text)| tokenizer.id(text));
         let declares_end = declares_end || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
-        let tokenizer = tokenizer.ended_by(declares_end.then(|| Ends::new(eos, replies)));
+        let tokenizer = tokenizer.with_ends(declares_end.then(|| Ends::new(eos, replies)));
         let chat = ChatFormat { special_tokens: named.into_iter().collect(), ..chat };
         Ok(Self { tokenizer: Some(tokenizer), chat })
     }
@@ -72,7 +72,7 @@ pub fn open_tokenizer(path: &Path) -> Result<(Tokenizer, ChatFormat), ModelError
 pub fn checkpoint_tokenizer(path: &Path) -> Result<Option<Tokenizer>, ModelError> {
     let TokenizerFiles { tokenizer, chat } = TokenizerFiles::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
     let new = platform::is_file(&path.join(GENERATION));
-    Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token()) }))
+    Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.with_legacy_ends(chat.eos_token()) }))
 }
 
 /// Reads chat templates in separate files, which replace those in `tokenizer_config.json`.
