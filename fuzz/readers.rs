@@ -89,7 +89,7 @@ fn safetensors(bytes: &[u8]) {
 /// JSON as Python reads it, and the kind of a file by its first bytes.
 fn json(bytes: &[u8]) {
     if let Ok(value) = json::value(bytes) {
-        json::has_name(&value);
+        json::has_special_number(&value);
     }
     if let Some(kind) = content::kind(bytes) {
         assert!(!content::described(kind).is_empty());

@@ -134,7 +134,7 @@ impl Field {
 
     fn text(&self) -> Option<&str> {
         let Self::Other(value) = self else { return None };
-        value.as_str().filter(|text| json::no_number(text).is_none())
+        value.as_str().filter(|text| json::special_number(text).is_none())
     }
 
     /// Returns true if transformers treats the value of any field as a token.

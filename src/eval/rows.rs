@@ -48,7 +48,7 @@ impl Rows {
                 lines.kind_error().map_or(TaskError(problem), unreadable)
             })?;
             // Templates know no NaN: a field that has one can be there, but not be read.
-            fields.retain(|_, value| !json::has_name(value));
+            fields.retain(|_, value| !json::has_special_number(value));
             rows.push(DataRow { line, fields });
         }
         if rows.is_empty() {

@@ -182,7 +182,7 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     if is_wide(start) {
         return Some(Kind::Utf16);
     }
-    marked_up(text.trim_ascii_start())
+    markup_kind(text.trim_ascii_start())
 }
 
 /// Returns true if every other byte is zero and the rest printable ASCII.
@@ -193,7 +193,7 @@ fn is_wide(start: &[u8]) -> bool {
 }
 
 /// Detects the kind of a text by its start.
-fn marked_up(text: &[u8]) -> Option<Kind> {
+fn markup_kind(text: &[u8]) -> Option<Kind> {
     let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
     match text {
         [b'<', ..] if begins("<?xml") => Some(Kind::Xml),
@@ -231,7 +231,7 @@ pub fn described(kind: Kind) -> String {
 }
 
 /// Strips UTF-8's byte order mark.
-pub fn without_mark(bytes: &[u8]) -> &[u8] {
+pub fn strip_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK).unwrap_or(bytes)
 }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_what_is_there() {
+    fn messages_name_the_kind() {
         let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
         for (start, words) in [
             (
@@ -277,6 +277,6 @@ size 1
         assert_eq!(problem(b"PK\x03\x04", &[Kind::Zip]), "");
         assert_eq!(problem(b"plain words", &[]), "");
         assert_eq!(problem(b"{\"model_type\": \"llama\", \"message\": null}", &[Kind::Json]), "");
-        assert_eq!(without_mark(b"\xef\xbb\xbf{}"), b"{}");
+        assert_eq!(strip_bom(b"\xef\xbb\xbf{}"), b"{}");
     }
 }

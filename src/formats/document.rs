@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Reads a JSON file, without its byte order mark; `None` if it does not exist.
 pub fn json_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
-    let Some(bytes) = whole(path, limit)? else { return Ok(None) };
+    let Some(bytes) = read_limited(path, limit)? else { return Ok(None) };
     content::expect(path, &bytes, &[Kind::Json])?;
     Ok(Some(bytes))
 }
@@ -27,14 +27,14 @@ pub fn toml_file(path: &Path) -> Result<String, FormatError> {
 }
 
 fn text(path: &Path, kinds: &[Kind]) -> Result<Option<String>, FormatError> {
-    let Some(bytes) = whole(path, platform::SETTINGS_LIMIT)? else { return Ok(None) };
+    let Some(bytes) = read_limited(path, platform::SETTINGS_LIMIT)? else { return Ok(None) };
     content::expect(path, &bytes, kinds)?;
     String::from_utf8(bytes).map(Some).map_err(|error| FormatError::unreadable(path, format!("it is not UTF-8 text ({})", error.utf8_error())))
 }
 
-fn whole(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
+fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
     match platform::read_up_to(path, limit) {
-        Ok(bytes) => Ok(Some(content::without_mark(&bytes).to_vec())),
+        Ok(bytes) => Ok(Some(content::strip_bom(&bytes).to_vec())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FormatError::unreadable(path, error)),
     }

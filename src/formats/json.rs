@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 /// Prefix of the texts that stand for NaN, Infinity and -Infinity, which JSON lacks.
-const NO_NUMBER: char = '\0';
+const PREFIX: char = '\0';
 
 /// Numbers that Python reads and writes, but JSON lacks.
 const NAMES: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
@@ -15,7 +15,7 @@ const NAMES: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 /// Prefix of the texts that stand for integers of more than 64 bits.
 const INTEGER: &str = "\0integer ";
 
-/// Parses JSON as Python does: NaN and the infinities (as texts, see [`no_number`]), numbers too large for a float (as
+/// Parses JSON as Python does: NaN and the infinities (as texts, see [`special_number`]), numbers too large for a float (as
 /// infinities), and unpaired surrogates (as U+FFFD). `parse` is called a second time if it fails only for these.
 pub fn as_python<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
     let problem = match parse(text) {
@@ -49,16 +49,16 @@ pub fn value(text: &[u8]) -> Result<Value, serde_json::Error> {
 }
 
 /// The name of the number that a text stands for, if JSON lacks it.
-pub fn no_number(text: &str) -> Option<&str> {
-    text.strip_prefix(NO_NUMBER).filter(|name| NAMES.contains(name))
+pub fn special_number(text: &str) -> Option<&str> {
+    text.strip_prefix(PREFIX).filter(|name| NAMES.contains(name))
 }
 
 /// Returns true if a value contains a number that JSON lacks.
-pub fn has_name(value: &Value) -> bool {
+pub fn has_special_number(value: &Value) -> bool {
     match value {
-        Value::String(text) => no_number(text).is_some(),
-        Value::Array(list) => list.iter().any(has_name),
-        Value::Object(fields) => fields.values().any(has_name),
+        Value::String(text) => special_number(text).is_some(),
+        Value::Array(list) => list.iter().any(has_special_number),
+        Value::Object(fields) => fields.values().any(has_special_number),
         _ => false,
     }
 }
@@ -66,8 +66,8 @@ pub fn has_name(value: &Value) -> bool {
 /// Rewrites the text as strict JSON where it differs.
 fn strict(text: &[u8]) -> Cow<'_, [u8]> {
     replaced(text, |rest, quoted| match rest[0] {
-        b'\\' if quoted => escaped(rest),
-        b'N' | b'I' | b'-' | b'0'..=b'9' if !quoted => infinite(rest),
+        b'\\' if quoted => surrogate(rest),
+        b'N' | b'I' | b'-' | b'0'..=b'9' if !quoted => overflowing(rest),
         _ => (1, None),
     })
 }
@@ -76,7 +76,7 @@ fn strict(text: &[u8]) -> Cow<'_, [u8]> {
 fn exact(text: &[u8]) -> Cow<'_, [u8]> {
     replaced(text, |rest, quoted| match rest[0] {
         b'\\' if quoted => (2, None),
-        b'-' | b'0'..=b'9' if !quoted => long(rest),
+        b'-' | b'0'..=b'9' if !quoted => big_integer(rest),
         _ => (1, None),
     })
 }
@@ -107,7 +107,7 @@ fn replaced(text: &[u8], piece: impl Fn(&[u8], bool) -> (usize, Option<String>))
 }
 
 /// The length of an escape, and its replacement if it is an unpaired surrogate.
-fn escaped(text: &[u8]) -> (usize, Option<String>) {
+fn surrogate(text: &[u8]) -> (usize, Option<String>) {
     let Some(first) = unit(text) else { return (2, None) };
     match first {
         0xd800..=0xdbff if text.get(6..).and_then(unit).is_some_and(|second| (0xdc00..=0xdfff).contains(&second)) => (12, None),
@@ -123,21 +123,21 @@ fn unit(text: &[u8]) -> Option<u32> {
 }
 
 /// The length of a name of [`NAMES`], and its replacement.
-fn named(text: &[u8]) -> (usize, Option<String>) {
+fn special_name(text: &[u8]) -> (usize, Option<String>) {
     let name = NAMES.iter().find(|name| text.starts_with(name.as_bytes()));
     name.map_or((1, None), |name| (name.len(), Some(format!("\"\\u0000{name}\""))))
 }
 
 /// The length of a number or a name of [`NAMES`], and its replacement if it overflows a float.
-fn infinite(text: &[u8]) -> (usize, Option<String>) {
-    let Some((length, whole)) = number(text) else { return named(text) };
+fn overflowing(text: &[u8]) -> (usize, Option<String>) {
+    let Some((length, whole)) = number(text) else { return special_name(text) };
     let value: Option<f64> = std::str::from_utf8(&text[..length]).ok().filter(|_| !whole).and_then(|text| text.parse().ok());
     let name = value.filter(|value| value.is_infinite()).map(|value| if value > 0.0 { "Infinity" } else { "-Infinity" });
     (length, name.map(|name| format!("\"\\u0000{name}\"")))
 }
 
 /// The length of a number, and its replacement if it is an integer of more than 64 bits, or `-0`.
-fn long(text: &[u8]) -> (usize, Option<String>) {
+fn big_integer(text: &[u8]) -> (usize, Option<String>) {
     let Some((length, whole)) = number(text) else { return (1, None) };
     let digits = std::str::from_utf8(&text[..length]).unwrap_or_default();
     let by = match digits.parse::<i128>() {
@@ -169,7 +169,7 @@ fn number(text: &[u8]) -> Option<(usize, bool)> {
 
 /// Returns a name that an object has twice: the outermost object, or one directly inside it under one of the names
 /// `within`. `None` if it is not an object; fails if it is not JSON.
-pub(super) fn named_twice(text: &[u8], within: &[&str]) -> Result<Option<String>, String> {
+pub(super) fn duplicate_name(text: &[u8], within: &[&str]) -> Result<Option<String>, String> {
     let mut twice = None;
     let mut reader = serde_json::Deserializer::from_slice(text);
     Names { within, twice: &mut twice }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| error.to_string())?;
@@ -247,17 +247,17 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn numbers_that_json_has_not_are_read_as_python_reads_them() {
+    fn special_numbers_are_read_as_in_python() {
         let read = value(br#"{"a": NaN, "b": [-Infinity, 1, Infinity], "c": "NaN, \"Infinity\" and \\"}"#).unwrap();
         assert_eq!(read["c"], "NaN, \"Infinity\" and \\");
         assert_eq!(
-            [&read["a"], &read["b"][0], &read["b"][2]].map(|value| no_number(value.as_str().unwrap())),
+            [&read["a"], &read["b"][0], &read["b"][2]].map(|value| special_number(value.as_str().unwrap())),
             [Some("NaN"), Some("-Infinity"), Some("Infinity")]
         );
-        assert_eq!((&read["b"][1], no_number("NaN")), (&json!(1), None));
+        assert_eq!((&read["b"][1], special_number("NaN")), (&json!(1), None));
         assert!(value(b"{\"a\": NaN").is_err() && value(b"{\"a\": Nan}").is_err());
         let large = value(br#"[1e400, -1.5E+999, 1e-999, 1e308, "1e400"]"#).unwrap();
-        assert_eq!([&large[0], &large[1]].map(|value| no_number(value.as_str().unwrap())), [Some("Infinity"), Some("-Infinity")]);
+        assert_eq!([&large[0], &large[1]].map(|value| special_number(value.as_str().unwrap())), [Some("Infinity"), Some("-Infinity")]);
         assert_eq!(large.as_array().unwrap()[2..], [json!(0.0), json!(1e308), json!("1e400")]);
         for wrong in ["[1.e400]", "[1e400e1]", "[.1e400]", "[01e400]", "[1e400"] {
             assert!(value(wrong.as_bytes()).is_err(), "{wrong}");
@@ -271,7 +271,7 @@ mod tests {
         let integers = [&list[0], &list[1]].map(|value| integer(value.as_str().unwrap()));
         assert_eq!(integers, [Some(1i128 << 64), Some(-(1i128 << 63) - 1)]);
         assert_eq!((&list[2], &list[3], &list[4]), (&json!("-0 \" 18446744073709551616"), &json!(u64::MAX), &json!(0)));
-        assert!(list[5].as_f64().unwrap().is_sign_negative() && no_number(list[6].as_str().unwrap()) == Some("Infinity"));
+        assert!(list[5].as_f64().unwrap().is_sign_negative() && special_number(list[6].as_str().unwrap()) == Some("Infinity"));
         assert_eq!(read("[340282366920938463463374607431768211456]").unwrap(), json!([2f64.powi(128)]));
         let problem = read("[18446744073709551616, x]").unwrap_err();
         assert_eq!((problem.line(), problem.column()), (1, 24));
@@ -287,9 +287,9 @@ mod tests {
             (r#"{"__metadata__": {"b": "1", "b": "2"}}"#, Some("b")),
             ("[1, 2]", None),
         ] {
-            assert_eq!(named_twice(text.as_bytes(), &["__metadata__"]).unwrap().as_deref(), twice, "{text}");
+            assert_eq!(duplicate_name(text.as_bytes(), &["__metadata__"]).unwrap().as_deref(), twice, "{text}");
         }
-        assert!(named_twice(b"{", &[]).is_err());
+        assert!(duplicate_name(b"{", &[]).is_err());
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl TensorFile {
             return Err(problem(&format_args!("its header would be {length} bytes long")));
         }
         let text = read(8..data)?;
-        if let Some(name) = json::named_twice(&text, &["__metadata__"]).map_err(|error| problem(&error))? {
+        if let Some(name) = json::duplicate_name(&text, &["__metadata__"]).map_err(|error| problem(&error))? {
             return Err(problem(&format_args!("its header has {name:?} twice")));
         }
         let header: Metadata = serde_json::from_slice(&text).map_err(|error| problem(&error))?;
@@ -103,7 +103,7 @@ impl TensorFile {
 
     /// The same without the check; returns also the index in the band of the first value that is not finite, if any.
     pub fn any_halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
-        let dtype = self.found(name)?.dtype;
+        let dtype = self.info(name)?.dtype;
         if dtype != Dtype::F16 {
             return Err(self.problem(format!("tensor {name} holds {dtype:?}, not F16")));
         }
@@ -124,14 +124,14 @@ impl TensorFile {
 
     /// Type, shape and bytes of a tensor, as stored.
     pub fn raw(&self, name: &str) -> Result<Raw<'_>, FormatError> {
-        let info = self.found(name)?;
+        let info = self.info(name)?;
         let (start, end) = info.data_offsets;
         Ok((info.dtype, &info.shape[..], self.raw_part(name, 0..end - start)?))
     }
 
     /// Reads a range of a tensor's bytes, as stored.
     pub fn raw_part(&self, name: &str, range: Range<usize>) -> Result<Cow<'_, [u8]>, FormatError> {
-        let (start, end) = self.found(name)?.data_offsets;
+        let (start, end) = self.info(name)?.data_offsets;
         self.verify(name)?;
         assert!(range.start <= range.end && range.end <= end - start, "bytes {range:?} of tensor {name}, which has {}", end - start);
         let at = |byte: usize| self.data + (start + byte) as u64;
@@ -145,21 +145,21 @@ impl TensorFile {
 
     /// Reads all floats of a tensor of any shape.
     pub fn raw_floats(&self, name: &str) -> Result<Vec<f32>, FormatError> {
-        let values = self.values_at(name, 0..self.found(name)?.shape.iter().product())?;
+        let values = self.values_at(name, 0..self.info(name)?.shape.iter().product())?;
         finite(&self.path, name, 0, values)
     }
 
     /// Reads elements of a float tensor.
     fn values_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.verify(name)?;
-        let info = self.found(name)?;
+        let info = self.info(name)?;
         let values = self.bytes.floats(Number::of(info.dtype), self.data + info.data_offsets.0 as u64, elements);
         values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))
     }
 
     /// Reads all 32-bit words of a tensor of any shape.
     pub fn raw_words(&self, name: &str) -> Result<Vec<u32>, FormatError> {
-        let info = self.found(name)?;
+        let info = self.info(name)?;
         if ![Dtype::U32, Dtype::I32].contains(&info.dtype) {
             return Err(self.problem(format!("tensor {name} holds {:?}, not 32-bit words", info.dtype)));
         }
@@ -170,16 +170,16 @@ impl TensorFile {
     }
 
     /// Passes a tensor's elements to `each`, piece by piece.
-    fn pieces(&self, name: &str, elements: Range<usize>, take: &mut dyn FnMut(&[u8])) -> Result<(), FormatError> {
-        let size = self.found(name)?.dtype.bitsize() / 8;
+    fn pieces(&self, name: &str, elements: Range<usize>, each: &mut dyn FnMut(&[u8])) -> Result<(), FormatError> {
+        let size = self.info(name)?.dtype.bitsize() / 8;
         let end = size * elements.end;
         for start in (size * elements.start..end).step_by(PIECE as usize) {
-            take(&self.raw_part(name, start..end.min(start + PIECE as usize))?);
+            each(&self.raw_part(name, start..end.min(start + PIECE as usize))?);
         }
         Ok(())
     }
 
-    fn found(&self, name: &str) -> Result<&safetensors::tensor::TensorInfo, FormatError> {
+    fn info(&self, name: &str) -> Result<&safetensors::tensor::TensorInfo, FormatError> {
         self.header.info(name).ok_or_else(|| no_tensor(&self.path, name))
     }
 
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_refused_at_every_length() {
+    fn a_truncated_file_is_refused_at_every_length() {
         let bytes: &'static [u8] = sample().leak();
         for length in 0..bytes.len() {
             let error = TensorFile::embedded("cut", &bytes[..length]).err().unwrap().to_string();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_wants_what_it_was_told() {
+    fn the_writer_rejects_wrong_tensors() {
         let tensors: Vec<TensorInfo> = vec![("a".into(), Dtype::F32, vec![1]), ("b".into(), Dtype::F32, vec![1])];
         let mut out = Vec::new();
         let start = || TensorWriter::new(Box::leak(Box::new(Vec::new())), &tensors, &BTreeMap::new()).unwrap();

@@ -91,7 +91,7 @@ impl Shards {
 
 /// Parses the file of each tensor from an index. Files must be in the index's directory or below it.
 pub fn weight_map(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    if let Some(name) = json::named_twice(text, &[])? {
+    if let Some(name) = json::duplicate_name(text, &[])? {
         return Err(format!("has {name:?} twice"));
     }
     let Index { weight_map } = serde_json::from_slice(text).map_err(|error| format!("is not an index of shards: {error}"))?;

@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for AnyJson {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Json, E> {
-        Ok(match json::no_number(text) {
+        Ok(match json::special_number(text) {
             None => json::integer(text).map_or_else(|| Json::Text(text.into()), Json::Int),
             Some("NaN") => Json::Float(f64::NAN),
             Some(name) => Json::Float(if name.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),

@@ -79,7 +79,7 @@ impl Reader {
         if let Some(problem) = self.kind_error().filter(|_| binary) {
             return Err(problem);
         }
-        self.used = start.len() - content::without_mark(start).len();
+        self.used = start.len() - content::strip_bom(start).len();
         Ok(())
     }
 

@@ -146,7 +146,7 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        match (json::no_number(text), json::integer(text)) {
+        match (json::special_number(text), json::integer(text)) {
             (Some(name), _) => Err(E::custom(format!("the field {} is {name}; it must be text", self.0))),
             (_, Some(number)) => Err(E::custom(format!("the field {} is {number}; it must be text", self.0))),
             _ => Ok(Some(Contents::Text(text.into()))),

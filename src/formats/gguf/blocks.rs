@@ -147,24 +147,24 @@ fn q4_0(block: &[u8], out: &mut [f32]) {
 }
 
 fn q4_1(block: &[u8], out: &mut [f32]) {
-    let (scale, least) = (half(block, 0), half(block, 2));
-    out.iter_mut().zip(nibbles(&block[4..20])).for_each(|(out, code)| *out = f32::from(code) * scale + least);
+    let (scale, min) = (half(block, 0), half(block, 2));
+    out.iter_mut().zip(nibbles(&block[4..20])).for_each(|(out, code)| *out = f32::from(code) * scale + min);
 }
 
 /// The 5-bit codes of a block of 32, whose fifth bits are in a separate word.
-fn fives(high: &[u8], low: &[u8]) -> impl Iterator<Item = u8> {
+fn five_bit_codes(high: &[u8], low: &[u8]) -> impl Iterator<Item = u8> {
     let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
     nibbles(low).enumerate().map(move |(n, code)| code | ((high >> n & 1) << 4) as u8)
 }
 
 fn q5_0(block: &[u8], out: &mut [f32]) {
     let scale = half(block, 0);
-    out.iter_mut().zip(fives(&block[2..6], &block[6..22])).for_each(|(out, code)| *out = (i32::from(code) - 16) as f32 * scale);
+    out.iter_mut().zip(five_bit_codes(&block[2..6], &block[6..22])).for_each(|(out, code)| *out = (i32::from(code) - 16) as f32 * scale);
 }
 
 fn q5_1(block: &[u8], out: &mut [f32]) {
-    let (scale, least) = (half(block, 0), half(block, 2));
-    out.iter_mut().zip(fives(&block[4..8], &block[8..24])).for_each(|(out, code)| *out = f32::from(code) * scale + least);
+    let (scale, min) = (half(block, 0), half(block, 2));
+    out.iter_mut().zip(five_bit_codes(&block[4..8], &block[8..24])).for_each(|(out, code)| *out = f32::from(code) * scale + min);
 }
 
 fn q8_0(block: &[u8], out: &mut [f32]) {
@@ -173,7 +173,7 @@ fn q8_0(block: &[u8], out: &mut [f32]) {
 }
 
 /// The 6-bit scale and minimum of sub-block `n` of a block of 256.
-fn scale_and_least(packed: &[u8], n: usize) -> (u8, u8) {
+fn scale_and_min(packed: &[u8], n: usize) -> (u8, u8) {
     match n {
         0..4 => (packed[n] & 63, packed[n + 4] & 63),
         _ => (packed[n + 4] & 15 | packed[n - 4] >> 6 << 4, packed[n + 4] >> 4 | packed[n] >> 6 << 4),
@@ -181,11 +181,11 @@ fn scale_and_least(packed: &[u8], n: usize) -> (u8, u8) {
 }
 
 /// Dequantizes the 8 sub-blocks of a block of 256; `code(n, i)` is the code of element i of sub-block n.
-fn eighths(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
-    let (scale, least) = (half(block, 0), half(block, 2));
+fn sub_blocks(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
+    let (scale, min) = (half(block, 0), half(block, 2));
     for (n, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (s, m) = scale_and_least(&block[4..16], n);
-        let (s, m) = (scale * f32::from(s), least * f32::from(m));
+        let (s, m) = scale_and_min(&block[4..16], n);
+        let (s, m) = (scale * f32::from(s), min * f32::from(m));
         out.iter_mut().enumerate().for_each(|(i, out)| *out = s * f32::from(code(n, i)) - m);
     }
 }
@@ -196,12 +196,12 @@ fn nibble(codes: &[u8], n: usize, i: usize) -> u8 {
 }
 
 fn q4_k(block: &[u8], out: &mut [f32]) {
-    eighths(block, out, |n, i| nibble(&block[16..144], n, i));
+    sub_blocks(block, out, |n, i| nibble(&block[16..144], n, i));
 }
 
 fn q5_k(block: &[u8], out: &mut [f32]) {
     let (high, low) = block[16..176].split_at(32);
-    eighths(block, out, |n, i| nibble(low, n, i) | (high[i] >> n & 1) << 4);
+    sub_blocks(block, out, |n, i| nibble(low, n, i) | (high[i] >> n & 1) << 4);
 }
 
 fn q6_k(block: &[u8], out: &mut [f32]) {

@@ -107,7 +107,7 @@ impl Value {
     fn read(reader: &mut Reader<'_>, code: u32, key: &str, depth: usize) -> Result<Self, FormatError> {
         let what = format_args!("metadata {key}").to_string();
         if let Some(number) = Number::of(code) {
-            return Ok(number.value(reader.take(number.bytes(), &what)?));
+            return Ok(number.value(reader.read_bytes(number.bytes(), &what)?));
         }
         match code {
             TEXT => Ok(Value::Text(reader.text(&what)?)),
@@ -123,7 +123,7 @@ impl Value {
         let length = format_args!("the length of {what}").to_string();
         if let Some(number) = Number::of(code) {
             let count = reader.count(number.bytes(), &length)?;
-            return Ok(Value::Numbers(number, reader.take(count * number.bytes(), &what)?.to_vec()));
+            return Ok(Value::Numbers(number, reader.read_bytes(count * number.bytes(), &what)?.to_vec()));
         }
         // A text takes at least its length, an array also its type.
         let count = reader.count(if code == TEXT { 8 } else { 12 }, &length)?;
@@ -172,9 +172,9 @@ impl Metadata {
     }
 
     /// Converts the value of a key, if it exists; `wanted` names the expected type.
-    fn get<'a, T>(&'a self, key: &str, wanted: &str, take: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, FormatError> {
+    fn get<'a, T>(&'a self, key: &str, wanted: &str, convert: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, FormatError> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
-        take(value).map(Some).ok_or_else(|| self.problem(format!("metadata {key} is {}; {wanted} is needed", value.about())))
+        convert(value).map(Some).ok_or_else(|| self.problem(format!("metadata {key} is {}; {wanted} is needed", value.about())))
     }
 
     /// A count.

@@ -86,19 +86,19 @@ impl Gguf {
             reader.at().checked_next_multiple_of(alignment as u64).ok_or_else(|| metadata.problem("metadata general.alignment is larger than any file"))?;
         let mut tensors = BTreeMap::new();
         for entry in entries {
-            let (name, tensor) = entry.placed(&metadata, start, alignment as u64, bytes.length())?;
+            let (name, tensor) = entry.locate(&metadata, start, alignment as u64, bytes.length())?;
             if tensors.contains_key(&name) {
                 return Err(metadata.problem(format!("tensor {name} is duplicated")));
             }
             tensors.insert(name, tensor);
         }
         let file = Self { path: path.to_path_buf(), metadata, tensors, bytes };
-        file.apart()?;
+        file.check_overlaps()?;
         Ok(file)
     }
 
     /// Fails if tensors overlap.
-    fn apart(&self) -> Result<(), FormatError> {
+    fn check_overlaps(&self) -> Result<(), FormatError> {
         let ordered = self.ordered();
         let shared = ordered.windows(2).find(|pair| pair[1].1.bytes.start < pair[0].1.bytes.end);
         shared.map_or(Ok(()), |pair| Err(self.metadata.problem(format!("tensors {} and {} overlap", pair[0].0, pair[1].0))))
@@ -119,7 +119,7 @@ impl Gguf {
 
 /// Checks magic number and version.
 fn version(reader: &mut Reader<'_>) -> Result<(), FormatError> {
-    let magic = reader.take(4, &"GGUF's magic")?;
+    let magic = reader.read_bytes(4, &"GGUF's magic")?;
     if magic != MAGIC {
         let found = String::from_utf8_lossy(magic).into_owned();
         return Err(reader.problem(format!("is not a GGUF file: it begins with {found:?}")));
@@ -158,7 +158,7 @@ impl Entry {
     }
 
     /// Converts it to a tensor, if its bytes are aligned and inside the file.
-    fn placed(self, metadata: &Metadata, start: u64, alignment: u64, length: u64) -> Result<(String, Tensor), FormatError> {
+    fn locate(self, metadata: &Metadata, start: u64, alignment: u64, length: u64) -> Result<(String, Tensor), FormatError> {
         let Self { name, sides, code, offset } = self;
         let problem = |problem: String| metadata.problem(format!("tensor {name} {problem}"));
         let stored = Stored::of(code).map_err(|kind| {

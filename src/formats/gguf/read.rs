@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the next `count` bytes.
-    pub(super) fn take(&mut self, count: u64, what: &dyn Display) -> Result<&[u8], FormatError> {
+    pub(super) fn read_bytes(&mut self, count: u64, what: &dyn Display) -> Result<&[u8], FormatError> {
         if count > self.left() {
             let (at, left) = (self.at, self.left());
             return Err(self.problem(format!("{what} takes {count} bytes at byte {at}, but the file has only {left} more: it is damaged or incomplete")));
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self, what: &dyn Display) -> Result<[u8; N], FormatError> {
-        Ok(self.take(N as u64, what)?.try_into().expect("N bytes were read"))
+        Ok(self.read_bytes(N as u64, what)?.try_into().expect("N bytes were read"))
     }
 
     pub(super) fn u32(&mut self, what: &dyn Display) -> Result<u32, FormatError> {
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     /// Reads a length-prefixed text.
     pub(super) fn text(&mut self, what: &dyn Display) -> Result<String, FormatError> {
         let length = self.count(1, &format_args!("the length of {what}"))?;
-        let bytes = self.take(length, what)?.to_vec();
+        let bytes = self.read_bytes(length, what)?.to_vec();
         String::from_utf8(bytes).map_err(|error| self.problem(format!("{what} is not UTF-8 text ({error})")))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A builder of a file.
 #[derive(Clone)]
-struct Made {
+struct Builder {
     version: u32,
     values: Vec<Vec<u8>>,
     tensors: Vec<Vec<u8>>,
@@ -28,8 +28,8 @@ fn tensor(name: &str, sides: &[u64], code: u32, offset: u64) -> Vec<u8> {
 }
 
 /// Two tensors of floats, 64 bytes each.
-fn good() -> Made {
-    Made {
+fn good() -> Builder {
+    Builder {
         version: 3,
         values: vec![value("answer", 4, &42u32.to_le_bytes())],
         tensors: vec![tensor("a", &[4, 4], 0, 64), tensor("b", &[16], 0, 0)],
@@ -37,7 +37,7 @@ fn good() -> Made {
     }
 }
 
-impl Made {
+impl Builder {
     fn bytes(&self) -> Vec<u8> {
         let counts = [self.tensors.len() as u64, self.values.len() as u64].map(u64::to_le_bytes).concat();
         let mut bytes = [&MAGIC[..], &self.version.to_le_bytes(), &counts, &self.values.concat(), &self.tensors.concat()].concat();
@@ -50,17 +50,17 @@ impl Made {
     }
 }
 
-fn refused(change: impl FnOnce(&mut Made), reason: &str) {
-    let mut made = good();
-    change(&mut made);
-    let problem = made.open().err().unwrap_or_else(|| panic!("accepted what should be refused because {reason}"));
+fn refused(change: impl FnOnce(&mut Builder), reason: &str) {
+    let mut builder = good();
+    change(&mut builder);
+    let problem = builder.open().err().unwrap_or_else(|| panic!("accepted what should be refused because {reason}"));
     assert!(problem.starts_with("made: ") && problem.contains(reason), "{problem}\nwas to say: {reason}");
 }
 
 #[test]
 fn a_good_file_is_read_in_both_versions() {
     for version in [2, 3] {
-        let file = Made { version, ..good() }.open().unwrap();
+        let file = Builder { version, ..good() }.open().unwrap();
         assert_eq!(file.names(), ["b", "a"]);
         assert_eq!(file.shape("a"), Some(&[4, 4][..]));
         assert_eq!(file.floats_of("a", 4, 1..2).unwrap(), [20.0, 21.0, 22.0, 23.0]);
@@ -71,8 +71,8 @@ fn a_good_file_is_read_in_both_versions() {
 #[test]
 fn values_of_every_type_are_read() {
     let array = |code: u32, count: u64, bytes: &[u8]| [&code.to_le_bytes()[..], &count.to_le_bytes(), bytes].concat();
-    let mut made = good();
-    made.values = vec![
+    let mut builder = good();
+    builder.values = vec![
         value("u8", 0, &[200]),
         value("i8", 1, &[0xff]),
         value("u16", 2, &[0, 1]),
@@ -89,7 +89,7 @@ fn values_of_every_type_are_read() {
         value("nested", 9, &array(9, 1, &array(0, 3, &[1, 2, 3]))),
         value("nan", 6, &f32::NAN.to_le_bytes()),
     ];
-    let file = made.open().unwrap();
+    let file = builder.open().unwrap();
     let metadata = file.metadata();
     let reals = ["u8", "i8", "u16", "i16", "i32", "f32", "i64", "f64"].map(|key| metadata.real(key).unwrap().unwrap());
     assert_eq!(reals, [200.0, -1.0, 256.0, -2.0, -3.0, 1e-5, -4.0, 0.1]);
@@ -110,35 +110,38 @@ fn values_of_every_type_are_read() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
-    refused(|made| made.version = 1, "is GGUF version 1");
-    refused(|made| made.version = 3u32.swap_bytes(), "big-endian");
+fn errors_name_what_is_wrong() {
+    refused(|builder| builder.version = 1, "is GGUF version 1");
+    refused(|builder| builder.version = 3u32.swap_bytes(), "big-endian");
     let magic = Gguf::owned("made", Arc::new(b"GGML and more bytes".to_vec())).err().unwrap().to_string();
     assert!(magic.contains("is not a GGUF file: it begins with \"GGML\""), "{magic}");
     // Metadata.
-    refused(|made| made.values.push(made.values[0].clone()), "metadata answer is duplicated");
-    refused(|made| made.values[0] = value("answer", 13, &[]), "metadata answer is of type 13");
-    refused(|made| made.values[0] = value("answer", 8, &u64::MAX.to_le_bytes()), "the length of metadata answer is 18446744073709551615");
-    refused(|made| made.values[0] = value("answer", 8, &[&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat()), "metadata answer is not UTF-8 text");
+    refused(|builder| builder.values.push(builder.values[0].clone()), "metadata answer is duplicated");
+    refused(|builder| builder.values[0] = value("answer", 13, &[]), "metadata answer is of type 13");
+    refused(|builder| builder.values[0] = value("answer", 8, &u64::MAX.to_le_bytes()), "the length of metadata answer is 18446744073709551615");
+    refused(|builder| builder.values[0] = value("answer", 8, &[&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat()), "metadata answer is not UTF-8 text");
     let array = |code: u32, count: u64| [&code.to_le_bytes()[..], &count.to_le_bytes()].concat();
-    refused(|made| made.values[0] = value("answer", 9, &array(12, u64::MAX / 8 + 2)), "the length of metadata answer is");
-    refused(|made| made.values[0] = value("answer", 9, &array(9, 1).repeat(5)), "more than 4 deep");
+    refused(|builder| builder.values[0] = value("answer", 9, &array(12, u64::MAX / 8 + 2)), "the length of metadata answer is");
+    refused(|builder| builder.values[0] = value("answer", 9, &array(9, 1).repeat(5)), "more than 4 deep");
     // Alignment.
     for alignment in [0u32, 24] {
-        refused(|made| made.values.push(value("general.alignment", 4, &alignment.to_le_bytes())), &format!("general.alignment is {alignment}; a power of two"));
+        refused(
+            |builder| builder.values.push(value("general.alignment", 4, &alignment.to_le_bytes())),
+            &format!("general.alignment is {alignment}; a power of two"),
+        );
     }
-    refused(|made| made.values.push(value("general.alignment", 10, &(1u64 << 63).to_le_bytes())), "which is not a multiple of 9223372036854775808");
+    refused(|builder| builder.values.push(value("general.alignment", 10, &(1u64 << 63).to_le_bytes())), "which is not a multiple of 9223372036854775808");
     // Tensors.
-    refused(|made| made.tensors[1] = tensor("a", &[16], 0, 0), "tensor a is duplicated");
-    refused(|made| made.tensors[1] = tensor("b", &[16], 0, 32), "tensors b and a overlap");
-    refused(|made| made.tensors[1] = tensor("b", &[8], 0, 4), "tensor b begins at byte 4 of the data, which is not a multiple of 32");
-    refused(|made| made.tensors[1] = tensor("b", &[16], 0, 96), "tensor b takes 64 bytes at byte 96 of the data, past the end of the file");
-    refused(|made| made.tensors[1] = tensor("b", &[16], 0, u64::MAX - 31), "past the end of the file");
-    refused(|made| made.tensors[1] = tensor("b", &[1 << 40, 1 << 40], 0, 0), "more than any file holds");
-    refused(|made| made.tensors[1] = tensor("b", &[4, 0], 0, 0), "tensor b has dimensions [4, 0]");
-    refused(|made| made.tensors[1] = tensor("b", &[], 0, 0), "tensor b has 0 dimensions");
-    refused(|made| made.tensors[1] = tensor("b", &[1; 5], 0, 0), "tensor b has 5 dimensions");
-    refused(|made| made.tensors[1] = tensor("b", &[48], 8, 0), "rows of Q8_0 must have a multiple of 32 elements");
-    refused(|made| made.tensors[1] = tensor("b", &[16], 10, 0), "tensor b is stored as Q2_K, which Signet does not read");
-    refused(|made| made.tensors[1] = tensor("b", &[16], 4711, 0), "tensor b is stored as type 4711");
+    refused(|builder| builder.tensors[1] = tensor("a", &[16], 0, 0), "tensor a is duplicated");
+    refused(|builder| builder.tensors[1] = tensor("b", &[16], 0, 32), "tensors b and a overlap");
+    refused(|builder| builder.tensors[1] = tensor("b", &[8], 0, 4), "tensor b begins at byte 4 of the data, which is not a multiple of 32");
+    refused(|builder| builder.tensors[1] = tensor("b", &[16], 0, 96), "tensor b takes 64 bytes at byte 96 of the data, past the end of the file");
+    refused(|builder| builder.tensors[1] = tensor("b", &[16], 0, u64::MAX - 31), "past the end of the file");
+    refused(|builder| builder.tensors[1] = tensor("b", &[1 << 40, 1 << 40], 0, 0), "more than any file holds");
+    refused(|builder| builder.tensors[1] = tensor("b", &[4, 0], 0, 0), "tensor b has dimensions [4, 0]");
+    refused(|builder| builder.tensors[1] = tensor("b", &[], 0, 0), "tensor b has 0 dimensions");
+    refused(|builder| builder.tensors[1] = tensor("b", &[1; 5], 0, 0), "tensor b has 5 dimensions");
+    refused(|builder| builder.tensors[1] = tensor("b", &[48], 8, 0), "rows of Q8_0 must have a multiple of 32 elements");
+    refused(|builder| builder.tensors[1] = tensor("b", &[16], 10, 0), "tensor b is stored as Q2_K, which Signet does not read");
+    refused(|builder| builder.tensors[1] = tensor("b", &[16], 4711, 0), "tensor b is stored as type 4711");
 }

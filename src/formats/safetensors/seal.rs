@@ -111,8 +111,8 @@ mod tests {
         bytes[last] ^= 1;
         let file = TensorFile::owned("file", Arc::new(bytes)).unwrap();
         assert!(file.has_sums() && file.words("b", 2, 1).is_ok());
-        let said = [file.floats("a", 1, 3).unwrap_err(), file.floats_of("a", 3, 0..1).unwrap_err(), file.halves_of("a", 3, 0..1).unwrap_err()];
-        assert!(said.iter().all(|said| said.to_string().contains("tensor a is damaged")), "{said:?}");
+        let errors = [file.floats("a", 1, 3).unwrap_err(), file.floats_of("a", 3, 0..1).unwrap_err(), file.halves_of("a", 3, 0..1).unwrap_err()];
+        assert!(errors.iter().all(|errors| errors.to_string().contains("tensor a is damaged")), "{errors:?}");
         assert!(file.verify("a").is_err() && file.verify("b").is_ok());
     }
 }

@@ -68,7 +68,7 @@ impl TensorFile {
         if verified().contains(name) {
             return Ok(());
         }
-        let (start, end) = self.found(name)?.data_offsets;
+        let (start, end) = self.info(name)?.data_offsets;
         let (start, end) = (self.data + start as u64, self.data + end as u64);
         let mut digester = Digester::default();
         for first in (start..end).step_by(PIECE as usize) {

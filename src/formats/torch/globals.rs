@@ -1,6 +1,6 @@
 //! The names that a pickle may import: those of `torch.load(weights_only=True)`. Pure.
 
-use super::brief;
+use super::quoted;
 use crate::formats::numbers::{self, Number};
 
 /// A name that a pickle imports.
@@ -36,7 +36,7 @@ pub(super) fn global(module: &str, name: &str) -> Result<Global, String> {
         _ => elsewhere(module, name),
     };
     found.ok_or_else(|| {
-        format!("it would call {}, which no state dict needs. Signet runs no code from files; do not trust this one", brief(&format!("{module}.{name}")))
+        format!("it would call {}, which no state dict needs. Signet runs no code from files; do not trust this one", quoted(&format!("{module}.{name}")))
     })
 }
 

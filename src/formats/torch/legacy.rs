@@ -37,7 +37,7 @@ pub(super) fn read<'a>(start: &'a [u8], bytes: &Bytes) -> Result<(StateDict<'a>,
     let (object, top) = Machine::read(machine.rest())?;
     let dict = object.state_dict(top)?;
     let (keys, top) = Machine::read(object.rest())?;
-    let Value::List(list) = keys.value(top) else { return Err(format!("the keys of its storages are {}", keys.value(top).what())) };
+    let Value::List(list) = keys.value(top) else { return Err(format!("the keys of its storages are {}", keys.value(top).kind())) };
     let mut storages = Storages::new();
     let mut at = (start.len() - keys.rest().len()) as u64;
     for key in list {

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tensor::{Found, Place};
+use tensor::{LocatedTensor, Location};
 
 /// A state dict that `torch.save` wrote.
 pub struct TorchFile {
@@ -34,7 +34,7 @@ pub struct TorchFile {
 #[derive(Default)]
 struct Contents {
     names: Vec<String>,
-    tensors: HashMap<String, Found>,
+    tensors: HashMap<String, LocatedTensor>,
     /// The other entries, which are not readable tensors, and a phrase for each.
     others: HashMap<String, &'static str>,
 }
@@ -60,7 +60,7 @@ impl TorchFile {
         Ok(Self { path: path.to_path_buf(), bytes, contents })
     }
 
-    fn found(&self, name: &str) -> Result<&Found, FormatError> {
+    fn found(&self, name: &str) -> Result<&LocatedTensor, FormatError> {
         self.contents.tensors.get(name).ok_or_else(|| self.missing(name))
     }
 }
@@ -70,26 +70,26 @@ impl Contents {
     fn legacy(bytes: &Bytes) -> Result<Self, String> {
         let start = legacy::beginning(bytes)?;
         let (dict, storages) = legacy::read(&start, bytes)?;
-        Self::of(dict, &mut |key| Ok(storages.get(key).map(|(start, length)| Place { start: *start, length: *length, bytes: None })), false)
+        Self::of(dict, &mut |key| Ok(storages.get(key).map(|(start, length)| Location { start: *start, length: *length, bytes: None })), false)
     }
 
     /// Reads a zip archive.
     fn archived(bytes: &Bytes) -> Result<Self, String> {
         let broken = |why: String| format!("is not a readable PyTorch file ({why}). If it was copied or downloaded, do so again");
         let entries = zip::entries(bytes).map_err(broken)?;
-        let (root, pickle) = pickled(&entries).map_err(broken)?;
+        let (root, pickle) = find_pickle(&entries).map_err(broken)?;
         let mut budget = zip::Budget::of(bytes);
         let big_endian = match entries.get(&format!("{root}/byteorder")) {
             None => false,
             Some(order) => match &order.read(bytes, &mut budget)?[..] {
                 b"little" => false,
                 b"big" => true,
-                other => return Err(format!("has an unknown byte order, {}", brief(&String::from_utf8_lossy(other)))),
+                other => return Err(format!("has an unknown byte order, {}", quoted(&String::from_utf8_lossy(other)))),
             },
         };
         let pickle = pickle.read(bytes, &mut budget)?;
         let mut unpacked = HashMap::new();
-        let mut place = |key: &str| {
+        let mut locate = |key: &str| {
             let Some(entry) = entries.get(&format!("{root}/data/{key}")) else { return Ok(None) };
             let (start, bytes) = match (entry.packed, unpacked.get(key)) {
                 (false, _) => (entry.range.start, None),
@@ -99,13 +99,13 @@ impl Contents {
             if let Some(bytes) = &bytes {
                 unpacked.insert(key.to_string(), Arc::clone(bytes));
             }
-            Ok(Some(Place { start, length: entry.length, bytes }))
+            Ok(Some(Location { start, length: entry.length, bytes }))
         };
-        Self::of(rebuild::state_dict(&pickle)?, &mut place, big_endian)
+        Self::of(rebuild::state_dict(&pickle)?, &mut locate, big_endian)
     }
 
     /// Locates the tensors of a state dict; `place` returns the location of a storage.
-    fn of(dict: StateDict, place: &mut dyn FnMut(&str) -> Result<Option<Place>, String>, big_endian: bool) -> Result<Self, String> {
+    fn of(dict: StateDict, locate: &mut dyn FnMut(&str) -> Result<Option<Location>, String>, big_endian: bool) -> Result<Self, String> {
         let mut contents = Self::default();
         for (name, entry) in dict {
             let tensor = match entry {
@@ -116,8 +116,8 @@ impl Contents {
                 }
             };
             let key = tensor.storage.key;
-            let found = place(key)?.ok_or_else(|| format!("is in storage {key:?}, which the file does not have"));
-            let found = found.and_then(|place| Found::new(&tensor, place, big_endian));
+            let found = locate(key)?.ok_or_else(|| format!("is in storage {key:?}, which the file does not have"));
+            let found = found.and_then(|location| LocatedTensor::new(&tensor, location, big_endian));
             contents.tensors.insert(name.into(), found.map_err(|why| format!("tensor {name} {why}"))?);
             contents.names.push(name.into());
         }
@@ -160,7 +160,7 @@ impl TensorSource for TorchFile {
 }
 
 /// The archive's root directory, and its pickle.
-fn pickled(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
+fn find_pickle(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
     let mut pickles = entries.iter().filter_map(|(name, entry)| Some((name.strip_suffix("/data.pkl")?, entry)));
     match (pickles.next(), pickles.next()) {
         (Some((_, entry)), None) if entry.length > pickle::LONGEST => Err(format!("its data.pkl has {} bytes", entry.length)),
@@ -171,7 +171,7 @@ fn pickled(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
 }
 
 /// Quotes a text for an error, truncated.
-fn brief(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let short: String = text.chars().take(100).collect();
     format!("{short:?}")
 }

@@ -57,7 +57,7 @@ pub(super) enum Value<'a> {
 }
 
 impl Value<'_> {
-    pub(super) fn what(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Other(what) => what,
             Value::None => "None",
@@ -113,19 +113,19 @@ impl<'a> Machine<'a> {
                 b'\x95' => drop(self.next_bytes(8)?),
                 b'(' => self.marks.push(self.stack.len() as u32),
                 b'0' => drop(self.pop()?),
-                b'1' => drop(self.marked()?),
+                b'1' => drop(self.pop_mark()?),
                 b'2' => self.stack.push(self.top()?),
                 b'}' => self.push(Value::Dict(Vec::new()))?,
                 b']' => self.push(Value::List(Vec::new()))?,
                 b'\x8f' => self.push(Value::Other("a set"))?,
-                b'\x90' => drop(self.marked()?),
+                b'\x90' => drop(self.pop_mark()?),
                 b'\x91' => {
-                    self.marked()?;
+                    self.pop_mark()?;
                     self.push(Value::Other("a set"))?;
                 }
                 b')' => self.push(Value::Tuple(Vec::new()))?,
                 b't' => {
-                    let items = self.marked()?;
+                    let items = self.pop_mark()?;
                     self.push(Value::Tuple(items))?;
                 }
                 b'\x85'..=b'\x87' => self.tuple(usize::from(opcode) - 0x84)?,
@@ -135,7 +135,7 @@ impl<'a> Machine<'a> {
                 b'K' => self.whole(|machine| Ok(machine.number(1)? as i64))?,
                 b'M' => self.whole(|machine| Ok(machine.number(2)? as i64))?,
                 b'\x8a' => self.long()?,
-                b'\x8b' => self.sized(4, Self::huge)?,
+                b'\x8b' => self.sized(4, Self::skip_integer)?,
                 b'G' => {
                     self.next_bytes(8)?;
                     self.push(Value::Other("a fraction"))?;
@@ -146,11 +146,11 @@ impl<'a> Machine<'a> {
                 b'X' | b'T' => self.sized(4, Self::text)?,
                 b'\x8c' | b'U' => self.sized(1, Self::text)?,
                 b'\x8d' => self.sized(8, Self::text)?,
-                b'q' => self.remember(1)?,
-                b'r' => self.remember(4)?,
+                b'q' => self.memoize(1)?,
+                b'r' => self.memoize(4)?,
                 b'\x94' => self.put(self.memo.len())?,
-                b'h' => self.recall(1)?,
-                b'j' => self.recall(4)?,
+                b'h' => self.load_memo(1)?,
+                b'j' => self.load_memo(4)?,
                 b'c' => self.global_by_lines()?,
                 b'\x93' => self.global_by_texts()?,
                 b'Q' => self.storage()?,
@@ -182,7 +182,7 @@ impl<'a> Machine<'a> {
         match bytes {
             0 => self.push(Value::Whole(0)),
             1..=8 => self.whole(|machine| Ok((machine.number(bytes as usize)? << (64 - 8 * bytes)) as i64 >> (64 - 8 * bytes))),
-            _ => self.huge(bytes as usize),
+            _ => self.skip_integer(bytes as usize),
         }
     }
 
@@ -198,7 +198,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Skips an integer of more than eight bytes.
-    fn huge(&mut self, count: usize) -> Done {
+    fn skip_integer(&mut self, count: usize) -> Done {
         self.next_bytes(count)?;
         self.push(Value::Other("a huge number"))
     }
@@ -243,7 +243,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Pops everything down to the last mark, and the mark.
-    fn marked(&mut self) -> Result<Vec<u32>, String> {
+    fn pop_mark(&mut self) -> Result<Vec<u32>, String> {
         let mark = self.marks.pop().ok_or("nothing is marked")?;
         Ok(self.stack.split_off(mark as usize))
     }
@@ -254,7 +254,7 @@ impl<'a> Machine<'a> {
         self.push(Value::Tuple(items))
     }
 
-    fn remember(&mut self, bytes: usize) -> Done {
+    fn memoize(&mut self, bytes: usize) -> Done {
         let at = self.number(bytes)?;
         self.put(at as usize)
     }
@@ -270,7 +270,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn recall(&mut self, bytes: usize) -> Done {
+    fn load_memo(&mut self, bytes: usize) -> Done {
         let at = self.number(bytes)?;
         let found = self.memo.get(at as usize).copied().filter(|found| *found != u32::MAX);
         self.stack.push(found.ok_or_else(|| format!("it loads memo index {at}, which is empty"))?);
@@ -298,7 +298,7 @@ impl<'a> Machine<'a> {
     pub(super) fn items(&self, at: u32, what: &str) -> Result<&[u32], String> {
         match self.value(at) {
             Value::Tuple(items) => Ok(items),
-            other => Err(format!("{what} is {}, not a tuple", other.what())),
+            other => Err(format!("{what} is {}, not a tuple", other.kind())),
         }
     }
 
@@ -306,7 +306,7 @@ impl<'a> Machine<'a> {
         match self.value(at) {
             Value::Whole(number) if *number >= 0 => Ok(*number as u64),
             Value::Whole(number) => Err(format!("{what} is {number}")),
-            other => Err(format!("{what} is {}, not a number", other.what())),
+            other => Err(format!("{what} is {}, not a number", other.kind())),
         }
     }
 
@@ -316,7 +316,7 @@ impl<'a> Machine<'a> {
         let object = self.top()?;
         match self.value(object) {
             Value::Dict(_) => Ok(()),
-            other => Err(format!("it would set attributes of {}", other.what())),
+            other => Err(format!("it would set attributes of {}", other.kind())),
         }
     }
 
@@ -328,7 +328,7 @@ impl<'a> Machine<'a> {
     }
 
     fn insert_all(&mut self) -> Done {
-        let items = self.marked()?;
+        let items = self.pop_mark()?;
         if items.len() % 2 == 1 { Err("a name has no value".into()) } else { self.insert_items(&items) }
     }
 
@@ -336,7 +336,7 @@ impl<'a> Machine<'a> {
         let top = self.top()? as usize;
         match &mut self.values[top] {
             Value::Dict(entries) => entries.extend_from_slice(items),
-            other => return Err(format!("it would put names into {}", other.what())),
+            other => return Err(format!("it would put names into {}", other.kind())),
         }
         Ok(())
     }
@@ -346,7 +346,7 @@ impl<'a> Machine<'a> {
         let top = self.top()? as usize;
         match &mut self.values[top] {
             Value::List(list) => list.extend_from_slice(items),
-            other => return Err(format!("it would append to {}", other.what())),
+            other => return Err(format!("it would append to {}", other.kind())),
         }
         Ok(())
     }
@@ -357,7 +357,7 @@ impl<'a> Machine<'a> {
     }
 
     fn append_all(&mut self) -> Done {
-        let items = self.marked()?;
+        let items = self.pop_mark()?;
         self.append(&items)
     }
 }

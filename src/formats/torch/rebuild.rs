@@ -1,8 +1,8 @@
 //! Rebuilds tensors from a pickle: its calls, its storages, and the resulting dict.
 
-use super::brief;
 use super::globals::Global;
 use super::pickle::{Done, Machine, Storage, Tensor, Value};
+use super::quoted;
 use crate::formats::numbers;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -29,14 +29,14 @@ pub(super) fn state_dict(pickle: &[u8]) -> Result<StateDict<'_>, String> {
 impl<'a> Machine<'a> {
     /// The entries of a dict with text keys; fails if none is a tensor.
     pub(super) fn state_dict(&self, top: u32) -> Result<StateDict<'a>, String> {
-        let Value::Dict(entries) = self.value(top) else { return Err(format!("it holds {}, not a state dict", self.value(top).what())) };
+        let Value::Dict(entries) = self.value(top) else { return Err(format!("it holds {}, not a state dict", self.value(top).kind())) };
         let mut places = HashMap::with_capacity(entries.len() / 2);
         let mut dict: StateDict<'a> = Vec::new();
         for entry in entries.chunks_exact(2) {
             let Value::Text(name) = self.value(entry[0]) else { continue };
             let found = match self.value(entry[1]) {
                 Value::Tensor(tensor) => Entry::Tensor(tensor.clone()),
-                other => Entry::Other(other.what()),
+                other => Entry::Other(other.kind()),
             };
             match places.insert(*name, dict.len()) {
                 Some(before) => {
@@ -51,7 +51,7 @@ impl<'a> Machine<'a> {
         }
         Err(match dict.iter().find(|(_, entry)| matches!(entry, Entry::Other("a dict"))) {
             Some((name, _)) => {
-                format!("{} is a dict: this is a training checkpoint, not a state dict. Save that part alone with torch.save", brief(name))
+                format!("{} is a dict: this is a training checkpoint, not a state dict. Save that part alone with torch.save", quoted(name))
             }
             None => "it has no tensors. Save a state dict: torch.save(model.state_dict(), FILE)".into(),
         })
@@ -68,7 +68,7 @@ impl<'a> Machine<'a> {
         let (number, untyped) = match self.value(class) {
             Value::Global(Global::Storage(number)) => (*number, false),
             Value::Global(Global::Untyped) => (numbers::U8, true),
-            other => return Err(format!("the class of a storage is {}", other.what())),
+            other => return Err(format!("the class of a storage is {}", other.kind())),
         };
         let (Value::Text("storage"), Value::Text(key)) = (self.value(kind), self.value(key)) else {
             return Err("a persistent id is not that of a storage".into());
@@ -101,13 +101,13 @@ impl<'a> Machine<'a> {
     /// Runs an allowed call.
     pub(super) fn call(&mut self) -> Done {
         let (arguments, callee) = (self.pop()?, self.pop()?);
-        let Value::Global(callee) = *self.value(callee) else { return Err(format!("it would call {}", self.value(callee).what())) };
+        let Value::Global(callee) = *self.value(callee) else { return Err(format!("it would call {}", self.value(callee).kind())) };
         let arguments = self.items(arguments, "what it calls with")?;
         let made = match (callee, arguments) {
             // A tensor with attributes: function, class, arguments and attributes.
             (Global::FromType, &[callee, _, arguments, _]) => match *self.value(callee) {
                 Value::Global(callee) => self.made(callee, self.items(arguments, "what it calls with")?)?,
-                ref other => return Err(format!("it would call {}", other.what())),
+                ref other => return Err(format!("it would call {}", other.kind())),
             },
             // Python 2 pickles an OrderedDict as the class and a list of pairs.
             (Global::Dict, &[pairs]) => Value::Dict(self.pairs(pairs)?),
@@ -121,13 +121,13 @@ impl<'a> Machine<'a> {
         let used = Value::Other("a list that became a dict");
         let pairs = match std::mem::replace(&mut self.values[list as usize], used) {
             Value::List(pairs) | Value::Tuple(pairs) => pairs,
-            other => return Err(format!("it would make a dict of {}", other.what())),
+            other => return Err(format!("it would make a dict of {}", other.kind())),
         };
         let mut entries = Vec::with_capacity(2 * pairs.len());
         for pair in pairs {
             match self.value(pair) {
                 Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => entries.extend_from_slice(pair),
-                other => return Err(format!("it would make a dict of a list with {} in it", other.what())),
+                other => return Err(format!("it would make a dict of a list with {} in it", other.kind())),
             }
         }
         Ok(entries)
@@ -147,7 +147,7 @@ impl<'a> Machine<'a> {
             (Global::Parameter, &[tensor, ..]) => match self.value(tensor) {
                 Value::Tensor(tensor) => Ok(Value::Tensor(tensor.clone())),
                 Value::Other(what) => Ok(Value::Other(what)),
-                other => Err(format!("a parameter is {}, not a tensor", other.what())),
+                other => Err(format!("a parameter is {}, not a tensor", other.kind())),
             },
             (Global::Other(what), _) => Ok(Value::Other(what)),
             (callee, arguments) => Err(format!("it would call {callee:?} with {} arguments", arguments.len())),
@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
     }
 
     fn rebuild(&self, storage: u32, offset: u32, shape: u32, strides: u32, number: Option<u32>, metadata: Option<&u32>) -> Result<Value<'a>, String> {
-        let Value::Storage(storage) = self.value(storage) else { return Err(format!("a tensor has {} as its storage", self.value(storage).what())) };
+        let Value::Storage(storage) = self.value(storage) else { return Err(format!("a tensor has {} as its storage", self.value(storage).kind())) };
         let (shape, strides) = (self.items(shape, "a shape")?, self.items(strides, "a tensor's strides")?);
         if shape.len() != strides.len() {
             return Err(format!("a tensor has {} dimensions and {} strides", shape.len(), strides.len()));
@@ -166,7 +166,7 @@ impl<'a> Machine<'a> {
         let number = match number.map(|number| self.value(number)) {
             None => storage.number,
             Some(Value::Global(Global::Number(number))) => *number,
-            Some(other) => return Err(format!("the type of a tensor is {}", other.what())),
+            Some(other) => return Err(format!("the type of a tensor is {}", other.kind())),
         };
         let tensor = Tensor {
             storage: **storage,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 const REPEATED: u64 = 1 << 26;
 
 /// The location of a storage.
-pub(super) struct Place {
+pub(super) struct Location {
     /// Its first byte.
     pub(super) start: u64,
     pub(super) length: u64,
@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 /// A located tensor.
-pub(super) struct Found {
+pub(super) struct LocatedTensor {
     pub(super) number: Number,
     pub(super) shape: Vec<usize>,
     /// The stride of each dimension in elements; `None` if contiguous.
@@ -33,10 +33,10 @@ pub(super) struct Found {
     swapped: bool,
 }
 
-impl Found {
-    /// Locates a tensor whose storage is at `place`; the error describes the tensor.
-    pub(super) fn new(tensor: &Tensor, place: Place, big_endian: bool) -> Result<Self, String> {
-        let Place { start, length: bytes, bytes: unpacked } = place;
+impl LocatedTensor {
+    /// Locates a tensor whose storage is at `location`; the error describes the tensor.
+    pub(super) fn new(tensor: &Tensor, location: Location, big_endian: bool) -> Result<Self, String> {
+        let Location { start, length: bytes, bytes: unpacked } = location;
         let Tensor { storage, number, offset, ref shape, ref strides, negative } = *tensor;
         let Storage { key, length, from, untyped, .. } = storage;
         let size = number.bytes() as u64;

@@ -110,7 +110,7 @@ fn a_view_has_the_elements_at_its_strides() {
 }
 
 #[test]
-fn nothing_of_a_pickle_is_run() {
+fn pickles_run_no_code() {
     for (pickle, word) in [
         (&b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R."[..], "\"os.system\""),
         (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.", "\"builtins.eval\""),
@@ -173,7 +173,7 @@ fn what_follows_an_archive_does_not_matter() {
 }
 
 #[test]
-fn the_other_order_of_bytes_is_turned() {
+fn big_endian_elements_are_swapped() {
     let pickle = pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86", 0, 4);
     let data: Vec<u8> = DATA.chunks(4).flat_map(|bytes| bytes.iter().rev().copied()).collect();
     let file = open(&[("a/data.pkl", &pickle), ("a/byteorder", b"big"), ("a/data/0", &data)]).unwrap();

@@ -101,7 +101,7 @@ fn record(file: &Bytes, at: u64, length: u64, magic: &[u8; 4], what: &str) -> Re
 
 /// Reads all entries of an archive.
 pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
-    let (count, table, start) = contents(file)?;
+    let (count, table, start) = directory(file)?;
     let mut rest = &table[..];
     let mut entries = Entries::new();
     for _ in 0..count {
@@ -115,18 +115,18 @@ pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
         }
         let (name, more) = behind.split_at(name);
         let name = std::str::from_utf8(name).map_err(|_| format!("the name of entry {} is not UTF-8", entries.len()))?;
-        let entry = located(file, &head, name, &more[..extra], start)?;
+        let entry = locate(file, &head, name, &more[..extra], start)?;
         if entries.insert(name.to_string(), entry).is_some() {
             return Err(format!("it has two entries named {name}"));
         }
         rest = &more[extra + comment..];
     }
-    apart(&entries)?;
+    check_overlaps(&entries)?;
     Ok(entries)
 }
 
 /// Fails if entries overlap: a small file could have any number of large ones.
-fn apart(entries: &Entries) -> Result<(), String> {
+fn check_overlaps(entries: &Entries) -> Result<(), String> {
     let mut ranges: Vec<(&Range<u64>, &str)> = entries.iter().map(|(name, entry)| (&entry.range, name.as_str())).collect();
     ranges.retain(|(range, _)| !range.is_empty());
     ranges.sort_unstable_by_key(|(range, _)| range.start);
@@ -137,8 +137,8 @@ fn apart(entries: &Entries) -> Result<(), String> {
 }
 
 /// The number of entries, the directory, and its offset.
-fn contents(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
-    let last = written(file)?;
+fn directory(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
+    let last = length_without_zeros(file)?;
     let from = last.saturating_sub(END + COMMENT);
     // The end record may itself end in zeros.
     let tail = part(file, from, (last + END).min(file.length()) - from, "its end")?;
@@ -147,7 +147,7 @@ fn contents(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
     let mut problem = "it does not end as a zip archive does".to_string();
     for at in ends {
         match table(file, &Record(&tail[at..]), from + at as u64) {
-            Ok(contents) => return Ok(contents),
+            Ok(directory) => return Ok(directory),
             Err(why) => problem = why,
         }
     }
@@ -155,7 +155,7 @@ fn contents(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
 }
 
 /// The length of a file without trailing zeros.
-fn written(file: &Bytes) -> Result<u64, String> {
+fn length_without_zeros(file: &Bytes) -> Result<u64, String> {
     let mut end = file.length();
     while end > 0 {
         let start = end.saturating_sub(PIECE);
@@ -185,7 +185,7 @@ fn table(file: &Bytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), Str
 }
 
 /// Locates an entry's data: after its own header, before the directory at `limit`.
-fn located(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<Entry, String> {
+fn locate(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<Entry, String> {
     let method = head.u16(10);
     if head.u16(8) & 1 != 0 || ![STORED, DEFLATED].contains(&method) {
         return Err(format!("entry {name} is encrypted, or compressed by a method that PyTorch does not read"));
