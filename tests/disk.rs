@@ -86,7 +86,7 @@ fn a_run_that_was_moved_stops_where_another_has_its_place() {
     let other = scratch.path("other");
     std::fs::create_dir_all(other.join("checkpoints")).unwrap();
     std::fs::write(other.join("run.toml"), "steps = 3").unwrap();
-    let held = signet::platform::Lock::take(&other.join(".lock")).unwrap().unwrap();
+    let held = signet::platform::Lock::try_acquire(&other.join(".lock")).unwrap().unwrap();
     // Between the two renames the first process may make its directory again.
     let swap = |n: usize| {
         std::fs::rename(&path, scratch.path(&format!("runs/moved-{n}"))).unwrap();

@@ -35,7 +35,7 @@ fn a_folder_is_listed_with_what_is_broken_in_it() {
     std::fs::write(broken.join("run.toml"), text.replace("steps = 100", "steps = \"many\"")).unwrap();
     std::fs::create_dir_all(folder.join("holiday pictures")).unwrap();
     std::fs::write(folder.join("notes.txt"), "no run").unwrap();
-    let held = Lock::take(&whole.join(".lock")).unwrap().unwrap();
+    let held = Lock::try_acquire(&whole.join(".lock")).unwrap().unwrap();
     let (found, runs, _) = list(&folder);
     assert!(found && runs.len() == 2, "{runs:?}");
     let run = |name: &str| runs.iter().find(|run| run.name == name).unwrap();
@@ -92,7 +92,7 @@ fn a_run_is_renamed_but_not_onto_another_nor_while_it_is_trained() {
     }
     let said = rename(&a, "b").unwrap_err();
     assert!(said.contains("already") && said.contains("another name"), "{said}");
-    let held = Lock::take(&b.join(".lock")).unwrap();
+    let held = Lock::try_acquire(&b.join(".lock")).unwrap();
     for command in [Command::RenameRun { path: b.clone(), name: "c".into() }, Command::TrashRun { path: b.clone() }] {
         let said = ask(command).unwrap_err();
         assert!(said.contains("being trained") && said.contains("Stop"), "{said}");

@@ -47,7 +47,7 @@ pub enum DataError {
         bytes: usize,
     },
     /// The token cache cannot be read or written.
-    #[error("{}: cannot read or write the token cache: {error}{}. To use another directory, set XDG_CACHE_HOME", path.display(), platform::room_advice(error))]
+    #[error("{}: cannot read or write the token cache: {error}{}. To use another directory, set XDG_CACHE_HOME", path.display(), platform::space_advice_suffix(error))]
     Cache {
         /// The path.
         path: PathBuf,

@@ -180,7 +180,7 @@ impl Store {
         platform::make_dir(cache).map_err(at)?;
         let lock = cache.join(format!("{key:016x}.lock"));
         let _held = loop {
-            match Lock::take(&lock).map_err(at)? {
+            match Lock::try_acquire(&lock).map_err(at)? {
                 Some(held) => break held,
                 None if (watch.stop)() => return Err(DataError::Stopped),
                 // Another process tokenizes the same text.
@@ -271,7 +271,7 @@ impl Store {
 fn sweep(cache: &Path) {
     platform::sweep(cache);
     let is_key = |name: &str| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    platform::sweep_named(cache, |name| if is_key(name) { Lock::take(&cache.join(format!("{name}.lock"))).ok()? } else { None });
+    platform::sweep_named(cache, |name| if is_key(name) { Lock::try_acquire(&cache.join(format!("{name}.lock"))).ok()? } else { None });
 }
 
 /// Reads `about.json` of a cache directory, and the checksum of its checksums if it has any.

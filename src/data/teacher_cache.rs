@@ -13,7 +13,7 @@ use super::corpus::Corpus;
 use super::error::DataError;
 use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, add_header_sum, write_header};
 use crate::formats::{FormatError, TensorSource, checksum};
-use crate::platform::{self, Lock, Places};
+use crate::platform::{self, Lock, PositionedWriter};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +36,7 @@ pub enum CacheError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// The file cannot be read or written.
-    #[error("{}: {error}{}. Completed windows are kept: run the same command again", path.display(), platform::room_advice(error))]
+    #[error("{}: {error}{}. Completed windows are kept: run the same command again", path.display(), platform::space_advice_suffix(error))]
     Io {
         /// The path.
         path: PathBuf,
@@ -388,7 +388,7 @@ fn number(file: &TensorFile, name: &str) -> Result<usize, FormatError> {
 pub struct CacheWriter {
     path: PathBuf,
     layout: Layout,
-    places: Places,
+    writer: PositionedWriter,
     /// The first byte after the header.
     data: u64,
     missing: Vec<usize>,
@@ -403,7 +403,7 @@ impl CacheWriter {
         let top = origin.top.expect("a writer's origin has a number of tokens");
         let layout = Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
         platform::make_dir(dir).map_err(at)?;
-        let lock = Lock::take(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
+        let lock = Lock::try_acquire(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
         platform::sweep(dir);
         platform::sweep_named(dir, |name| (name == FILE).then_some(()));
         if !platform::exists(&path) {
@@ -428,8 +428,8 @@ impl CacheWriter {
         }
         let data = there.file.data_start();
         drop(there);
-        let places = Places::open(&path).map_err(at)?;
-        Ok(Self { path, layout, places, data, missing, _lock: lock })
+        let writer = PositionedWriter::open(&path).map_err(at)?;
+        Ok(Self { path, layout, writer, data, missing, _lock: lock })
     }
 
     /// The windows.
@@ -453,14 +453,14 @@ impl CacheWriter {
         let text = self.layout.texts.then(|| (text_at, text.to_le_bytes()));
         let text = text.iter().map(|(at, bytes)| (*at, &bytes[..]));
         for (at, bytes) in [(ids_at, &ids[..]), (shares_at, &shares)].into_iter().chain(text).chain([(sum_at, &sum[..])]) {
-            self.places.write(at, bytes).map_err(|error| CacheError::Io { path: self.path.clone(), error })?;
+            self.writer.write(at, bytes).map_err(|error| CacheError::Io { path: self.path.clone(), error })?;
         }
         Ok(())
     }
 
     /// Waits until all writes are on disk.
     pub fn sync(&self) -> Result<(), CacheError> {
-        self.places.sync().map_err(|error| CacheError::Io { path: self.path.clone(), error })
+        self.writer.sync().map_err(|error| CacheError::Io { path: self.path.clone(), error })
     }
 }
 

@@ -33,7 +33,7 @@ impl Hub {
     }
 
     /// The snapshot directory of a model's main branch in the cache; files may be missing.
-    pub fn kept(&self, model: &str) -> Option<PathBuf> {
+    pub fn snapshot_dir(&self, model: &str) -> Option<PathBuf> {
         let folder = self.cache_dir()?.join(format!("models--{}", model.replace('/', "--")));
         let commit = super::read_text(&folder.join("refs").join("main")).ok()?;
         Some(folder.join("snapshots").join(commit.trim())).filter(|path| super::is_dir(path))
@@ -47,7 +47,7 @@ impl Hub {
     /// Downloads a file into the cache unless it is there; `None` if it was stopped. A partial download is kept and
     /// resumed.
     pub fn fetch(&self, model: &str, listing: &Listing, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<PathBuf>> {
-        let here = self.kept(model).filter(|path| path.ends_with(Path::new(&listing.commit))).map(|path| path.join(file));
+        let here = self.snapshot_dir(model).filter(|path| path.ends_with(Path::new(&listing.commit))).map(|path| path.join(file));
         match here.filter(|path| super::is_file(path)) {
             Some(path) => Ok(Some(path)),
             None => online::fetch(self, model, file, stop, tell),

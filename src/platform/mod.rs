@@ -29,7 +29,7 @@ pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
-pub use process::{PASSES_ON, beside, command_on, exit, fail_at_file_size_limit, hand_over, make_room, program, room_advice};
+pub use process::{PASSES_ON, beside, command_on, exit, fail_at_file_size_limit, hand_over, program, space_advice, space_advice_suffix};
 pub use shell::command_line;
 use std::io;
 #[cfg(target_arch = "wasm32")]
@@ -38,10 +38,10 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir, delete_model,
-    discard_dir, exists, fetch_asset, fetch_model, has_display, home_dir, is_dir, is_file, kept_models, length, list, make_dir, matching, modified, now, pause,
-    read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync,
-    system, used_memory, wait, write_atomic,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, PositionedWriter, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir,
+    delete_model, discard_dir, exists, fetch_asset, fetch_model, has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now,
+    pause, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stored_models, stream_atomic, sweep,
+    sweep_named, sync, system, used_memory, wait, write_atomic,
 };
 
 /// A thread started by [`spawn`].

@@ -112,7 +112,7 @@ fn file_size_limit() -> Option<u64> {
 }
 
 /// Advice for a full disk or quota; `None` for other errors.
-pub fn make_room(error: &io::Error) -> Option<String> {
+pub fn space_advice(error: &io::Error) -> Option<String> {
     // The error of a file above a read limit has no OS error code.
     let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::FileTooLarge || error.raw_os_error().is_some())?;
     Some(match (kind, file_size_limit()) {
@@ -124,9 +124,9 @@ pub fn make_room(error: &io::Error) -> Option<String> {
     })
 }
 
-/// The advice of [`make_room`] as the end of a sentence; empty for other errors.
-pub fn room_advice(error: &io::Error) -> String {
-    make_room(error).map_or(String::new(), |advice| format!("; {advice}"))
+/// The advice of [`space_advice`] as the end of a sentence; empty for other errors.
+pub fn space_advice_suffix(error: &io::Error) -> String {
+    space_advice(error).map_or(String::new(), |advice| format!("; {advice}"))
 }
 
 #[cfg(test)]
@@ -134,29 +134,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_asked_for_only_where_it_is_missing() {
+    fn advice_is_given_only_if_space_is_missing() {
         for (kind, word) in [(ErrorKind::StorageFull, "free some disk space"), (ErrorKind::QuotaExceeded, "quota")] {
-            assert!(make_room(&kind.into()).expect("advice").contains(word), "{kind}");
+            assert!(space_advice(&kind.into()).expect("advice").contains(word), "{kind}");
         }
         for kind in [ErrorKind::FileTooLarge, ErrorKind::PermissionDenied, ErrorKind::NotFound, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other] {
-            assert_eq!(make_room(&kind.into()), None, "{kind}");
-            assert_eq!(room_advice(&kind.into()), "", "{kind}");
+            assert_eq!(space_advice(&kind.into()), None, "{kind}");
+            assert_eq!(space_advice_suffix(&kind.into()), "", "{kind}");
         }
-        assert_eq!(room_advice(&ErrorKind::StorageFull.into()), "; free some disk space");
+        assert_eq!(space_advice_suffix(&ErrorKind::StorageFull.into()), "; free some disk space");
         #[cfg(unix)]
         {
-            assert!(make_room(&io::Error::from_raw_os_error(libc::EFBIG)).expect("advice").contains("file"));
+            assert!(space_advice(&io::Error::from_raw_os_error(libc::EFBIG)).expect("advice").contains("file"));
             // EIO, as from a broken disk.
-            assert_eq!(make_room(&io::Error::from_raw_os_error(libc::EIO)), None);
+            assert_eq!(space_advice(&io::Error::from_raw_os_error(libc::EIO)), None);
         }
     }
 
     #[test]
     fn a_path_at_the_end_of_a_command_is_quoted_and_no_option() {
-        let told = |path: &str| command_on(&["check", "--repair"], Path::new(path)).replace(['\'', '"', '\\'], "/");
-        assert_eq!(told("runs/run-1"), "signet check --repair runs/run-1");
-        assert_eq!(told("my runs/r"), "signet check --repair /my runs/r/");
-        assert_eq!((told("-r"), told("")), ("signet check --repair ./-r".into(), "signet check --repair .".into()));
+        let command = |path: &str| command_on(&["check", "--repair"], Path::new(path)).replace(['\'', '"', '\\'], "/");
+        assert_eq!(command("runs/run-1"), "signet check --repair runs/run-1");
+        assert_eq!(command("my runs/r"), "signet check --repair /my runs/r/");
+        assert_eq!((command("-r"), command("")), ("signet check --repair ./-r".into(), "signet check --repair .".into()));
     }
 
     /// A folder of its own, with a program called `signet-app` in it.

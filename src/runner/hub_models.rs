@@ -24,7 +24,7 @@ pub(super) fn is_repo_name(name: &str) -> bool {
 
 /// Returns the directory of a model that is complete in the cache.
 pub(super) fn cached(hub: &Hub, name: &str) -> Option<PathBuf> {
-    let folder = hub.kept(name)?;
+    let folder = hub.snapshot_dir(name)?;
     let files = platform::list(&folder).ok()?;
     let shards = |index: &str| {
         let text = json_file(&folder.join(index), platform::SETTINGS_LIMIT).ok()??;

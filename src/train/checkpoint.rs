@@ -126,7 +126,7 @@ pub enum CheckpointError {
 
 /// Returns advice after a failed save.
 fn save_advice(error: &io::Error) -> String {
-    let advice = platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}, then resume the run"));
+    let advice = platform::space_advice(error).map_or(String::new(), |advice| format!("; {advice}, then resume the run"));
     format!("Earlier checkpoints are intact{advice}")
 }
 

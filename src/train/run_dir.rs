@@ -251,7 +251,7 @@ impl RunDir {
 
     /// Locks a run's directory.
     pub fn lock(path: &Path) -> Result<Lock, RunError> {
-        at(path, Lock::take(&path.join(LOCK)))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
+        at(path, Lock::try_acquire(&path.join(LOCK)))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
     }
 
     /// Returns true if the run is locked by a process that trains it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It cannot be read or written.
-    #[error("{}: {error}{}", path.display(), platform::room_advice(error))]
+    #[error("{}: {error}{}", path.display(), platform::space_advice_suffix(error))]
     Io {
         /// The path.
         path: PathBuf,

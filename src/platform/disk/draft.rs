@@ -24,12 +24,12 @@ impl Draft {
 
     /// Extends the file with zeros to a length.
     pub(crate) fn extend(&mut self, bytes: u64) -> io::Result<()> {
-        self.pour()?;
+        self.write_buffer()?;
         self.bytes = self.bytes.max(bytes);
         self.slot.store.resize(self.bytes)
     }
 
-    fn pour(&mut self) -> io::Result<()> {
+    fn write_buffer(&mut self) -> io::Result<()> {
         self.slot.store.write(self.bytes, &self.buffer)?;
         self.bytes += self.buffer.len() as u64;
         self.buffer.clear();
@@ -39,7 +39,7 @@ impl Draft {
     /// Waits until the data is on disk; returns the store, or `None` if the file is empty.
     pub(super) fn finish(mut self) -> io::Result<Option<Rc<Slot>>> {
         if !self.buffer.is_empty() {
-            self.pour()?;
+            self.write_buffer()?;
         }
         if self.bytes == 0 {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Draft {
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.buffer.len() + bytes.len() > BUFFER && !self.buffer.is_empty() {
-            self.pour()?;
+            self.write_buffer()?;
         }
         if bytes.len() >= BUFFER {
             self.slot.store.write(self.bytes, bytes)?;
@@ -64,7 +64,7 @@ impl Write for Draft {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() { Ok(()) } else { self.pour() }
+        if self.buffer.is_empty() { Ok(()) } else { self.write_buffer() }
     }
 }
 
@@ -100,7 +100,7 @@ impl Commit {
 
     /// Publishes the directory; fails if the path exists.
     pub(crate) fn finish_new(self, disk: &mut Disk) -> io::Result<()> {
-        if disk.about(&self.path).is_ok() {
+        if disk.metadata(&self.path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this name already exists"));
         }
         self.finish(disk)

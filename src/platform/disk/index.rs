@@ -21,7 +21,7 @@ pub(super) enum Kind {
 
 /// Why an index cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bad {
+pub(super) enum DecodeError {
     /// It was never written.
     Empty,
     /// A later version wrote it.
@@ -71,70 +71,70 @@ pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, 
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Bad> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Bad::Damaged)?;
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Damaged)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], Bad> {
-        Ok(self.take(N)?.try_into().expect("N bytes were read"))
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        Ok(self.bytes(N)?.try_into().expect("N bytes were read"))
     }
 
-    fn u32(&mut self) -> Result<u32, Bad> {
+    fn u32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_le_bytes(self.number()?))
     }
 
-    fn u64(&mut self) -> Result<u64, Bad> {
+    fn u64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.number()?))
     }
 }
 
 /// Decodes an index into its sequence number and entries; trailing bytes are ignored.
-pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<Entry>), Bad> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<Entry>), DecodeError> {
     if bytes.iter().all(|&byte| byte == 0) {
-        return Err(Bad::Empty);
+        return Err(DecodeError::Empty);
     }
     let mut reader = Reader(bytes);
-    if reader.take(MAGIC.len())? != MAGIC {
-        return Err(Bad::Damaged);
+    if reader.bytes(MAGIC.len())? != MAGIC {
+        return Err(DecodeError::Damaged);
     }
     let format = reader.u32()?;
     if format != FORMAT {
-        return Err(if format > FORMAT { Bad::Newer } else { Bad::Damaged });
+        return Err(if format > FORMAT { DecodeError::Newer } else { DecodeError::Damaged });
     }
     let length = reader.u32()? as usize;
     let (sequence, expected) = (reader.u64()?, reader.u64()?);
-    let body = reader.take(length)?;
+    let body = reader.bytes(length)?;
     if sum(&[&bytes[..HEADER - 8], body]) != expected {
-        return Err(Bad::Damaged);
+        return Err(DecodeError::Damaged);
     }
     Ok((sequence, entries(body)?))
 }
 
-fn entries(body: &[u8]) -> Result<Vec<Entry>, Bad> {
+fn entries(body: &[u8]) -> Result<Vec<Entry>, DecodeError> {
     let mut reader = Reader(body);
     let (mut found, mut paths, mut slots) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     while !reader.0.is_empty() {
         let length = reader.u32()? as usize;
-        let path = std::str::from_utf8(reader.take(length)?).map_err(|_| Bad::Damaged)?;
+        let path = std::str::from_utf8(reader.bytes(length)?).map_err(|_| DecodeError::Damaged)?;
         let kind = match (reader.number::<1>()?[0], reader.u32()?) {
             (0, 0) => Kind::Directory,
             (1, 0) => Kind::File(None),
             (2, slot) => Kind::File(Some(slot)),
-            _ => return Err(Bad::Damaged),
+            _ => return Err(DecodeError::Damaged),
         };
         let modified = reader.u64()?;
         let unshared = if let Kind::File(Some(slot)) = kind { slots.insert(slot) } else { true };
         if !is_path(path) || !paths.insert(path) || !unshared {
-            return Err(Bad::Damaged);
+            return Err(DecodeError::Damaged);
         }
         found.push(Entry { path: path.into(), kind, modified });
     }
     // Every parent must be a directory.
     let directories: BTreeSet<&str> = found.iter().filter(|entry| entry.kind == Kind::Directory).map(|entry| entry.path.as_str()).collect();
     let housed = |entry: &Entry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
-    if found.iter().all(housed) { Ok(found) } else { Err(Bad::Damaged) }
+    if found.iter().all(housed) { Ok(found) } else { Err(DecodeError::Damaged) }
 }
 
 /// Returns true if a path is normalized: `/a/b`.
@@ -144,14 +144,14 @@ fn is_path(path: &str) -> bool {
 }
 
 /// Decodes the later intact copy of two; `None` if none was ever written.
-pub(super) fn latest(first: &[u8], second: &[u8]) -> Result<Option<(u64, Vec<Entry>)>, Bad> {
+pub(super) fn latest(first: &[u8], second: &[u8]) -> Result<Option<(u64, Vec<Entry>)>, DecodeError> {
     match (decode(first), decode(second)) {
-        (Err(Bad::Newer), _) | (_, Err(Bad::Newer)) => Err(Bad::Newer),
+        (Err(DecodeError::Newer), _) | (_, Err(DecodeError::Newer)) => Err(DecodeError::Newer),
         (Ok(a), Ok(b)) => Ok(Some(if a.0 > b.0 { a } else { b })),
         (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Some(one)),
         // A new disk writes both copies before use: the very first write was interrupted.
-        (Err(_), Err(Bad::Empty)) | (Err(Bad::Empty), Err(_)) => Ok(None),
-        (Err(_), Err(_)) => Err(Bad::Damaged),
+        (Err(_), Err(DecodeError::Empty)) | (Err(DecodeError::Empty), Err(_)) => Ok(None),
+        (Err(_), Err(_)) => Err(DecodeError::Damaged),
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     fn any_damage_is_noticed_and_no_bytes_are_a_trap() {
         let good = sample(7);
         for length in 1..good.len() {
-            assert_eq!(decode(&good[..length]), Err(Bad::Damaged), "{length}");
+            assert_eq!(decode(&good[..length]), Err(DecodeError::Damaged), "{length}");
         }
         for bit in 0..8 * good.len() {
             let mut bytes = good.clone();
@@ -193,7 +193,7 @@ mod tests {
             vec![("/a", Kind::Directory), ("/a", Kind::Directory)],
         ];
         for entries in bad {
-            assert_eq!(decode(&encode(1, entries.into_iter().map(|(path, kind)| (path, kind, 0)))), Err(Bad::Damaged));
+            assert_eq!(decode(&encode(1, entries.into_iter().map(|(path, kind)| (path, kind, 0)))), Err(DecodeError::Damaged));
         }
     }
 
@@ -207,9 +207,9 @@ mod tests {
         assert_eq!(sequence(&[], &old), Some(7));
         assert_eq!(sequence(&[], &[0; 64]), None);
         assert_eq!(sequence(&old[..40], &[0; 64]), None);
-        assert_eq!(latest(&old[..40], &new[..40]), Err(Bad::Damaged));
+        assert_eq!(latest(&old[..40], &new[..40]), Err(DecodeError::Damaged));
         let mut newer = new.clone();
         newer[8] = 9;
-        assert_eq!(latest(&old, &newer), Err(Bad::Newer));
+        assert_eq!(latest(&old, &newer), Err(DecodeError::Newer));
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 pub(crate) use draft::{Commit, Draft};
 pub(crate) use store::{Memory, Slot, Store, read_part};
 
-use index::{Bad, Kind};
+use index::{DecodeError, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
@@ -36,7 +36,7 @@ type Tree = BTreeMap<String, Node>;
 
 /// Metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct About {
+pub(crate) struct Metadata {
     pub(crate) directory: bool,
     pub(crate) bytes: u64,
     /// Milliseconds since 1970.
@@ -77,7 +77,7 @@ impl Disk {
     pub(crate) fn mount(heads: [Box<dyn Store>; 2], pool: Vec<(u32, Box<dyn Store>)>, now: fn() -> u64) -> Result<Self, String> {
         let read = |head: &dyn Store| read_part(head, 0, u64::MAX).map_err(|error| format!("its index cannot be read: {error}"));
         let found = index::latest(&read(&*heads[0])?, &read(&*heads[1])?).map_err(|bad| match bad {
-            Bad::Newer => "it was written by a newer Signet: reload the page to get the newer version".to_string(),
+            DecodeError::Newer => "it was written by a newer Signet: reload the page to get the newer version".to_string(),
             _ => "its index is damaged. Clear this site's data to start over; the files in it are lost then".to_string(),
         })?;
         let mut slots: BTreeMap<u32, Rc<Slot>> = pool.into_iter().map(|(number, store)| (number, Rc::new(Slot::new(number, store)))).collect();
@@ -85,7 +85,7 @@ impl Disk {
         let (sequence, entries) = found.unwrap_or_default();
         let mut tree = Tree::new();
         for entry in entries {
-            let mut slot = |number: u32| slots.entry(number).or_insert_with(|| Rc::new(Slot::new(number, Box::new(store::Gone)))).clone();
+            let mut slot = |number: u32| slots.entry(number).or_insert_with(|| Rc::new(Slot::new(number, Box::new(store::RemovedStore)))).clone();
             let node = match entry.kind {
                 Kind::Directory => Node::Directory { modified: entry.modified },
                 Kind::File(number) => Node::File { slot: number.map(&mut slot), modified: entry.modified },
@@ -130,7 +130,7 @@ impl Disk {
         if let Err(error) = head.write(0, &bytes).and_then(|()| head.flush()) {
             // The index may be complete all the same and must not be used later, since its stores will be reused.
             if head.write(0, &[0; 8]).and_then(|()| head.flush()).is_err() {
-                self.lose(format!("the browser's private storage cannot be written ({error}); reload the page"));
+                self.disable(format!("the browser's private storage cannot be written ({error}); reload the page"));
             }
             return Err(error);
         }
@@ -179,14 +179,14 @@ impl Disk {
     }
 
     /// Removes free stores that were large from the pool, so that they are closed; returns their numbers.
-    pub(crate) fn shed(&mut self) -> Vec<u32> {
+    pub(crate) fn remove_worn(&mut self) -> Vec<u32> {
         let worn: Vec<u32> = self.slots.values().filter(|slot| Self::is_free(slot) && slot.worn.get()).map(|slot| slot.number).collect();
         worn.iter().for_each(|number| drop(self.slots.remove(number)));
         worn
     }
 
     /// Marks the disk as unusable.
-    pub(crate) fn lose(&mut self, why: String) {
+    pub(crate) fn disable(&mut self, why: String) {
         self.lost = Some(why);
     }
 
@@ -198,7 +198,7 @@ impl Disk {
     }
 
     /// Takes a free store for writing.
-    fn take(&mut self) -> io::Result<Rc<Slot>> {
+    fn acquire_slot(&mut self) -> io::Result<Rc<Slot>> {
         self.check()?;
         if let Some(slot) = self.slots.values().find(|slot| Self::is_free(slot)) {
             slot.clean.set(false);
@@ -216,15 +216,15 @@ impl Disk {
 
     /// Creates a file without a name.
     pub(crate) fn draft(&mut self) -> io::Result<Draft> {
-        Ok(Draft::new(self.take()?))
+        Ok(Draft::new(self.acquire_slot()?))
     }
 
     /// Returns the metadata of a path.
-    pub(crate) fn about(&self, path: &str) -> io::Result<About> {
+    pub(crate) fn metadata(&self, path: &str) -> io::Result<Metadata> {
         self.check()?;
         let node = self.tree.get(path).ok_or_else(|| missing(path))?;
         let bytes = if let Node::File { slot: Some(slot), .. } = node { slot.store.bytes()? } else { 0 };
-        Ok(About { directory: matches!(node, Node::Directory { .. }), bytes, modified: node.modified() })
+        Ok(Metadata { directory: matches!(node, Node::Directory { .. }), bytes, modified: node.modified() })
     }
 
     /// Returns true if a path is a file (`directory` false) or a directory (true).
@@ -247,7 +247,7 @@ impl Disk {
     pub(crate) fn list(&self, path: &str) -> io::Result<Vec<String>> {
         self.check()?;
         match self.tree.get(path) {
-            Some(Node::Directory { .. }) => Ok(inside(&self.tree, path).filter(|name| !name.contains('/')).map(String::from).collect()),
+            Some(Node::Directory { .. }) => Ok(paths_below(&self.tree, path).filter(|name| !name.contains('/')).map(String::from).collect()),
             Some(_) => Err(not_a_directory(path)),
             None => Err(missing(path)),
         }
@@ -287,9 +287,9 @@ impl Disk {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "this directory cannot be moved there"));
         }
         self.change(|tree, _| {
-            let moved: Vec<String> = inside(tree, from).map(String::from).collect();
+            let moved: Vec<String> = paths_below(tree, from).map(String::from).collect();
             let top = tree.remove(from).ok_or_else(|| missing(from))?;
-            housed(tree, to)?;
+            check_parent(tree, to)?;
             tree.insert(to.into(), top);
             for name in moved {
                 let node = tree.remove(&format!("{from}/{name}")).expect("listed");
@@ -303,7 +303,7 @@ impl Disk {
     pub(crate) fn put(&mut self, path: &str, draft: Draft) -> io::Result<()> {
         let slot = draft.finish()?;
         self.change(|tree, modified| {
-            housed(tree, path)?;
+            check_parent(tree, path)?;
             if let Some(Node::Directory { .. }) = tree.get(path) {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "this name is a directory"));
             }
@@ -344,7 +344,7 @@ impl Disk {
     pub(crate) fn lock(&mut self, path: &str) -> io::Result<bool> {
         if !self.tree.contains_key(path) {
             self.change(|tree, modified| {
-                housed(tree, path)?;
+                check_parent(tree, path)?;
                 tree.insert(path.into(), Node::File { slot: None, modified });
                 Ok(())
             })?;
@@ -388,19 +388,19 @@ fn not_a_directory(path: &str) -> io::Error {
 }
 
 /// Paths below a directory, relative to it.
-fn inside<'a>(tree: &'a Tree, path: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+fn paths_below<'a>(tree: &'a Tree, path: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let prefix = format!("{path}/");
     tree.range(prefix.clone()..).map_while(move |(path, _)| path.strip_prefix(&prefix))
 }
 
 fn remove(tree: &mut Tree, path: &str) {
-    let below: Vec<String> = inside(tree, path).map(|name| format!("{path}/{name}")).collect();
+    let below: Vec<String> = paths_below(tree, path).map(|name| format!("{path}/{name}")).collect();
     below.iter().for_each(|path| drop(tree.remove(path)));
     tree.remove(path);
 }
 
 /// Fails if the parent directory of a path does not exist.
-fn housed(tree: &Tree, path: &str) -> io::Result<()> {
+fn check_parent(tree: &Tree, path: &str) -> io::Result<()> {
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     match tree.get(parent) {
         Some(Node::Directory { .. }) => Ok(()),

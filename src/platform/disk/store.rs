@@ -100,15 +100,15 @@ impl Store for Memory {
 }
 
 /// A store that no longer exists.
-pub(super) struct Gone;
+pub(super) struct RemovedStore;
 
-impl Gone {
+impl RemovedStore {
     fn error<T>() -> io::Result<T> {
         Err(io::Error::new(io::ErrorKind::NotFound, "the browser has removed the data of this file"))
     }
 }
 
-impl Store for Gone {
+impl Store for RemovedStore {
     fn read(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
         Self::error()
     }

@@ -187,10 +187,10 @@ fn stores_are_used_again_but_not_under_a_reader() {
     assert_eq!(disk.free(), 1);
     assert!(rack.files[2..].iter().any(|file| file.bytes.borrow().is_empty()));
     assert_eq!(disk.numbers(2), [0, 1]);
-    assert!(disk.shed().is_empty());
+    assert!(disk.remove_worn().is_empty());
     write(&mut disk, "/runs/a/x", &vec![1; 2 << 20]).unwrap();
     write(&mut disk, "/runs/a/x", b"little").unwrap();
-    assert_eq!((disk.free(), disk.shed().len(), disk.free()), (1, 1, 0));
+    assert_eq!((disk.free(), disk.remove_worn().len(), disk.free()), (1, 1, 0));
     disk.add(9, Box::new(Memory::default()));
     assert_eq!(disk.shrink(0).len(), 1);
     assert_eq!(disk.free(), 0);
@@ -207,12 +207,12 @@ fn lines_are_added_and_full_storage_leaves_whole_ones() {
     assert!(disk.append("/runs/log", b"three\n").is_err());
     rack.left.set(usize::MAX);
     assert!(["one\ntwo\n", "one\ntwo\nth"].contains(&text(&disk, "/runs/log").unwrap().as_str()));
-    assert_eq!(disk.about("/runs/log").unwrap().modified, 1234);
+    assert_eq!(disk.metadata("/runs/log").unwrap().modified, 1234);
     let mut draft = disk.draft().unwrap();
     draft.write_all(b"head").unwrap();
     draft.extend(3000).unwrap();
     disk.put("/cache/reserved", draft).unwrap();
-    assert_eq!(disk.about("/cache/reserved").unwrap().bytes, 3000);
+    assert_eq!(disk.metadata("/cache/reserved").unwrap().bytes, 3000);
     assert!(text(&disk, "/cache/reserved").unwrap().starts_with("head\0\0"));
     drop(disk);
     assert!(text(&rack.mount().unwrap(), "/runs/log").unwrap().starts_with("one\ntwo\n"));
@@ -245,7 +245,7 @@ fn what_a_desktop_refuses_is_refused() {
     }
     disk.remove_dir("/cache").unwrap();
     assert!(disk.list("/cache").unwrap().is_empty());
-    disk.lose("it was cleared".into());
+    disk.disable("it was cleared".into());
     assert_eq!(write(&mut disk, "/runs/x", b"x").unwrap_err().to_string(), "it was cleared");
     assert_eq!(normal(Path::new("runs/./a/../b")).unwrap(), "/runs/b");
 }

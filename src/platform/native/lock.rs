@@ -15,7 +15,7 @@ pub struct Lock {
 impl Lock {
     /// Acquires the lock; `None` if another process holds it. Retries briefly, since another process may only be testing
     /// the lock or moving the directory.
-    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+    pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         for _ in 0..5 {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
             match file.try_lock() {
@@ -65,11 +65,11 @@ mod tests {
     fn a_lock_is_held_once() {
         let dir = scratch("lock");
         let path = dir.join("lock");
-        let held = Lock::take(&path).unwrap();
+        let held = Lock::try_acquire(&path).unwrap();
         assert!(held.is_some());
-        assert!(Lock::take(&path).unwrap().is_none());
+        assert!(Lock::try_acquire(&path).unwrap().is_none());
         drop(held);
-        assert!(Lock::take(&path).unwrap().is_some());
+        assert!(Lock::try_acquire(&path).unwrap().is_some());
         remove_dir(&dir).unwrap();
     }
 

@@ -8,7 +8,7 @@ fn a_file() -> io::Error {
 }
 
 /// Lists stored models and the storage quota.
-pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
+pub async fn stored_models() -> io::Result<(Vec<KeptModel>, Room)> {
     Err(a_file())
 }
 

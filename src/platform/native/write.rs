@@ -90,9 +90,9 @@ pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
 
 /// A file for positioned writes.
 #[derive(Debug)]
-pub struct Places(File);
+pub struct PositionedWriter(File);
 
-impl Places {
+impl PositionedWriter {
     /// Opens an existing file.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(OpenOptions::new().write(true).open(path)?))

@@ -19,7 +19,7 @@ pub(super) struct Download {
 }
 
 impl Download {
-    fn pour(&mut self) -> io::Result<()> {
+    fn write_buffer(&mut self) -> io::Result<()> {
         let bytes = Array::of1(&Uint8Array::from(&self.buffer[..]));
         let piece = Blob::new_with_u8_array_sequence(&bytes).map_err(error)?;
         self.pieces.push(&piece.into());
@@ -28,12 +28,12 @@ impl Download {
     }
 
     /// Hands it to the page.
-    pub(super) fn hand_over(mut self, name: &str) -> io::Result<()> {
+    pub(super) fn offer(mut self, name: &str) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            self.pour()?;
+            self.write_buffer()?;
         }
         let blob = Blob::new_with_blob_sequence(&self.pieces).map_err(error)?;
-        super::link::hand_over(name, &blob);
+        super::link::offer_download(name, &blob);
         Ok(())
     }
 }
@@ -43,7 +43,7 @@ impl Write for Download {
         let taken = bytes.len().min(PIECE - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
         if self.buffer.len() == PIECE {
-            self.pour()?;
+            self.write_buffer()?;
         }
         Ok(taken)
     }
@@ -55,14 +55,14 @@ impl Write for Download {
 
 impl Output for Download {
     fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.pour()?;
+        self.write_buffer()?;
         let whole = Blob::new_with_blob_sequence(&self.pieces).map_err(error)?;
         let (start, end) = (at as f64, (at + bytes.len() as u64) as f64);
         let before = whole.slice_with_f64_and_f64(0.0, start).map_err(error)?;
         let behind = whole.slice_with_f64_and_f64(end, whole.size()).map_err(error)?;
         self.pieces = Array::of1(&before.into());
         self.buffer.extend_from_slice(bytes);
-        self.pour()?;
+        self.write_buffer()?;
         self.pieces.push(&behind.into());
         Ok(())
     }

@@ -28,9 +28,9 @@ pub struct Engine {
 
 thread_local! {
     /// Files that the user chose, by path; a restarted engine receives them again.
-    static GIVEN: RefCell<Vec<(String, File)>> = const { RefCell::new(Vec::new()) };
+    static FILES: RefCell<Vec<(String, File)>> = const { RefCell::new(Vec::new()) };
     /// The current engine.
-    static NOW: RefCell<Option<Worker>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
 impl Engine {
@@ -51,8 +51,8 @@ impl Engine {
             }
         });
         worker.set_onmessage(Some(hear.as_ref().unchecked_ref()));
-        NOW.set(Some(worker.clone()));
-        GIVEN.with_borrow(|given| given.iter().for_each(|(path, file)| hand_over(&worker, path, file)));
+        CURRENT.set(Some(worker.clone()));
+        FILES.with_borrow(|given| given.iter().for_each(|(path, file)| send_file(&worker, path, file)));
         Ok(Rc::new(Self { worker, _hear: hear }))
     }
 
@@ -72,7 +72,7 @@ impl Drop for Engine {
 
 /// Passes a file that the user chose to the engine; returns its path there.
 pub fn give(file: File) -> String {
-    let path = GIVEN.with_borrow_mut(|given| {
+    let path = FILES.with_borrow_mut(|given| {
         let name = file.name().replace('/', "_");
         let mut path = format!("/files/{name}");
         let mut n = 1;
@@ -83,15 +83,15 @@ pub fn give(file: File) -> String {
         given.push((path.clone(), file.clone()));
         path
     });
-    NOW.with_borrow(|worker| {
+    CURRENT.with_borrow(|worker| {
         if let Some(worker) = worker {
-            hand_over(worker, &path, &file);
+            send_file(worker, &path, &file);
         }
     });
     path
 }
 
-fn hand_over(worker: &Worker, path: &str, file: &File) {
+fn send_file(worker: &Worker, path: &str, file: &File) {
     let data = js_sys::Object::new();
     let _ = Reflect::set(&data, &"path".into(), &path.into());
     let _ = Reflect::set(&data, &"file".into(), file);

@@ -5,7 +5,7 @@ use super::blobs::{self, FILES, MODELS};
 use super::download::{DOWNLOADS, Download};
 use super::storage::with;
 use crate::platform::Output;
-use crate::platform::disk::{self, About, Draft, Slot, normal, read_part as read_slot};
+use crate::platform::disk::{self, Draft, Metadata, Slot, normal, read_part as read_slot};
 use crate::platform::{SETTINGS_LIMIT, too_long};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// The location of a path.
-enum Place {
+enum Location {
     Disk(String),
     /// A read-only file.
     Blob(String),
@@ -24,56 +24,56 @@ enum Place {
     Shelf(String),
 }
 
-fn place(path: &Path) -> io::Result<Place> {
+fn locate(path: &Path) -> io::Result<Location> {
     let path = normal(path)?;
     let below = |shelf: &str| path.strip_prefix(shelf).and_then(|rest| rest.strip_prefix('/'));
     Ok(match () {
-        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => Place::Shelf(path),
-        () if below(FILES).is_some() || below(MODELS).is_some() => Place::Blob(path),
-        () if below(DOWNLOADS).is_some() => Place::Download(below(DOWNLOADS).unwrap_or_default().replace('/', "-")),
-        () => Place::Disk(path),
+        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => Location::Shelf(path),
+        () if below(FILES).is_some() || below(MODELS).is_some() => Location::Blob(path),
+        () if below(DOWNLOADS).is_some() => Location::Download(below(DOWNLOADS).unwrap_or_default().replace('/', "-")),
+        () => Location::Disk(path),
     })
 }
 
 /// The path on the disk; fails for locations that cannot be modified.
 fn on_disk(path: &Path) -> io::Result<String> {
-    match place(path)? {
-        Place::Disk(path) => Ok(path),
-        Place::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not stored")),
-        Place::Blob(_) | Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
+    match locate(path)? {
+        Location::Disk(path) => Ok(path),
+        Location::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not stored")),
+        Location::Blob(_) | Location::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
     }
 }
 
-fn about(path: &Path) -> io::Result<About> {
-    match place(path)? {
-        Place::Disk(path) => with(|disk| disk.about(&path)),
-        Place::Blob(path) => {
+fn metadata(path: &Path) -> io::Result<Metadata> {
+    match locate(path)? {
+        Location::Disk(path) => with(|disk| disk.metadata(&path)),
+        Location::Blob(path) => {
             let file = blobs::find(&path)?;
-            Ok(About { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
+            Ok(Metadata { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
         }
-        Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
-        Place::Shelf(_) => Ok(About { directory: true, bytes: 0, modified: 0 }),
+        Location::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
+        Location::Shelf(_) => Ok(Metadata { directory: true, bytes: 0, modified: 0 }),
     }
 }
 
 /// Returns true if a path exists.
 pub fn exists(path: &Path) -> bool {
-    about(path).is_ok()
+    metadata(path).is_ok()
 }
 
 /// Returns true if a path is a file.
 pub fn is_file(path: &Path) -> bool {
-    about(path).is_ok_and(|about| !about.directory)
+    metadata(path).is_ok_and(|metadata| !metadata.directory)
 }
 
 /// Returns true if a path is a directory.
 pub fn is_dir(path: &Path) -> bool {
-    about(path).is_ok_and(|about| about.directory)
+    metadata(path).is_ok_and(|metadata| metadata.directory)
 }
 
 /// The modification time of a file, in seconds since 1970.
 pub fn modified(path: &Path) -> io::Result<f64> {
-    Ok(about(path)?.modified as f64 / 1000.0)
+    Ok(metadata(path)?.modified as f64 / 1000.0)
 }
 
 /// Length and modification time, to detect changes.
@@ -86,7 +86,7 @@ pub struct Stamp {
 
 /// The stamp of a path, if it exists.
 pub fn stamp(path: &Path) -> Option<Stamp> {
-    about(path).ok().map(|about| Stamp { bytes: about.bytes, modified: about.modified })
+    metadata(path).ok().map(|metadata| Stamp { bytes: metadata.bytes, modified: metadata.modified })
 }
 
 /// A file for positioned reads.
@@ -115,17 +115,17 @@ impl std::fmt::Debug for Source {
 impl RandomAccessFile {
     /// Opens a file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        match place(path)? {
-            Place::Blob(path) => {
+        match locate(path)? {
+            Location::Blob(path) => {
                 let file = blobs::find(&path)?;
                 Ok(Self { bytes: file.size() as u64, source: Source::File(file) })
             }
-            Place::Disk(path) => match with(|disk| disk.open(&path))? {
+            Location::Disk(path) => match with(|disk| disk.open(&path))? {
                 Some(slot) => Ok(Self { bytes: slot.store.bytes()?, source: Source::Slot(slot) }),
                 None => Ok(Self { bytes: 0, source: Source::Empty }),
             },
-            Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
-            Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
+            Location::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
+            Location::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
         }
     }
 
@@ -186,10 +186,10 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 
 /// Lists the names in a directory.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
-    match place(path)? {
-        Place::Disk(path) => with(|disk| disk.list(&path)),
-        Place::Shelf(path) => Ok(blobs::list(&path)),
-        Place::Blob(_) | Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a directory")),
+    match locate(path)? {
+        Location::Disk(path) => with(|disk| disk.list(&path)),
+        Location::Shelf(path) => Ok(blobs::list(&path)),
+        Location::Blob(_) | Location::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a directory")),
     }
 }
 
@@ -200,7 +200,7 @@ pub fn matching(_pattern: &str) -> io::Result<Vec<std::path::PathBuf>> {
 
 /// Creates a directory and its parents.
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    if let Place::Shelf(_) = place(path)? {
+    if let Location::Shelf(_) = locate(path)? {
         return Ok(());
     }
     let path = on_disk(path)?;
@@ -283,23 +283,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Replaces a file's contents with the output of `write`, atomically.
 pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
-    if let Place::Download(name) = place(path)? {
+    if let Location::Download(name) = locate(path)? {
         let mut download = Download::default();
         write(&mut download)?;
-        return download.hand_over(&name);
+        return download.offer(&name);
     }
-    put(path, &mut |draft| write(draft))
+    write_file(path, &mut |draft| write(draft))
 }
 
 /// Creates a file of `length` bytes, atomically: `start`, then zeros.
 pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
-    put(path, &mut |draft| {
+    write_file(path, &mut |draft| {
         draft.write_all(start)?;
         draft.extend(length)
     })
 }
 
-fn put(path: &Path, write: &mut dyn FnMut(&mut Draft) -> io::Result<()>) -> io::Result<()> {
+fn write_file(path: &Path, write: &mut dyn FnMut(&mut Draft) -> io::Result<()>) -> io::Result<()> {
     let path = on_disk(path)?;
     let mut draft = with(|disk| disk.draft())?;
     let written = write(&mut draft).and_then(|()| with(|disk| disk.put(&path, draft)));
@@ -327,9 +327,9 @@ pub fn sweep(_dir: &Path) {}
 pub fn sweep_named<Held>(_dir: &Path, _owns: impl Fn(&str) -> Option<Held>) {}
 
 /// A file for positioned writes.
-pub struct Places(Rc<Slot>);
+pub struct PositionedWriter(Rc<Slot>);
 
-impl Places {
+impl PositionedWriter {
     /// Opens an existing file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = on_disk(path)?;
@@ -354,7 +354,7 @@ pub struct Lock(String);
 
 impl Lock {
     /// Acquires the lock; `None` if it is held.
-    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+    pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         let path = on_disk(path)?;
         Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
     }

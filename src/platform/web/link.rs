@@ -46,7 +46,7 @@ pub(super) fn ask_to_persist() {
 }
 
 /// Hands a file to the page, which offers it to the user.
-pub fn hand_over(name: &str, blob: &JsValue) {
+pub fn offer_download(name: &str, blob: &JsValue) {
     let data = Object::new();
     let _ = Reflect::set(&data, &"download".into(), &name.into());
     let _ = Reflect::set(&data, &"blob".into(), blob);

@@ -26,12 +26,12 @@ pub mod page;
 
 pub use fetch::{asset, fetch_asset};
 pub use files::{
-    Commit, CommitPart, Lock, Places, RandomAccessFile, Stamp, append, claim_dir, discard_dir, exists, is_dir, is_file, length, list, make_dir, matching,
-    modified, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, stamp, stream_atomic, sweep, sweep_named, sync,
+    Commit, CommitPart, Lock, PositionedWriter, RandomAccessFile, Stamp, append, claim_dir, discard_dir, exists, is_dir, is_file, length, list, make_dir,
+    matching, modified, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, stamp, stream_atomic, sweep, sweep_named, sync,
     write_atomic,
 };
 pub use gpu::browser_gpu;
-pub use models::{delete_model, fetch_model, kept_models};
+pub use models::{delete_model, fetch_model, stored_models};
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
 use js_sys::Reflect;
@@ -42,7 +42,7 @@ use wasm_bindgen::JsCast;
 pub async fn mount() {
     storage::mount().await;
     // Without storage there is nothing to open; opening then reports the error.
-    let _ = kept_models().await;
+    let _ = stored_models().await;
 }
 
 /// True in a page.

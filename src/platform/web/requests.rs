@@ -25,10 +25,10 @@ pub(super) fn offer(name: &str, blob: &JsValue) {
 
 /// Requests persistent storage from the browser, which may refuse.
 pub(super) fn persist() {
-    let asked = || {
+    let requested = || {
         let navigator = Reflect::get(&js_sys::global(), &"navigator".into())?;
         let storage = Reflect::get(&navigator, &"storage".into())?;
         Reflect::get(&storage, &"persist".into())?.unchecked_into::<Function>().call0(&storage)
     };
-    let _ = asked();
+    let _ = requested();
 }

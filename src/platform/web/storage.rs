@@ -29,7 +29,7 @@ struct State {
     /// The pool's directory, with private storage.
     pool: Option<FileSystemDirectoryHandle>,
     /// The time of the last check that the storage still exists, in milliseconds.
-    looked: f64,
+    checked: f64,
     /// True while files are being created or removed.
     busy: bool,
 }
@@ -37,19 +37,19 @@ struct State {
 /// The pool's directory.
 const POOL: &str = "signet";
 /// With fewer free files than this, more are created.
-const FEW: usize = 48;
+const MIN_FREE: usize = 48;
 /// The number of free files after creating or removing some.
-const ENOUGH: usize = 64;
+const TARGET_FREE: usize = 64;
 /// With more free files than this, some are removed.
-const MANY: usize = 256;
+const MAX_FREE: usize = 256;
 /// The time in milliseconds that a page may take to close its files.
-const PATIENCE: f64 = 2000.0;
+const OPEN_TIMEOUT: f64 = 2000.0;
 /// The interval between checks that the storage was not cleared, in milliseconds.
-const LOOK: f64 = 5000.0;
+const CHECK_INTERVAL: f64 = 5000.0;
 
 thread_local! {
     static MOUNTED: RefCell<Mounted> = const { RefCell::new(Mounted::Unavailable(String::new())) };
-    static STATE: RefCell<State> = RefCell::new(State { disk: Disk::in_memory(now), pool: None, looked: 0.0, busy: false });
+    static STATE: RefCell<State> = RefCell::new(State { disk: Disk::in_memory(now), pool: None, checked: 0.0, busy: false });
 }
 
 fn now() -> u64 {
@@ -150,7 +150,7 @@ pub(super) async fn mount() {
 }
 
 async fn try_mount() -> Mounted {
-    match take().await {
+    match acquire().await {
         Ok(Ok(state)) => {
             STATE.set(state);
             grow().await;
@@ -162,9 +162,9 @@ async fn try_mount() -> Mounted {
     }
 }
 
-async fn take() -> Result<Result<State, String>, JsValue> {
+async fn acquire() -> Result<Result<State, String>, JsValue> {
     let pool = directory(POOL).await?;
-    let until = Date::now() + PATIENCE;
+    let until = Date::now() + OPEN_TIMEOUT;
     // The owner of the index owns the other files, too.
     let mut heads = Vec::new();
     for name in ["index-0", "index-1"] {
@@ -174,7 +174,7 @@ async fn take() -> Result<Result<State, String>, JsValue> {
     let numbers: Vec<u32> = names(&pool).await?.iter().filter_map(|name| name.parse().ok()).collect();
     let handles = open_all(&pool, numbers.iter().map(u32::to_string).collect(), until).await?;
     let stores = handles.into_iter().map(|handle| Box::new(handle) as Box<dyn Store>);
-    Ok(Disk::mount(heads, numbers.into_iter().zip(stores).collect(), now).map(|disk| State { disk, pool: Some(pool), looked: Date::now(), busy: false }))
+    Ok(Disk::mount(heads, numbers.into_iter().zip(stores).collect(), now).map(|disk| State { disk, pool: Some(pool), checked: Date::now(), busy: false }))
 }
 
 /// Creates files for the next writes, removes surplus ones, and checks that the storage still exists. To be called
@@ -182,29 +182,29 @@ async fn take() -> Result<Result<State, String>, JsValue> {
 pub(super) async fn grow() {
     let look = |state: &mut State| {
         let pool = state.pool.clone().filter(|_| !state.busy)?;
-        let look = Date::now() - state.looked > LOOK;
+        let look = Date::now() - state.checked > CHECK_INTERVAL;
         if look {
-            state.looked = Date::now();
+            state.checked = Date::now();
             state.disk.sweep();
         }
         // Closed files are opened again.
-        let shed = state.disk.shed();
+        let shed = state.disk.remove_worn();
         let free = state.disk.free();
-        let more = if free < FEW { state.disk.numbers(ENOUGH - free) } else { shed };
-        let less = if free > MANY { state.disk.shrink(ENOUGH) } else { Vec::new() };
+        let more = if free < MIN_FREE { state.disk.numbers(TARGET_FREE - free) } else { shed };
+        let less = if free > MAX_FREE { state.disk.shrink(TARGET_FREE) } else { Vec::new() };
         state.busy = look || !more.is_empty() || !less.is_empty();
         state.busy.then_some((pool, look, more, less))
     };
     if let Some((pool, look, more, less)) = STATE.with_borrow_mut(look) {
-        tend(&pool, look, more, less).await;
+        apply(&pool, look, more, less).await;
         STATE.with_borrow_mut(|state| state.busy = false);
     }
 }
 
-async fn tend(pool: &FileSystemDirectoryHandle, look: bool, more: Vec<u32>, less: Vec<u32>) {
+async fn apply(pool: &FileSystemDirectoryHandle, look: bool, more: Vec<u32>, less: Vec<u32>) {
     if look && file(pool, "index-0", false).await.is_err_and(|thrown| name(&thrown) == "NotFoundError") {
         with(|disk| {
-            disk.lose("the browser's private storage was cleared while the page was open, and its files are lost. Reload the page to start over".into())
+            disk.disable("the browser's private storage was cleared while the page was open, and its files are lost. Reload the page to start over".into())
         });
         return;
     }

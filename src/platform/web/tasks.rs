@@ -61,9 +61,9 @@ impl Turns {
     fn new() -> Self {
         let channel = MessageChannel::new().expect_throw("a message channel");
         let waiting = std::rc::Rc::<RefCell<Vec<Function>>>::default();
-        let told = waiting.clone();
+        let receivers = waiting.clone();
         let hear = Closure::<dyn FnMut()>::new(move || {
-            for go_on in told.take() {
+            for go_on in receivers.take() {
                 let _ = go_on.call0(&JsValue::NULL);
             }
         });

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 /// Emits the stored models and the available storage.
 pub(super) async fn list(emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let (models, room) = platform::kept_models().await?;
+    let (models, room) = platform::stored_models().await?;
     emit(Event::Models { models, room });
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::super::link::ask_to_persist;
 use super::super::storage::{names, open};
 use super::super::tasks::{Clock, breathe, rest};
 use super::response::{Piece, Response, answers, offline};
-use super::{NOTES, Notes, PATIENCE, all, delete_model, estimate, notes, shelf, write_notes};
+use super::{NOTES, Notes, PATIENCE, delete_model, estimate, notes, refresh, shelf, write_notes};
 use crate::platform::disk::{Store, read_part};
 use crate::platform::models::{Fetched, Fetching, Verdict, Wanted};
 use js_sys::Date;
@@ -21,7 +21,7 @@ const TRIES: u32 = 5;
 /// Bytes that are hashed at once.
 const PIECE: u64 = 8 << 20;
 /// Seconds between progress reports.
-const TELL: f64 = 0.25;
+const REPORT_INTERVAL: f64 = 0.25;
 
 /// A running download.
 struct Fetch<'a> {
@@ -31,7 +31,7 @@ struct Fetch<'a> {
     handle: Handle,
     notes: Notes,
     /// Bytes stored, and their checksum.
-    had: u64,
+    stored: u64,
     sum: Sha256,
     /// Bytes needed to check the beginning; `None` once it was accepted.
     judged_at: Option<u64>,
@@ -45,7 +45,7 @@ enum Ended {
     /// The connection broke.
     Broken(String),
     /// The download restarts from the beginning.
-    Again,
+    Restarted,
 }
 
 fn refused(problem: String) -> io::Error {
@@ -65,17 +65,17 @@ pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> 
     let handle = Handle(opened.map_err(|error| io::Error::new(error.kind(), format!("{name} cannot be written: {error}")))?);
     let known = notes(&shelf, &name).await;
     let notes = Notes { url: url.into(), ..known };
-    let mut fetch = Fetch { wanted, shelf, name, handle, notes, had: 0, sum: Sha256::new(), judged_at: Some(16), tell };
+    let mut fetch = Fetch { wanted, shelf, name, handle, notes, stored: 0, sum: Sha256::new(), judged_at: Some(16), tell };
     let done = fetch.run().await;
-    let Fetch { shelf, name, handle, had, sum, .. } = fetch;
+    let Fetch { shelf, name, handle, stored, sum, .. } = fetch;
     drop(handle);
-    if had == 0 || done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+    if stored == 0 || done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
         // Remove an empty file, and one that is not a model or not the expected one.
         delete_model(&name).await?;
     }
-    all(&shelf).await?;
+    refresh(&shelf).await?;
     let sha256 = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(done?.then(|| Fetched { path: format!("{}/{name}", blobs::MODELS), name, bytes: had, sha256 }))
+    Ok(done?.then(|| Fetched { path: format!("{}/{name}", blobs::MODELS), name, bytes: stored, sha256 }))
 }
 
 /// The name for a URL: its existing one, or a new one.
@@ -101,29 +101,29 @@ async fn free_name(shelf: &FileSystemDirectoryHandle, url: &str) -> io::Result<S
 impl Fetch<'_> {
     /// Returns true if the download completed, false if it was stopped. Partial data is kept unless it is not a model.
     async fn run(&mut self) -> io::Result<bool> {
-        if !self.take_stock().await? {
+        if !self.hash_stored().await? {
             return Ok(false);
         }
         let mut tries = 0;
         while !self.notes.whole {
-            let before = self.had;
+            let before = self.stored;
             match self.attempt().await? {
                 Ended::Whole => {
                     self.notes.whole = true;
-                    self.notes.of = Some(self.had);
+                    self.notes.of = Some(self.stored);
                 }
                 Ended::Stopped => {
                     self.handle.flush()?;
                     return Ok(false);
                 }
-                Ended::Again => {}
+                Ended::Restarted => {}
                 Ended::Broken(why) => {
                     self.handle.flush()?;
-                    tries = if self.had > before { 1 } else { tries + 1 };
+                    tries = if self.stored > before { 1 } else { tries + 1 };
                     // A server that answers, but not to this page, never will.
-                    let closed = self.had == 0 && tries == 1 && answers(self.wanted.url).await;
+                    let closed = self.stored == 0 && tries == 1 && answers(self.wanted.url).await;
                     if tries >= TRIES || closed {
-                        return Err(self.gone(&why).await);
+                        return Err(self.give_up(&why).await);
                     }
                     if !self.wait(1 << (tries - 1), &why).await {
                         return Ok(false);
@@ -141,17 +141,17 @@ impl Fetch<'_> {
     }
 
     fn say(&mut self, rate: f64, note: &str) {
-        let fetching = Fetching { name: self.name.clone(), done: self.had, of: self.notes.of, rate, note: note.into() };
+        let fetching = Fetching { name: self.name.clone(), done: self.stored, of: self.notes.of, rate, note: note.into() };
         (self.tell)(fetching);
     }
 
     /// Hashes the data of an earlier download; returns false if it was stopped.
-    async fn take_stock(&mut self) -> io::Result<bool> {
+    async fn hash_stored(&mut self) -> io::Result<bool> {
         let there = self.handle.bytes()?;
-        while self.had < there {
-            let piece = read_part(&self.handle, self.had, PIECE)?;
+        while self.stored < there {
+            let piece = read_part(&self.handle, self.stored, PIECE)?;
             self.sum.update(&piece);
-            self.had += piece.len() as u64;
+            self.stored += piece.len() as u64;
             self.say(0.0, "verifying what was fetched before");
             breathe().await;
             if (self.wanted.stop)() {
@@ -164,9 +164,9 @@ impl Fetch<'_> {
 
     /// Fails if the file is not a model, once enough bytes are there.
     fn judge(&mut self) -> io::Result<()> {
-        while let Some(need) = self.judged_at.filter(|need| self.had >= *need || self.notes.of == Some(self.had) && self.had > 0) {
+        while let Some(need) = self.judged_at.filter(|need| self.stored >= *need || self.notes.of == Some(self.stored) && self.stored > 0) {
             match (self.wanted.judge)(&read_part(&self.handle, 0, need)?) {
-                Verdict::More(more) if more > need && self.had >= need => self.judged_at = Some(more),
+                Verdict::More(more) if more > need && self.stored >= need => self.judged_at = Some(more),
                 Verdict::More(_) => return Err(refused("it ends before its header does".into())),
                 Verdict::Good => self.judged_at = None,
                 Verdict::Bad(what) => return Err(refused(format!("{} is not a model: {what}", self.wanted.url))),
@@ -176,42 +176,42 @@ impl Fetch<'_> {
     }
 
     /// Discards the stored data.
-    fn again(&mut self, why: &str) -> io::Result<()> {
+    fn restart(&mut self, why: &str) -> io::Result<()> {
         self.handle.resize(0)?;
-        (self.had, self.sum, self.judged_at) = (0, Sha256::new(), Some(16));
+        (self.stored, self.sum, self.judged_at) = (0, Sha256::new(), Some(16));
         self.say(0.0, why);
         Ok(())
     }
 
     async fn attempt(&mut self) -> io::Result<Ended> {
-        let mut response = match Response::ask(self.wanted.url.trim(), self.had).await {
+        let mut response = match Response::request(self.wanted.url.trim(), self.stored).await {
             Ok(response) => response,
             Err(why) => return Ok(Ended::Broken(why)),
         };
         let (length, validator) = (response.length(), response.validator());
         match response.status() {
-            206 if self.had > 0 => {
-                let same = validator == self.notes.validator && length.zip(self.notes.of).is_none_or(|(rest, of)| self.had + rest == of);
+            206 if self.stored > 0 => {
+                let same = validator == self.notes.validator && length.zip(self.notes.of).is_none_or(|(rest, of)| self.stored + rest == of);
                 if !same {
                     response.cancel();
-                    self.again("the file changed on the server: fetching it from the start")?;
-                    return Ok(Ended::Again);
+                    self.restart("the file changed on the server: fetching it from the start")?;
+                    return Ok(Ended::Restarted);
                 }
             }
             200 => {
-                if self.had > 0 {
-                    self.again("this server cannot resume downloads: fetching the file from the start")?;
+                if self.stored > 0 {
+                    self.restart("this server cannot resume downloads: fetching the file from the start")?;
                 }
                 self.notes.of = length;
                 self.notes.validator = validator;
-                self.make_room(length).await?;
+                self.check_quota(length).await?;
                 write_notes(&self.shelf, &self.name, &self.notes).await?;
             }
             // Nothing is missing, or the file is shorter now.
-            416 if self.notes.of == Some(self.had) => return Ok(Ended::Whole),
+            416 if self.notes.of == Some(self.stored) => return Ok(Ended::Whole),
             416 => {
-                self.again("the file changed on the server: fetching it from the start")?;
-                return Ok(Ended::Again);
+                self.restart("the file changed on the server: fetching it from the start")?;
+                return Ok(Ended::Restarted);
             }
             status @ (408 | 425 | 429 | 500..=599) => return Ok(Ended::Broken(format!("the server answers {status}"))),
             status => return Err(io::Error::other(format!("the server answers {status}: the file is not public or does not exist. Check the URL"))),
@@ -222,40 +222,40 @@ impl Fetch<'_> {
     }
 
     async fn receive(&mut self, response: &mut Response) -> io::Result<Ended> {
-        let (clock, start) = (Clock::start(), self.had);
-        let (mut told, mut silent) = (-TELL, 0);
+        let (clock, start) = (Clock::start(), self.stored);
+        let (mut reported, mut timeouts) = (-REPORT_INTERVAL, 0);
         loop {
             if (self.wanted.stop)() {
                 return Ok(Ended::Stopped);
             }
-            match response.next(&mut silent).await {
+            match response.next(&mut timeouts).await {
                 Ok(Piece::Bytes(bytes)) => {
                     let bytes = bytes.to_vec();
-                    self.handle.write(self.had, &bytes)?;
+                    self.handle.write(self.stored, &bytes)?;
                     self.sum.update(&bytes);
-                    self.had += bytes.len() as u64;
+                    self.stored += bytes.len() as u64;
                     self.judge()?;
                 }
                 Ok(Piece::Later) => {}
-                Ok(Piece::End) if self.notes.of.is_none_or(|of| of == self.had) && self.had > 0 => {
-                    self.notes.of = Some(self.had);
+                Ok(Piece::End) if self.notes.of.is_none_or(|of| of == self.stored) && self.stored > 0 => {
+                    self.notes.of = Some(self.stored);
                     self.judge()?;
                     return Ok(Ended::Whole);
                 }
                 Ok(Piece::End) => return Ok(Ended::Broken("the server closed the connection early".into())),
                 Err(why) => return Ok(Ended::Broken(why)),
             }
-            if clock.seconds() - told >= TELL {
-                told = clock.seconds();
-                let note = if silent > 4 { "waiting for the server" } else { "" };
-                self.say((self.had - start) as f64 / told.max(0.1), note);
+            if clock.seconds() - reported >= REPORT_INTERVAL {
+                reported = clock.seconds();
+                let note = if timeouts > 4 { "waiting for the server" } else { "" };
+                self.say((self.stored - start) as f64 / reported.max(0.1), note);
                 breathe().await;
             }
         }
     }
 
     /// Fails if the quota is too small for the file.
-    async fn make_room(&self, length: Option<u64>) -> io::Result<()> {
+    async fn check_quota(&self, length: Option<u64>) -> io::Result<()> {
         let (used, quota) = estimate().await;
         let free = quota.saturating_sub(used);
         match length {
@@ -288,13 +288,13 @@ impl Fetch<'_> {
     }
 
     /// The error after the last attempt.
-    async fn gone(&self, why: &str) -> io::Error {
-        let kept = format!("The part that was fetched is kept ({:.1} MB): fetch the model again to resume", self.had as f64 / 1e6);
+    async fn give_up(&self, why: &str) -> io::Error {
+        let kept = format!("The part that was fetched is kept ({:.1} MB): fetch the model again to resume", self.stored as f64 / 1e6);
         let problem = if offline() {
             format!("there is no network. {kept}")
-        } else if self.had == 0 && answers(self.wanted.url).await {
+        } else if self.stored == 0 && answers(self.wanted.url).await {
             "the server does not let pages of other sites read this file (it sends no CORS headers). Download it with the browser and open the file here".into()
-        } else if self.had == 0 {
+        } else if self.stored == 0 {
             format!("cannot reach the server ({why}). Check the URL and the network")
         } else {
             format!("the connection was lost ({why}). {kept}")

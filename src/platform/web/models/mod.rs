@@ -62,7 +62,7 @@ async fn write_notes(shelf: &FileSystemDirectoryHandle, name: &str, notes: &Note
 }
 
 /// Lists all models, complete or partial, and makes complete ones readable.
-async fn all(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
+async fn refresh(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
     let mut found = Vec::new();
     for name in names(shelf).await.map_err(error)? {
         if name.ends_with(NOTES) {
@@ -81,7 +81,7 @@ async fn all(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
 }
 
 /// Lists stored models and the storage quota.
-pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
+pub async fn stored_models() -> io::Result<(Vec<KeptModel>, Room)> {
     let fleeting = match mounted() {
         Mounted::Private => None,
         Mounted::Elsewhere => Some("another tab of this browser has Signet's files, so runs made in this tab are lost when it is closed. To keep them, close the other tab and reload this one".into()),
@@ -90,7 +90,7 @@ pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
     let (used, quota) = estimate().await;
     let room = Room { used, quota, fleeting };
     match shelf().await {
-        Ok(shelf) => Ok((all(&shelf).await?, room)),
+        Ok(shelf) => Ok((refresh(&shelf).await?, room)),
         Err(_) if room.fleeting.is_some() => Ok((Vec::new(), room)),
         Err(error) => Err(error),
     }
@@ -98,12 +98,12 @@ pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
 
 /// Bytes used, and the quota; zeros if the browser does not report them.
 async fn estimate() -> (u64, u64) {
-    let told = async {
+    let estimated = async {
         let estimate = JsFuture::from(manager()?.estimate().ok()?).await.ok()?;
         let number = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64().map(|bytes| bytes as u64);
         Some((number("usage")?, number("quota")?))
     };
-    told.await.unwrap_or_default()
+    estimated.await.unwrap_or_default()
 }
 
 /// Deletes a model.
@@ -119,5 +119,5 @@ pub async fn delete_model(model: &str) -> io::Result<()> {
             Err(thrown) => return Err(error(thrown)),
         }
     }
-    all(&shelf).await.map(drop)
+    refresh(&shelf).await.map(drop)
 }

@@ -49,8 +49,8 @@ pub(super) async fn answers(url: &str) -> bool {
     let set = [("mode", "no-cors"), ("method", "HEAD"), ("credentials", "omit")]
         .iter()
         .all(|(key, value)| Reflect::set(&options, &(*key).into(), &(*value).into()).is_ok());
-    let asked = call(&js_sys::global(), "fetch", &[&url.into(), &options]);
-    set && match asked {
+    let request = call(&js_sys::global(), "fetch", &[&url.into(), &options]);
+    set && match request {
         Ok(promise) => awaited(promise).await.is_ok(),
         Err(_) => false,
     }
@@ -58,7 +58,7 @@ pub(super) async fn answers(url: &str) -> bool {
 
 impl Response {
     /// Requests a file from byte `from` on.
-    pub(super) async fn ask(url: &str, from: u64) -> Result<Self, String> {
+    pub(super) async fn request(url: &str, from: u64) -> Result<Self, String> {
         let (options, headers) = (Object::new(), Object::new());
         let mut set = vec![(&options, "credentials", JsValue::from("omit")), (&options, "cache", "no-store".into())];
         if from > 0 {
@@ -99,8 +99,8 @@ impl Response {
         self.header("ETag").or_else(|| self.header("Last-Modified"))
     }
 
-    /// Reads the next piece, or returns after half a second; `silent` counts such returns.
-    pub(super) async fn next(&mut self, silent: &mut u32) -> Result<Piece, String> {
+    /// Reads the next piece, or returns after half a second; `timeouts` counts such returns.
+    pub(super) async fn next(&mut self, timeouts: &mut u32) -> Result<Piece, String> {
         if self.reader.is_null() {
             return Ok(Piece::End);
         }
@@ -114,11 +114,11 @@ impl Response {
         });
         let read = awaited(Promise::race(&Array::of2(&coming, &timer)).into()).await?;
         if read.is_undefined() {
-            *silent += 1;
+            *timeouts += 1;
             self.coming = Some(coming);
-            return if *silent > SILENCE { Err("the server no longer responds".into()) } else { Ok(Piece::Later) };
+            return if *timeouts > SILENCE { Err("the server no longer responds".into()) } else { Ok(Piece::Later) };
         }
-        *silent = 0;
+        *timeouts = 0;
         if get(&read, "done")?.is_truthy() { Ok(Piece::End) } else { Ok(Piece::Bytes(get(&read, "value")?.unchecked_into())) }
     }
 
