@@ -52,7 +52,7 @@ impl Arguments {
 }
 
 /// Converts an argument that must be a string.
-pub(super) fn wants_text(value: Option<Value>, function: &str) -> Result<Text> {
+pub(super) fn expect_text(value: Option<Value>, function: &str) -> Result<Text> {
     match value {
         Some(Value::Str(text)) => Ok(text),
         Some(other) => Err(other.mismatch(format_args!("{function} expects text"))),
@@ -61,7 +61,7 @@ pub(super) fn wants_text(value: Option<Value>, function: &str) -> Result<Text> {
 }
 
 /// Converts an argument that must be an integer.
-pub(super) fn wants_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
+pub(super) fn expect_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
     match value {
         None => Ok(default),
         Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} expects an integer, not '{}'", value.type_name()))),

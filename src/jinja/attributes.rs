@@ -8,7 +8,7 @@ use super::value::{Value, View};
 use super::{operators, print};
 
 /// An existing attribute: a value, or one that the sandbox forbids.
-enum Found {
+enum Lookup {
     Value(Value),
     Unsafe,
 }
@@ -115,8 +115,8 @@ fn is_dunder(value: &Value, name: &str) -> bool {
 /// `value.name`: the attribute, or else the item.
 pub(super) fn attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Value> {
     match find_attribute(value, name, runtime)? {
-        Some(Found::Value(found)) => Ok(found),
-        Some(Found::Unsafe) => Ok(forbidden(value, name)),
+        Some(Lookup::Value(found)) => Ok(found),
+        Some(Lookup::Unsafe) => Ok(forbidden(value, name)),
         None => match operators::item(value, &name.into(), runtime.meter())? {
             Some(item) => Ok(item),
             None => Ok(Value::missing(format!("{} has no attribute '{name}'", value.described()))),
@@ -133,8 +133,8 @@ pub(super) fn item(value: &Value, index: &Value, runtime: &mut dyn Runtime) -> R
         return Ok(Value::missing(format!("{} has no element {}", value.described(), print::repr(index, runtime.meter())?)));
     };
     match find_attribute(value, &name.text, runtime)? {
-        Some(Found::Value(found)) => Ok(found),
-        Some(Found::Unsafe) => Ok(forbidden(value, &name.text)),
+        Some(Lookup::Value(found)) => Ok(found),
+        Some(Lookup::Unsafe) => Ok(forbidden(value, &name.text)),
         None => Ok(Value::missing(format!("{} has no attribute '{}'", value.described(), name.text))),
     }
 }
@@ -142,49 +142,49 @@ pub(super) fn item(value: &Value, index: &Value, runtime: &mut dyn Runtime) -> R
 /// The attribute alone, for the filter `attr`.
 pub(super) fn attribute_only(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Value> {
     Ok(match find_attribute(value, name, runtime)? {
-        Some(Found::Value(found)) => found,
-        Some(Found::Unsafe) => forbidden(value, name),
+        Some(Lookup::Value(found)) => found,
+        Some(Lookup::Unsafe) => forbidden(value, name),
         None => Value::missing(format!("{} has no attribute '{name}'", value.described())),
     })
 }
 
-fn find_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Option<Found>> {
+fn find_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Option<Lookup>> {
     if let Some(Object::Namespace(attributes)) = value.as_object() {
         let found = attributes.borrow().iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
-        return Ok(found.map(Found::Value).or_else(|| (&**name == "__class__").then_some(Found::Unsafe)));
+        return Ok(found.map(Lookup::Value).or_else(|| (&**name == "__class__").then_some(Lookup::Unsafe)));
     }
     if is_dunder(value, name) {
-        return Ok(Some(Found::Unsafe));
+        return Ok(Some(Lookup::Unsafe));
     }
     let is = |names: &[&str]| names.contains(&&**name);
     let method = match value {
         Value::Str(text) => is(&TEXT) || text.safe && is(&SAFE_TEXT),
         Value::Bytes(_) => is(&["decode", "hex"]),
-        Value::List(_) if is(&LIST_CHANGES) => return Ok(Some(Found::Unsafe)),
+        Value::List(_) if is(&LIST_CHANGES) => return Ok(Some(Lookup::Unsafe)),
         Value::List(_) => is(&LIST),
         Value::Tuple(items) if items.group && is(&["grouper", "list"]) => {
-            return Ok(Some(Found::Value(items.items[usize::from(&**name == "list")].clone())));
+            return Ok(Some(Lookup::Value(items.items[usize::from(&**name == "list")].clone())));
         }
         Value::Tuple(_) => is(&["count", "index"]),
-        Value::Dict(_) if is(&DICT_CHANGES) => return Ok(Some(Found::Unsafe)),
+        Value::Dict(_) if is(&DICT_CHANGES) => return Ok(Some(Lookup::Unsafe)),
         Value::Dict(_) => is(&DICT),
-        Value::View(dict, _) if is(&["mapping"]) => return Ok(Some(Found::Value(Value::Dict(dict.clone())))),
+        Value::View(dict, _) if is(&["mapping"]) => return Ok(Some(Lookup::Value(Value::Dict(dict.clone())))),
         Value::View(_, view) => *view != View::Values && is(&["isdisjoint"]),
         Value::Range(range) => match &**name {
-            "start" => return Ok(Some(Found::Value(Value::Int(range.start)))),
-            "stop" => return Ok(Some(Found::Value(Value::Int(range.stop)))),
-            "step" => return Ok(Some(Found::Value(Value::Int(range.step)))),
+            "start" => return Ok(Some(Lookup::Value(Value::Int(range.start)))),
+            "stop" => return Ok(Some(Lookup::Value(Value::Int(range.stop)))),
+            "step" => return Ok(Some(Lookup::Value(Value::Int(range.step)))),
             _ => is(&["count", "index"]),
         },
         Value::Bool(_) | Value::Int(_) => match &**name {
-            "real" | "numerator" => return Ok(Some(Found::Value(Value::Int(value.as_int().unwrap_or(0))))),
-            "imag" => return Ok(Some(Found::Value(Value::Int(0)))),
-            "denominator" => return Ok(Some(Found::Value(Value::Int(1)))),
+            "real" | "numerator" => return Ok(Some(Lookup::Value(Value::Int(value.as_int().unwrap_or(0))))),
+            "imag" => return Ok(Some(Lookup::Value(Value::Int(0)))),
+            "denominator" => return Ok(Some(Lookup::Value(Value::Int(1)))),
             _ => is(&INT),
         },
         Value::Float(_) => match &**name {
-            "real" => return Ok(Some(Found::Value(value.clone()))),
-            "imag" => return Ok(Some(Found::Value(Value::Float(0.0)))),
+            "real" => return Ok(Some(Lookup::Value(value.clone()))),
+            "imag" => return Ok(Some(Lookup::Value(Value::Float(0.0)))),
             _ => is(&FLOAT),
         },
         Value::Object(_) => return object_attribute(value, name, runtime),
@@ -192,12 +192,12 @@ fn find_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Resu
     };
     if method {
         let bound = runtime.object(Object::Method(value.clone(), name.clone()))?;
-        return Ok(Some(Found::Value(bound)));
+        return Ok(Some(Lookup::Value(bound)));
     }
     Ok(None)
 }
 
-fn object_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Option<Found>> {
+fn object_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Option<Lookup>> {
     let Some(object) = value.as_object() else { return Ok(None) };
     let found = match (object, &**name) {
         (Object::Macro(object), _) => match &**name {
@@ -227,10 +227,10 @@ fn object_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Re
         },
         (Object::Block(block, _), "name") => (&block.name).into(),
         (Object::Block(..), "super") => Value::missing("there is no parent block"),
-        (Object::Generator(..), "gi_frame" | "gi_code") => return Ok(Some(Found::Unsafe)),
+        (Object::Generator(..), "gi_frame" | "gi_code") => return Ok(Some(Lookup::Unsafe)),
         _ => return Ok(None),
     };
-    Ok(Some(Found::Value(found)))
+    Ok(Some(Lookup::Value(found)))
 }
 
 /// A placeholder for an attribute that the sandbox forbids; using it is an error.

@@ -1,6 +1,6 @@
 //! Encoding text as bytes, and translating characters.
 
-use super::arguments::{Arguments, wants_text};
+use super::arguments::{Arguments, expect_text};
 use super::error::{Error, Result};
 use super::lexer::escaped;
 use super::meter::Meter;
@@ -9,8 +9,8 @@ use super::value::{Text, Value};
 /// `text.encode()`.
 pub(super) fn encode(text: &str, arguments: Arguments) -> Result<Value> {
     let [encoding, errors] = arguments.bind("encode", ["encoding", "errors"], 0)?;
-    let encoding = encoding.map_or(Ok("utf-8".to_string()), |encoding| wants_text(Some(encoding), "encode").map(|text| text.text.to_lowercase()))?;
-    let errors = errors.map_or(Ok("strict".to_string()), |errors| wants_text(Some(errors), "encode").map(|text| text.text.to_string()))?;
+    let encoding = encoding.map_or(Ok("utf-8".to_string()), |encoding| expect_text(Some(encoding), "encode").map(|text| text.text.to_lowercase()))?;
+    let errors = errors.map_or(Ok("strict".to_string()), |errors| expect_text(Some(errors), "encode").map(|text| text.text.to_string()))?;
     let limit = match &*encoding.replace(['-', '_'], "") {
         "utf8" => return Ok(Value::Bytes(text.as_bytes().into())),
         "ascii" => 0x80,
@@ -68,11 +68,11 @@ fn make_translation(arguments: Arguments, meter: &Meter) -> Result<Value> {
             dict.entries.iter().map(|(from, to)| (key(from), to.clone())).collect()
         }
         (from, to) => {
-            let (from, to) = (wants_text(from, "maketrans")?.text, wants_text(to, "maketrans")?.text);
+            let (from, to) = (expect_text(from, "maketrans")?.text, expect_text(to, "maketrans")?.text);
             if from.chars().count() != to.chars().count() {
                 return Err(Error::new("maketrans expects two texts of equal length"));
             }
-            let dropped = dropped.map_or(Ok("".into()), |dropped| wants_text(Some(dropped), "maketrans").map(|text| text.text))?;
+            let dropped = dropped.map_or(Ok("".into()), |dropped| expect_text(Some(dropped), "maketrans").map(|text| text.text))?;
             let gone = dropped.chars().map(|c| (code(c), Value::None)).collect::<Vec<_>>();
             from.chars().map(code).zip(to.chars().map(code)).chain(gone).collect()
         }

@@ -10,7 +10,7 @@ pub enum ErrorKind {
     /// The template called `raise_exception`.
     Raised,
     /// The limit on work or memory was exceeded.
-    Spent,
+    LimitExceeded,
 }
 
 /// An error of parsing or rendering a template.

@@ -1,7 +1,7 @@
 //! Filters, `value | filter`. Those of lists are in `list_filters`, lazy ones in `lazy_filters`, and those of strings in
 //! `text_filters`.
 
-use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::arguments::{Arguments, expect_int, expect_text, is_true};
 use super::error::{Error, Result};
 use super::number::{parse_float, parse_int, round_float, round_int, too_large};
 use super::object::{Generator, Object};
@@ -88,14 +88,17 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
             arguments.none(name)?;
             match &value {
                 Value::Float(number) => Ok(Value::Float(number.abs())),
-                other => {
-                    other.as_int().map(|number| number.checked_abs().ok_or_else(too_large)).transpose()?.map(Value::Int).ok_or_else(|| no_number(name, other))
-                }
+                other => other
+                    .as_int()
+                    .map(|number| number.checked_abs().ok_or_else(too_large))
+                    .transpose()?
+                    .map(Value::Int)
+                    .ok_or_else(|| not_a_number(name, other)),
             }
         }
         "attr" => {
             let [attribute] = arguments.bind(name, ["name"], 1)?;
-            let attribute = wants_text(attribute, name)?.text;
+            let attribute = expect_text(attribute, name)?.text;
             if value.is_undefined() && !attribute.starts_with("__") {
                 return Err(value.undefined_error());
             }
@@ -154,13 +157,13 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
     }
 }
 
-fn no_number(name: &str, value: &Value) -> Error {
+fn not_a_number(name: &str, value: &Value) -> Error {
     value.mismatch(format_args!("{name} expects a number"))
 }
 
 fn int(value: Value, arguments: Arguments) -> Result<Value> {
     let [default, base] = arguments.bind("int", ["default", "base"], 0)?;
-    let base = wants_int(base, 10, "int")?;
+    let base = expect_int(base, 10, "int")?;
     let base = u32::try_from(base).ok().filter(|base| *base == 0 || (2..=36).contains(base)).ok_or_else(|| Error::new("a base must be 0, or 2 to 36"))?;
     let whole = |number: f64| (number.is_finite() && number.abs() < 1.7e38).then_some(number.trunc() as i128);
     let found = match &value {
@@ -191,11 +194,11 @@ fn float(value: &Value) -> Result<Option<f64>> {
 
 fn round(value: &Value, arguments: Arguments) -> Result<Value> {
     let [precision, method] = arguments.bind("round", ["precision", "method"], 0)?;
-    let precision = wants_int(precision, 0, "round")?;
-    let method = method.map_or(Ok("common".into()), |method| wants_text(Some(method), "round").map(|text| text.text))?;
+    let precision = expect_int(precision, 0, "round")?;
+    let method = method.map_or(Ok("common".into()), |method| expect_text(Some(method), "round").map(|text| text.text))?;
     let number = match value {
         Value::Float(number) => *number,
-        other => other.as_int().ok_or_else(|| no_number("round", other))? as f64,
+        other => other.as_int().ok_or_else(|| not_a_number("round", other))? as f64,
     };
     match (&*method, value) {
         ("common", Value::Float(_)) => Ok(Value::Float(round_float(number, precision))),
@@ -217,7 +220,7 @@ fn round(value: &Value, arguments: Arguments) -> Result<Value> {
 fn file_size(value: &Value, arguments: Arguments) -> Result<Value> {
     let [binary] = arguments.bind("filesizeformat", ["binary"], 0)?;
     let binary = is_true(binary);
-    let bytes = float(value)?.ok_or_else(|| no_number("filesizeformat", value))?;
+    let bytes = float(value)?.ok_or_else(|| not_a_number("filesizeformat", value))?;
     let base: f64 = if binary { 1024.0 } else { 1000.0 };
     if bytes == 1.0 {
         return Ok("1 Byte".into());

@@ -1,6 +1,6 @@
 //! Global functions of templates.
 
-use super::arguments::{Arguments, wants_text};
+use super::arguments::{Arguments, expect_text};
 use super::ast::Name;
 use super::clock;
 use super::error::{Error, ErrorKind, Result};
@@ -53,7 +53,7 @@ pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) 
         }
         _ => {
             let [format] = arguments.bind(name, ["format"], 1)?;
-            let format = wants_text(format, name)?;
+            let format = expect_text(format, name)?;
             clock::format(&format.text, (runtime.options().now)(), runtime.meter()).map(Value::from)
         }
     }

@@ -61,7 +61,7 @@ impl<'t> Interpreter<'t> {
     }
 
     /// The current scope, to be captured by a macro or a loop.
-    pub(super) fn captured(&mut self) -> Result<Rc<Scope>> {
+    pub(super) fn capture_scope(&mut self) -> Result<Rc<Scope>> {
         self.meter.memory(256)?;
         self.scopes.push(self.scope.clone());
         Ok(self.scope.clone())
@@ -114,7 +114,7 @@ impl<'t> Interpreter<'t> {
             }
             kind => {
                 if expression.folds
-                    && let Some(value) = self.folded(expression)?
+                    && let Some(value) = self.eval_folded(expression)?
                 {
                     return Ok(value);
                 }
@@ -238,7 +238,7 @@ impl<'t> Interpreter<'t> {
             }
         }
         let joined: Arc<str> = out.into();
-        self.meter.lend_text(&joined, joined.len())?;
+        self.meter.track_text(&joined, joined.len())?;
         Ok(Value::text(joined, safe))
     }
 
@@ -375,7 +375,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    fn iterate_unpaid(&mut self, value: &Value) -> Result<Vec<Value>> {
+    fn iterate_uncharged(&mut self, value: &Value) -> Result<Vec<Value>> {
         Ok(match value {
             Value::Undefined(_) => Vec::new(),
             Value::Str(text) => {
@@ -422,7 +422,7 @@ impl Runtime for Interpreter<'_> {
     }
 
     fn iterate(&mut self, value: &Value) -> Result<Vec<Value>> {
-        let items = self.iterate_unpaid(value)?;
+        let items = self.iterate_uncharged(value)?;
         self.meter.memory(items.len() * size_of::<Value>())?;
         self.meter.steps(items.len() / 8)?;
         Ok(items)
@@ -439,8 +439,8 @@ impl Runtime for Interpreter<'_> {
             "length" => self.length(state)?.into(),
             "revindex" => (self.length(state)? - index).into(),
             "revindex0" => (self.length(state)? - index - 1).into(),
-            "last" => self.peek(state)?.is_none().into(),
-            "nextitem" => self.peek(state)?.unwrap_or_else(|| Value::missing("there is no next item")),
+            "last" => self.peek_item(state)?.is_none().into(),
+            "nextitem" => self.peek_item(state)?.unwrap_or_else(|| Value::missing("there is no next item")),
             "previtem" => state.previous.borrow().clone().unwrap_or_else(|| Value::missing("there is no previous item")),
             _ => return Ok(None),
         }))

@@ -1,6 +1,6 @@
 //! JSON output, as Python's `json.dumps` formats it.
 
-use super::arguments::{Arguments, is_true, wants_text};
+use super::arguments::{Arguments, expect_text, is_true};
 use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::float_repr;
@@ -33,7 +33,7 @@ pub(super) fn filter(value: &Value, arguments: Arguments, runtime: &mut dyn Runt
         None | Some(Value::None) => [if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()],
         Some(pair) => {
             let pair = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("tojson expects two separators: of items and of keys"))?;
-            let [item, key] = pair.map(|separator| wants_text(Some(separator), "tojson").map(|text| text.text.to_string()));
+            let [item, key] = pair.map(|separator| expect_text(Some(separator), "tojson").map(|text| text.text.to_string()));
             [item?, key?]
         }
     };

@@ -1,6 +1,6 @@
 //! Lazy filters, which run when their items are requested, as Python's generators do.
 
-use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::arguments::{Arguments, expect_int, expect_text, is_true};
 use super::error::{Error, Result};
 use super::getter::Getter;
 use super::object::{Generator, Object};
@@ -63,8 +63,8 @@ fn map(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
     }
     let Arguments { mut positional, mut named } = arguments;
     if positional.is_empty() && named.iter().any(|(name, _)| &**name == "attribute") {
-        let mut take = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
-        let (attribute, default) = (take("attribute"), take("default"));
+        let mut remove = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
+        let (attribute, default) = (remove("attribute"), remove("default"));
         if let Some((name, _)) = named.first() {
             return Err(Error::new(format!("map has no argument '{name}'")));
         }
@@ -75,7 +75,7 @@ fn map(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
     if positional.is_empty() {
         return Err(Error::new("map expects a filter or an attribute"));
     }
-    let name = wants_text(Some(positional.remove(0)), "map")?.text;
+    let name = expect_text(Some(positional.remove(0)), "map")?.text;
     let arguments = Arguments { positional, named };
     let items = runtime.iterate(&value)?;
     items.into_iter().map(|item| runtime.filter(&name, item, arguments.clone())).collect()
@@ -92,7 +92,7 @@ fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runt
         true => Getter::new(Some(positional.next().ok_or_else(|| Error::new(format!("{name} expects an attribute")))?), false, None)?,
         false => Getter::new(None, false, None)?,
     };
-    let test: Option<Arc<str>> = positional.next().map(|test| wants_text(Some(test), name)).transpose()?.map(|text| text.text);
+    let test: Option<Arc<str>> = positional.next().map(|test| expect_text(Some(test), name)).transpose()?.map(|text| text.text);
     let arguments = Arguments { positional: positional.collect(), named };
     let mut taken = Vec::new();
     for item in runtime.iterate(&value)? {
@@ -137,7 +137,7 @@ fn batch(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
     if let Some(fill) = fill.filter(|fill| !list.is_empty() && !matches!(fill, Value::None))
         && less(&list.len().into(), &count, runtime.meter())?
     {
-        let count = usize::try_from(wants_int(Some(count), 0, "batch")?).unwrap_or(0);
+        let count = usize::try_from(expect_int(Some(count), 0, "batch")?).unwrap_or(0);
         runtime.meter().text(count.checked_mul(size_of::<Value>()))?;
         list.resize(count, fill);
     }
@@ -150,7 +150,7 @@ fn batch(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
 /// `slice`: splits items into `count` lists.
 fn slices(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     let [count, fill] = arguments.bind("slice", ["slices", "fill_with"], 1)?;
-    let count = wants_int(count, 0, "slice")?;
+    let count = expect_int(count, 0, "slice")?;
     let fill = fill.filter(|fill| !matches!(fill, Value::None));
     let items = runtime.iterate(&value)?;
     if count == 0 {

@@ -1,6 +1,6 @@
 //! Filters of lists and mappings.
 
-use super::arguments::{Arguments, is_true, wants_text};
+use super::arguments::{Arguments, expect_text, is_true};
 use super::ast::Binary;
 use super::error::{Error, Result};
 use super::getter::Getter;
@@ -127,7 +127,7 @@ fn sort(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result
 
 fn sort_dict(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [case_sensitive, by, reverse] = arguments.bind("dictsort", ["case_sensitive", "by", "reverse"], 0)?;
-    let by = by.map_or(Ok("key".into()), |by| wants_text(Some(by), "dictsort").map(|text| text.text))?;
+    let by = by.map_or(Ok("key".into()), |by| expect_text(Some(by), "dictsort").map(|text| text.text))?;
     let place = match &*by {
         "key" => 0,
         "value" => 1,
@@ -207,6 +207,6 @@ fn join(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result
         print::write(&text(item)?, &mut out, runtime.meter())?;
     }
     let joined: Arc<str> = out.into();
-    runtime.meter().lend_text(&joined, joined.len())?;
+    runtime.meter().track_text(&joined, joined.len())?;
     Ok(Value::text(joined, safe))
 }

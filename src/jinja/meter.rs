@@ -12,13 +12,13 @@ pub(super) struct Meter {
     steps: Cell<u64>,
     bytes: Cell<u64>,
     depth: Cell<u32>,
-    loans: RefCell<Loans>,
+    tracked: RefCell<TrackedList>,
 }
 
 /// Texts and lists whose bytes are refunded when they are dropped.
 #[derive(Debug, Default)]
-struct Loans {
-    list: Vec<(Loan, u64)>,
+struct TrackedList {
+    list: Vec<(Tracked, u64)>,
     /// The sum of their bytes.
     bytes: u64,
     /// Above this sum, dropped ones are collected.
@@ -27,16 +27,16 @@ struct Loans {
 
 /// A weak reference to a text or a list.
 #[derive(Debug)]
-enum Loan {
+enum Tracked {
     Text(std::sync::Weak<str>),
     Items(std::rc::Weak<dyn Any>),
 }
 
-impl Loan {
+impl Tracked {
     fn is_held(&self) -> bool {
         match self {
-            Loan::Text(text) => text.strong_count() > 0,
-            Loan::Items(items) => items.strong_count() > 0,
+            Tracked::Text(text) => text.strong_count() > 0,
+            Tracked::Items(items) => items.strong_count() > 0,
         }
     }
 }
@@ -54,7 +54,7 @@ const DEEPEST: u32 = 400;
 impl Meter {
     /// The limits of one rendering.
     pub(super) fn new(steps: u64, bytes: u64) -> Self {
-        Self { steps: Cell::new(steps), bytes: Cell::new(bytes), depth: Cell::new(0), loans: RefCell::default() }
+        Self { steps: Cell::new(steps), bytes: Cell::new(bytes), depth: Cell::new(0), tracked: RefCell::default() }
     }
 
     /// Charges for steps.
@@ -64,7 +64,7 @@ impl Meter {
                 self.steps.set(left);
                 Ok(())
             }
-            None => Err(spent("it exceeds the limit on work")),
+            None => Err(limit_exceeded("it exceeds the limit on work")),
         }
     }
 
@@ -79,48 +79,48 @@ impl Meter {
                 self.bytes.set(left);
                 Ok(())
             }
-            None => Err(spent("it exceeds the limit on memory")),
+            None => Err(limit_exceeded("it exceeds the limit on memory")),
         }
     }
 
     /// Charges for a text before it is created; `None` means that its length overflows.
     pub(super) fn text(&self, bytes: Option<usize>) -> Result<()> {
-        bytes.map_or_else(|| Err(spent("it exceeds the limit on memory")), |bytes| self.memory(bytes))
+        bytes.map_or_else(|| Err(limit_exceeded("it exceeds the limit on memory")), |bytes| self.memory(bytes))
     }
 
     /// Refunds the bytes of a text when it is dropped: a template that appends to a text per message holds only the last
     /// one.
-    pub(super) fn lend_text(&self, text: &Arc<str>, paid: usize) -> Result<()> {
-        if paid < LEAST { Ok(()) } else { self.lend(Loan::Text(Arc::downgrade(text)), paid) }
+    pub(super) fn track_text(&self, text: &Arc<str>, paid: usize) -> Result<()> {
+        if paid < LEAST { Ok(()) } else { self.track(Tracked::Text(Arc::downgrade(text)), paid) }
     }
 
     /// The same for a list or tuple.
-    pub(super) fn lend_items<T: Any>(&self, items: &Rc<T>, paid: usize) -> Result<()> {
-        if paid < LEAST { Ok(()) } else { self.lend(Loan::Items(Rc::<T>::downgrade(items)), paid) }
+    pub(super) fn track_items<T: Any>(&self, items: &Rc<T>, paid: usize) -> Result<()> {
+        if paid < LEAST { Ok(()) } else { self.track(Tracked::Items(Rc::<T>::downgrade(items)), paid) }
     }
 
-    fn lend(&self, loan: Loan, paid: usize) -> Result<()> {
+    fn track(&self, loan: Tracked, paid: usize) -> Result<()> {
         let due = {
-            let mut loans = self.loans.borrow_mut();
-            loans.list.push((loan, paid as u64));
-            loans.bytes += paid as u64;
-            loans.bytes > loans.limit
+            let mut tracked = self.tracked.borrow_mut();
+            tracked.list.push((loan, paid as u64));
+            tracked.bytes += paid as u64;
+            tracked.bytes > tracked.limit
         };
         if due { self.collect() } else { Ok(()) }
     }
 
     /// Refunds the bytes of dropped values.
     fn collect(&self) -> Result<()> {
-        let mut loans = self.loans.borrow_mut();
-        self.steps(loans.list.len() / 16)?;
+        let mut tracked = self.tracked.borrow_mut();
+        self.steps(tracked.list.len() / 16)?;
         let mut back = 0;
-        loans.list.retain(|(loan, paid)| {
+        tracked.list.retain(|(loan, paid)| {
             let held = loan.is_held();
             back += if held { 0 } else { *paid };
             held
         });
-        loans.bytes -= back;
-        loans.limit = 2 * loans.bytes + LOOSE;
+        tracked.bytes -= back;
+        tracked.limit = 2 * tracked.bytes + LOOSE;
         self.bytes.set(self.bytes.get() + back);
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Meter {
     pub(super) fn enter_levels(&self, levels: u32) -> Result<()> {
         let depth = self.depth.get() + levels;
         if depth > DEEPEST {
-            return Err(spent("it is nested too deeply"));
+            return Err(limit_exceeded("it is nested too deeply"));
         }
         self.depth.set(depth);
         self.steps(1)
@@ -166,6 +166,6 @@ impl Meter {
     }
 }
 
-fn spent(what: &str) -> Error {
-    Error { kind: ErrorKind::Spent, ..Error::new(what) }
+fn limit_exceeded(what: &str) -> Error {
+    Error { kind: ErrorKind::LimitExceeded, ..Error::new(what) }
 }

@@ -1,6 +1,6 @@
 //! Methods of values: Python's, as far as the sandbox allows.
 
-use super::arguments::{Arguments, wants_int};
+use super::arguments::{Arguments, expect_int};
 use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::float_repr;
@@ -179,7 +179,7 @@ fn sequence(items: &[Value], name: &str, arguments: Arguments, meter: &Meter) ->
             let wanted = wanted.unwrap_or(Value::None);
             let length = items.len() as i128;
             let bound = |value: i128| if value < 0 { (value + length).max(0) } else { value.min(length) } as usize;
-            let (start, stop) = (bound(wants_int(start, 0, name)?), bound(wants_int(stop, length, name)?));
+            let (start, stop) = (bound(expect_int(start, 0, name)?), bound(expect_int(stop, length, name)?));
             for (at, item) in items.iter().enumerate().take(stop).skip(start) {
                 meter.steps(1)?;
                 if item.same(&wanted) || equal(item, &wanted, meter)? {

@@ -119,7 +119,7 @@ impl Reads {
 /// Performs the checks of jinja2's compiler.
 pub(super) fn check(body: &[Stmt], known: &Known<'_>) -> Result<()> {
     let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
-    check.body(body, Place::default());
+    check.body(body, Context::default());
     check.problem.map_or(Ok(()), Err)
 }
 
@@ -138,7 +138,7 @@ pub(super) struct Known<'a> {
 
 /// The context of a statement.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct Context {
     /// In a condition, where an unknown filter is allowed unless it is used.
     soft: bool,
     /// In a loop of the same function.
@@ -168,63 +168,63 @@ impl Check<'_> {
         expression.kind.children(&mut |child| self.expression(child, soft));
     }
 
-    fn target(&mut self, target: &Target, place: Place, line: u32) {
+    fn target(&mut self, target: &Target, context: Context, line: u32) {
         match target {
-            Target::Name(name) if place.in_loop && &**name == "loop" => self.fail(line, "cannot assign to the special variable 'loop' in a loop".into()),
+            Target::Name(name) if context.in_loop && &**name == "loop" => self.fail(line, "cannot assign to the special variable 'loop' in a loop".into()),
             Target::Name(_) | Target::Attribute(..) => {}
-            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target, place, line)),
+            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target, context, line)),
         }
     }
 
-    fn function(&mut self, definition: &Macro, place: Place) {
+    fn function(&mut self, definition: &Macro, context: Context) {
         definition.defaults.iter().for_each(|default| self.expression(default, false));
-        self.body(&definition.body, Place { soft: false, looped: false, ..place });
+        self.body(&definition.body, Context { soft: false, looped: false, ..context });
     }
 
-    fn body(&mut self, body: &[Stmt], place: Place) {
-        body.iter().for_each(|stmt| self.statement(stmt, place));
+    fn body(&mut self, body: &[Stmt], context: Context) {
+        body.iter().for_each(|stmt| self.statement(stmt, context));
     }
 
-    fn statement(&mut self, stmt: &Stmt, place: Place) {
-        let inner = Place { soft: false, ..place };
+    fn statement(&mut self, stmt: &Stmt, context: Context) {
+        let inner = Context { soft: false, ..context };
         match &stmt.kind {
             StmtKind::Output(pieces) => pieces.iter().for_each(|piece| {
                 if let Piece::Print(expression) = piece {
-                    self.expression(expression, place.soft);
+                    self.expression(expression, context.soft);
                 }
             }),
             StmtKind::If(branches, otherwise) => {
                 for (test, body) in branches {
                     self.expression(test, true);
-                    self.body(body, Place { soft: true, ..place });
+                    self.body(body, Context { soft: true, ..context });
                 }
-                self.body(otherwise, Place { soft: true, ..place });
+                self.body(otherwise, Context { soft: true, ..context });
             }
             StmtKind::For(node) => {
-                let inside = Place { soft: false, looped: true, in_loop: true };
+                let inside = Context { soft: false, looped: true, in_loop: true };
                 self.target(&node.target, inside, stmt.line);
-                self.expression(&node.iterable, place.soft);
+                self.expression(&node.iterable, context.soft);
                 node.test.iter().for_each(|test| self.expression(test, false));
                 self.body(&node.body, inside);
-                self.body(&node.otherwise, Place { looped: place.looped && !node.recursive, in_loop: true, soft: false });
+                self.body(&node.otherwise, Context { looped: context.looped && !node.recursive, in_loop: true, soft: false });
             }
             StmtKind::Set(target, value) => {
-                self.target(target, place, stmt.line);
-                self.expression(value, place.soft);
+                self.target(target, context, stmt.line);
+                self.expression(value, context.soft);
             }
             StmtKind::SetBlock(target, filter, body) => {
-                self.target(target, place, stmt.line);
+                self.target(target, context, stmt.line);
                 filter.iter().for_each(|filter| self.expression(filter, false));
                 self.body(body, inner);
             }
             StmtKind::With(values, body) => {
-                values.iter().for_each(|(_, value)| self.expression(value, place.soft));
+                values.iter().for_each(|(_, value)| self.expression(value, context.soft));
                 self.body(body, inner);
             }
-            StmtKind::Macro(definition) => self.function(definition, place),
+            StmtKind::Macro(definition) => self.function(definition, context),
             StmtKind::CallBlock(call, definition) => {
-                self.expression(call, place.soft);
-                self.function(definition, place);
+                self.expression(call, context.soft);
+                self.function(definition, context);
             }
             StmtKind::FilterBlock(filter, body) => {
                 self.expression(filter, false);
@@ -234,14 +234,14 @@ impl Check<'_> {
                 self.expression(value, false);
                 self.body(body, inner);
             }
-            StmtKind::Generation(definition) => self.function(definition, place),
+            StmtKind::Generation(definition) => self.function(definition, context),
             StmtKind::Block(block) => {
                 if !self.blocks.insert(block.name.clone()) {
                     self.fail(stmt.line, format!("the block '{}' is defined twice", block.name));
                 }
-                self.body(&block.body, Place { in_loop: place.in_loop, ..Place::default() });
+                self.body(&block.body, Context { in_loop: context.in_loop, ..Context::default() });
             }
-            StmtKind::Break | StmtKind::Continue if !place.looped => self.fail(stmt.line, "break and continue are allowed in loops only".into()),
+            StmtKind::Break | StmtKind::Continue if !context.looped => self.fail(stmt.line, "break and continue are allowed in loops only".into()),
             StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
         }
     }

@@ -103,7 +103,7 @@ fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
         meter.memory(bytes)?;
         let items = Rc::new(Items::new(a.items.iter().chain(&b.items).cloned().collect(), false, meter)?);
         // They are charged again on creation.
-        meter.lend_items(&items, 2 * bytes)?;
+        meter.track_items(&items, 2 * bytes)?;
         Ok::<_, Error>(items)
     };
     Ok(Some(match (left, right) {
@@ -115,7 +115,7 @@ fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
                 true => (markup::escaped(a) + &*markup::escaped(b)).into(),
                 false => [&*a.text, &*b.text].concat().into(),
             };
-            meter.lend_text(&text, bytes)?;
+            meter.track_text(&text, bytes)?;
             Value::text(text, safe)
         }
         (Value::List(a), Value::List(b)) => Value::List(joined(a, b)?),

@@ -72,7 +72,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
     match name {
         "divisibleby" => {
             let [number] = arguments.bind(name, ["num"], 1)?;
-            return rest_is(&value, &number.unwrap_or(Value::None), 0, runtime.meter());
+            return remainder_is(&value, &number.unwrap_or(Value::None), 0, runtime.meter());
         }
         "sameas" => {
             let [other] = arguments.bind(name, ["other"], 1)?;
@@ -81,8 +81,8 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         _ => arguments.none(name)?,
     }
     Ok(match name {
-        "odd" => rest_is(&value, &Value::Int(2), 1, runtime.meter())?,
-        "even" => rest_is(&value, &Value::Int(2), 0, runtime.meter())?,
+        "odd" => remainder_is(&value, &Value::Int(2), 1, runtime.meter())?,
+        "even" => remainder_is(&value, &Value::Int(2), 0, runtime.meter())?,
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
         "filter" | "test" if value.key(runtime.meter()).is_err() => return Err(Error::new(format!("unhashable type: '{}'", value.type_name()))),
@@ -114,7 +114,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
 }
 
 /// Returns true if the remainder of a division has a value.
-fn rest_is(value: &Value, divisor: &Value, rest: i128, meter: &Meter) -> Result<bool> {
+fn remainder_is(value: &Value, divisor: &Value, rest: i128, meter: &Meter) -> Result<bool> {
     let found = binary(Binary::Mod, value, divisor, meter)?;
     equal(&found, &Value::Int(rest), meter)
 }

@@ -1,6 +1,6 @@
 //! Methods of strings.
 
-use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::arguments::{Arguments, expect_int, expect_text, is_true};
 use super::error::{Error, Result};
 use super::meter::Meter;
 use super::runtime::Runtime;
@@ -26,7 +26,7 @@ pub(super) fn call(text: &Text, name: &str, arguments: Arguments, runtime: &mut 
         "replace" => return replace(text, arguments, runtime.meter()),
         "removeprefix" | "removesuffix" => {
             let [part] = arguments.bind(name, [""], 1)?;
-            let part = wants_text(part, name)?;
+            let part = expect_text(part, name)?;
             let cut = if name == "removeprefix" { whole.strip_prefix(&*part.text) } else { whole.strip_suffix(&*part.text) };
             return Ok(same(cut.unwrap_or(whole).into()));
         }
@@ -85,7 +85,7 @@ pub(super) fn is(text: &str, name: &str) -> bool {
 fn strip<'t>(text: &'t str, name: &str, chars: Option<Value>) -> Result<&'t str> {
     let chars = match chars {
         None | Some(Value::None) => None,
-        some => Some(wants_text(some, name)?.text),
+        some => Some(expect_text(some, name)?.text),
     };
     let set = |c: char| chars.as_ref().map_or(is_space(c), |chars| chars.contains(c));
     Ok(match name {
@@ -174,7 +174,7 @@ fn split(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result
         }
         _ => {
             let [separator, most] = arguments.bind(name, ["sep", "maxsplit"], 0)?;
-            let most = usize::try_from(wants_int(most, -1, name)?).unwrap_or(usize::MAX);
+            let most = usize::try_from(expect_int(most, -1, name)?).unwrap_or(usize::MAX);
             match separator {
                 None | Some(Value::None) if name == "split" => split_space(whole, most),
                 None | Some(Value::None) => split_space_back(whole, most),
@@ -197,7 +197,7 @@ fn split(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result
 }
 
 fn separator_text(separator: Option<Value>, name: &str) -> Result<Text> {
-    let separator = wants_text(separator, name)?;
+    let separator = expect_text(separator, name)?;
     if separator.text.is_empty() { Err(Error::new(format!("{name} expects a separator that is not empty"))) } else { Ok(separator) }
 }
 
@@ -249,7 +249,7 @@ fn split_space_back(text: &str, most: usize) -> Vec<&str> {
 fn byte_at(text: &str, position: Option<Value>, default: usize, name: &str) -> Result<Option<usize>> {
     let position = match position {
         None | Some(Value::None) => return Ok(Some(default)),
-        some => wants_int(some, 0, name)?,
+        some => expect_int(some, 0, name)?,
     };
     let count = text.chars().count() as i128;
     let position = if position < 0 { (position + count).max(0) } else { position };
@@ -268,7 +268,7 @@ fn search(text: &str, name: &str, arguments: Arguments, meter: &Meter) -> Result
     if matches!(name, "startswith" | "endswith") {
         return affix(window.map(|(_, window)| window), name, &part, meter).map(Value::Bool);
     }
-    let part = wants_text(Some(part), name)?.text;
+    let part = expect_text(Some(part), name)?.text;
     let Some((start, window)) = window else {
         return if name.ends_with("index") { Err(Error::new("the text was not found")) } else { Ok(Value::Int(if name == "count" { 0 } else { -1 })) };
     };
@@ -291,7 +291,7 @@ fn affix(window: Option<&str>, name: &str, part: &Value, meter: &Meter) -> Resul
     };
     for part in parts {
         meter.steps(1)?;
-        let part = wants_text(Some(part.clone()), name)?.text;
+        let part = expect_text(Some(part.clone()), name)?.text;
         let fits = |window: &str| if name == "startswith" { window.starts_with(&*part) } else { window.ends_with(&*part) };
         if window.is_some_and(fits) {
             return Ok(true);
@@ -302,10 +302,10 @@ fn affix(window: Option<&str>, name: &str, part: &Value, meter: &Meter) -> Resul
 
 fn replace(text: &Text, arguments: Arguments, meter: &Meter) -> Result<Value> {
     let [old, new, count] = arguments.bind("replace", ["", "", ""], 2)?;
-    let old = wants_text(old, "replace")?;
-    let new = wants_text(new, "replace")?;
+    let old = expect_text(old, "replace")?;
+    let new = expect_text(new, "replace")?;
     let new = if text.safe { markup::escaped(&new).into() } else { new.text };
-    replaced(&text.text, &old.text, &new, wants_int(count, -1, "replace")?, meter).map(|result| Value::text(result, text.safe))
+    replaced(&text.text, &old.text, &new, expect_int(count, -1, "replace")?, meter).map(|result| Value::text(result, text.safe))
 }
 
 /// Replaces a part of a text, at most `count` times unless it is negative.
@@ -320,7 +320,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Resul
     let whole = &*text.text;
     if name == "expandtabs" {
         let [size] = arguments.bind(name, ["tabsize"], 0)?;
-        let size = wants_int(size, 8, name)?.max(0);
+        let size = expect_int(size, 8, name)?.max(0);
         meter.text(usize::try_from(size).ok().and_then(|size| size.checked_mul(whole.matches('\t').count())))?;
         return Ok(Value::text(expand_tabs(whole, size as usize), text.safe));
     }
@@ -331,7 +331,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Resul
         }
         _ => {
             let [width, fill] = arguments.bind(name, ["", ""], 1)?;
-            let fill = fill.map_or(Ok(" ".into()), |fill| wants_text(Some(fill), name).map(|text| text.text))?;
+            let fill = fill.map_or(Ok(" ".into()), |fill| expect_text(Some(fill), name).map(|text| text.text))?;
             let mut chars = fill.chars();
             match (chars.next(), chars.next()) {
                 (Some(fill), None) => (width, fill),
@@ -340,7 +340,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Resul
         }
     };
     let length = whole.chars().count();
-    let missing = usize::try_from(wants_int(width, 0, name)?.max(0)).unwrap_or(usize::MAX).saturating_sub(length);
+    let missing = usize::try_from(expect_int(width, 0, name)?.max(0)).unwrap_or(usize::MAX).saturating_sub(length);
     meter.text(missing.checked_mul(fill.len_utf8()))?;
     let run = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
     let padded = match name {

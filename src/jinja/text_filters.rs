@@ -1,6 +1,6 @@
 //! Filters of strings.
 
-use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::arguments::{Arguments, expect_int, expect_text, is_true};
 use super::error::{Error, Result};
 use super::meter::Meter;
 use super::object::Object;
@@ -93,7 +93,7 @@ fn replace(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Res
     let [old, new, count] = arguments.bind("replace", ["old", "new", "count"], 2)?;
     let count = match count {
         Some(Value::None) | None => -1,
-        some => wants_int(some, -1, "replace")?,
+        some => expect_int(some, -1, "replace")?,
     };
     let (old, new) = (old.unwrap_or(Value::None), new.unwrap_or(Value::None));
     let safe = runtime.escapes_calls() && (value.is_safe() || old.is_safe() || new.is_safe());
@@ -107,9 +107,9 @@ fn replace(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Res
 
 fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [length, kill, end, leeway] = arguments.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
-    let length = wants_int(length, 255, "truncate")?;
-    let end = end.map_or(Ok("...".into()), |end| wants_text(Some(end), "truncate").map(|end| end.text))?;
-    let leeway = wants_int(leeway.filter(|leeway| !matches!(leeway, Value::None)), 5, "truncate")?;
+    let length = expect_int(length, 255, "truncate")?;
+    let end = end.map_or(Ok("...".into()), |end| expect_text(Some(end), "truncate").map(|end| end.text))?;
+    let leeway = expect_int(leeway.filter(|leeway| !matches!(leeway, Value::None)), 5, "truncate")?;
     let tail = end.chars().count() as i128;
     if length < tail || leeway < 0 {
         return Err(Error::new(format!("truncate expects a length of at least {tail}, and a leeway of at least 0")));
@@ -118,7 +118,7 @@ fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Re
     if operators::length(&value)? as i128 <= length.saturating_add(leeway) {
         return Ok(value);
     }
-    let text = wants_text(Some(value), "truncate")?;
+    let text = expect_text(Some(value), "truncate")?;
     runtime.meter().memory(text.text.len() + end.len())?;
     let mut cut: String = text.text.chars().take((length - tail) as usize).collect();
     if !is_true(kill) {
@@ -131,11 +131,11 @@ fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Re
 fn indent(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [width, first, blank] = arguments.bind("indent", ["width", "first", "blank"], 0)?;
     let (first, blank) = (is_true(first), is_true(blank));
-    let text = wants_text(Some(value), "indent")?;
+    let text = expect_text(Some(value), "indent")?;
     let indention = match width {
         Some(Value::Str(text)) => text.text.to_string(),
         other => {
-            let width = usize::try_from(wants_int(other, 4, "indent")?.max(0)).ok();
+            let width = usize::try_from(expect_int(other, 4, "indent")?.max(0)).ok();
             runtime.meter().text(width)?;
             " ".repeat(width.unwrap_or(0))
         }
@@ -157,14 +157,14 @@ fn indent(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resu
 fn word_wrap(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [width, long, between, hyphens] = arguments.bind("wordwrap", ["width", "break_long_words", "wrapstring", "break_on_hyphens"], 0)?;
     let on = |value: Option<Value>| value.is_none_or(|value| value.truth());
-    let width = wants_int(width, 79, "wordwrap")?;
-    let text = wants_text(Some(value), "wordwrap")?;
+    let width = expect_int(width, 79, "wordwrap")?;
+    let text = expect_text(Some(value), "wordwrap")?;
     if width <= 0 && !text.text.is_empty() {
         return Err(Error::new("wordwrap expects a width above 0"));
     }
     let between = match between {
         None | Some(Value::None) => "\n".into(),
-        some => wants_text(some, "wordwrap")?.text,
+        some => expect_text(some, "wordwrap")?.text,
     };
     let (long, hyphens) = (on(long), on(hyphens));
     // Each character, its place among the words, and what is put between lines.
@@ -233,7 +233,7 @@ fn xml_attributes(value: Value, arguments: Arguments, runtime: &mut dyn Runtime)
         if matches!(value, Value::None | Value::Undefined(_)) {
             continue;
         }
-        let name = wants_text(Some(key.clone()), "xmlattr")?;
+        let name = expect_text(Some(key.clone()), "xmlattr")?;
         if name.text.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b' || "/>=".contains(c)) {
             return Err(Error::new(format!("xmlattr does not allow an attribute named {}", print::string_repr(&name.text))));
         }

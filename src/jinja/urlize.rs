@@ -1,6 +1,6 @@
 //! jinja2's `urlize`: makes links of URLs.
 
-use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::arguments::{Arguments, expect_int, expect_text, is_true};
 use super::error::{Error, Result};
 use super::runtime::Runtime;
 use super::unicode::{is_space, is_word};
@@ -20,8 +20,8 @@ pub(super) fn filter(value: Value, arguments: Arguments, runtime: &mut dyn Runti
     let names = ["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
     let [limit, nofollow, target, rel, schemes] = arguments.bind("urlize", names, 0)?;
     let given = |value: Option<Value>| value.filter(|value| !matches!(value, Value::None));
-    let limit = given(limit).map(|limit| wants_int(Some(limit), 0, "urlize")).transpose()?;
-    let text = |value: Option<Value>| given(value).map(|value| wants_text(Some(value), "urlize").map(|text| text.text.to_string())).transpose();
+    let limit = given(limit).map(|limit| expect_int(Some(limit), 0, "urlize")).transpose()?;
+    let text = |value: Option<Value>| given(value).map(|value| expect_text(Some(value), "urlize").map(|text| text.text.to_string())).transpose();
     let rel = text(rel)?.unwrap_or_default();
     let follows = if is_true(nofollow) { "nofollow" } else { "" };
     let rel: BTreeSet<&str> = rel.split(is_space).chain([follows, "noopener"]).filter(|part| !part.is_empty()).collect();
@@ -31,7 +31,7 @@ pub(super) fn filter(value: Value, arguments: Arguments, runtime: &mut dyn Runti
         Links { limit: limit.map(|limit| limit.max(0) as usize), attributes: format!(" rel=\"{}\"{target}", markup::escape(&rel)), schemes: Vec::new() };
     if let Some(schemes) = given(schemes) {
         for scheme in runtime.iterate(&schemes)? {
-            links.schemes.push(scheme_prefix(&wants_text(Some(scheme), "urlize")?.text)?);
+            links.schemes.push(scheme_prefix(&expect_text(Some(scheme), "urlize")?.text)?);
         }
     }
     let whole = print::text(&markup::escape_value(&value, runtime.meter())?, runtime.meter())?;

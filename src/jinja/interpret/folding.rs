@@ -9,30 +9,30 @@ use crate::jinja::value::Value;
 
 impl Interpreter<'_> {
     /// Evaluates an expression that is printed.
-    pub(super) fn printed(&mut self, expression: &Expr) -> Result<Value> {
+    pub(super) fn eval_printed(&mut self, expression: &Expr) -> Result<Value> {
         match expression.folds {
-            true => self.computed(expression)?.map_or_else(|| self.eval(expression), Ok),
+            true => self.eval_constant(expression)?.map_or_else(|| self.eval(expression), Ok),
             false => self.eval(expression),
         }
     }
 
     /// Evaluates a constant subexpression, if its value can be a literal.
-    pub(super) fn folded(&mut self, expression: &Expr) -> Result<Option<Value>> {
+    pub(super) fn eval_folded(&mut self, expression: &Expr) -> Result<Option<Value>> {
         match self.folding {
             true => Ok(None),
-            false => Ok(self.computed(expression)?.filter(is_literal)),
+            false => Ok(self.eval_constant(expression)?.filter(is_literal)),
         }
     }
 
     /// Evaluates an expression as a constant, if it is one.
-    fn computed(&mut self, expression: &Expr) -> Result<Option<Value>> {
+    fn eval_constant(&mut self, expression: &Expr) -> Result<Option<Value>> {
         let depth = self.meter.depth();
         self.folding = true;
         let value = self.eval(expression);
         self.folding = false;
         match value {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.kind == ErrorKind::Spent => Err(error),
+            Err(error) if error.kind == ErrorKind::LimitExceeded => Err(error),
             Err(_) => {
                 self.meter.return_to(depth);
                 Ok(None)

@@ -70,7 +70,7 @@ impl Interpreter<'_> {
             }
             StmtKind::For(node) => return self.for_loop(node),
             StmtKind::Set(target, value) => {
-                self.namespaces(target)?;
+                self.check_namespaces(target)?;
                 let value = self.eval(value)?;
                 self.assign(target, value)?;
             }
@@ -94,7 +94,7 @@ impl Interpreter<'_> {
                 if flow != Flow::Next {
                     return Ok(flow);
                 }
-                self.namespaces(target)?;
+                self.check_namespaces(target)?;
                 let safe = self.escapes_calls;
                 let value = match value {
                     Value::Str(text) => Value::text(text.text, text.safe || safe),
@@ -145,7 +145,7 @@ impl Interpreter<'_> {
                 if block.required {
                     return Err(Error::new(format!("the required block '{}' is missing", block.name)));
                 }
-                let around = if block.scoped { self.captured()? } else { Scope::around_block(&self.scope) };
+                let around = if block.scoped { self.capture_scope()? } else { Scope::around_block(&self.scope) };
                 let text = self.block_text(block, around)?;
                 self.write(&text)?;
             }
@@ -167,7 +167,8 @@ impl Interpreter<'_> {
                     self.out.push_str(text);
                 }
                 Piece::Print(expression) => {
-                    let value = self.printed(expression).and_then(|value| if self.escapes { markup::escape_value(&value, &self.meter) } else { Ok(value) });
+                    let value =
+                        self.eval_printed(expression).and_then(|value| if self.escapes { markup::escape_value(&value, &self.meter) } else { Ok(value) });
                     value.and_then(|value| self.write(&value)).map_err(|error| error.at(expression.line))?;
                 }
             }
@@ -193,7 +194,7 @@ impl Interpreter<'_> {
                     Some(filter) => this.eval(filter)?,
                     None => {
                         let text: Arc<str> = std::mem::take(&mut this.out).into();
-                        this.meter.lend_text(&text, text.len())?;
+                        this.meter.track_text(&text, text.len())?;
                         Value::text(text, escapes)
                     }
                 };
@@ -205,10 +206,10 @@ impl Interpreter<'_> {
     }
 
     /// Fails if an attribute's target is not a namespace.
-    fn namespaces(&mut self, target: &Target) -> Result<()> {
+    fn check_namespaces(&mut self, target: &Target) -> Result<()> {
         match target {
             Target::Name(_) => Ok(()),
-            Target::Tuple(targets) => targets.iter().try_for_each(|target| self.namespaces(target)),
+            Target::Tuple(targets) => targets.iter().try_for_each(|target| self.check_namespaces(target)),
             Target::Attribute(name, _) => match self.variable(name)? {
                 value if matches!(value.as_object(), Some(Object::Namespace(_))) => Ok(()),
                 _ => Err(Error::new(format!("cannot assign to an attribute of '{name}', which is not a namespace"))),
@@ -237,7 +238,7 @@ impl Interpreter<'_> {
                     return Ok(());
                 }
                 let items = self.iterate(&value).map_err(|error| match error.kind {
-                    ErrorKind::Spent => error,
+                    ErrorKind::LimitExceeded => error,
                     _ => Error::new(format!("'{}' cannot be unpacked", value.type_name())),
                 })?;
                 if items.len() != targets.len() {
@@ -262,7 +263,7 @@ impl Interpreter<'_> {
     fn run_loop(&mut self, node: &Arc<For>, iterable: &Value, depth: usize) -> Result<Flow> {
         let source = self.iterate(iterable)?;
         let known = node.test.is_none() && !matches!(iterable, Value::Object(_));
-        let scope = self.captured()?;
+        let scope = self.capture_scope()?;
         let value = self.object(Object::Loop(LoopObject {
             length: Cell::new(known.then_some(source.len())),
             source: RefCell::new(source.into()),
@@ -325,7 +326,7 @@ impl Interpreter<'_> {
     }
 
     /// The next item, without consuming it.
-    pub(super) fn peek(&mut self, state: &LoopObject) -> Result<Option<Value>> {
+    pub(super) fn peek_item(&mut self, state: &LoopObject) -> Result<Option<Value>> {
         if state.ready.borrow().is_empty() {
             let next = self.pull(state)?;
             state.ready.borrow_mut().extend(next);
@@ -367,7 +368,7 @@ impl Interpreter<'_> {
     }
 
     fn macro_value(&mut self, definition: &Arc<Macro>) -> Result<Value> {
-        let scope = self.captured()?;
+        let scope = self.capture_scope()?;
         self.object(Object::Macro(MacroObject { definition: definition.clone(), scope, escapes: self.escapes }))
     }
 
@@ -378,12 +379,12 @@ impl Interpreter<'_> {
         let Arguments { mut positional, mut named } = arguments;
         let extra = positional.split_off(positional.len().min(count));
         let mut values: Vec<Option<Value>> = positional.into_iter().map(Some).collect();
-        let mut take = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
+        let mut remove = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
         let explicit = definition.parameters.iter().any(|parameter| &**parameter == "caller");
         for parameter in &definition.parameters[values.len()..] {
-            values.push(take(parameter));
+            values.push(remove(parameter));
         }
-        let caller = if definition.caller && !explicit { take("caller") } else { None };
+        let caller = if definition.caller && !explicit { remove("caller") } else { None };
         if let Some((wrong, _)) = named.first().filter(|_| !definition.kwargs) {
             let message = match &**wrong {
                 "caller" => format!("the macro '{name}' does not use its caller, or was given two"),
