@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_give_the_ids_of_the_whole() {
+    fn pieces_encode_to_the_ids_of_the_whole_text() {
         let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
         let corpus = assets::corpus().unwrap();
         let corpus = &corpus[..corpus.floor_char_boundary(BATCH + BATCH / 4)];
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn where_pieces_disagree_they_become_one() {
+    fn pieces_that_disagree_are_encoded_as_one() {
         let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
         // One word without a boundary, between others.
         let text = format!("{}{}{}", "some words ".repeat(40_000), "abcabcabd".repeat(70_000), " and more".repeat(40_000));

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_is_ever_cut() {
+    fn characters_are_never_split() {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode(TEXT).unwrap();
         assert!(ids.len() > TEXT.chars().count() / 2, "characters must be made of several tokens");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_do_not_pile_up() {
+    fn invalid_bytes_do_not_accumulate() {
         let tokenizer = tokenizer();
         let first = tokenizer.encode("東").unwrap()[0];
         let mut stream = TextStream::new(&tokenizer, &[]);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_takes_no_longer_by_the_token() {
+    fn the_window_stays_small_for_a_long_text() {
         let tokenizer = tokenizer();
         let text = "well, that is nice to hear! ".repeat(2000);
         let ids = tokenizer.encode(&text).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn special_tokens_leave_no_trace() {
+    fn special_tokens_are_skipped() {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode("a<|user|> b<|end|>").unwrap();
         let mut stream = TextStream::new(&tokenizer, &[]);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_decoders_text_is_that_of_all_ids() {
+    fn streaming_gives_the_text_of_decoding_all_ids() {
         use serde_json::json;
         let space = json!({"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "});
         let strip = json!({"type": "Strip", "content": " ", "start": 1, "stop": 0});
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_bytes_leave_what_is_around_them() {
+    fn invalid_bytes_leave_the_text_around_them_unchanged() {
         let tokenizer = decoding(&serde_json::json!({"type": "ByteFallback"}), false);
         let text = |tokens: &[&str]| {
             let mut stream = TextStream::new(&tokenizer, &[]);

@@ -469,7 +469,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_in_a_file_beyond_4_gib_are_right() {
+    fn offsets_beyond_4_gib_are_right() {
         let layout = Layout::new(Grid { seq: 2048, train: 3000, held_out: 1000 }, 256, 1 << 17);
         assert_eq!(layout.bytes(), 4000 * (16 + 2048 * 256 * 6));
         let [sum, ids, shares, text] = layout.offsets(3999);
@@ -479,7 +479,7 @@ mod tests {
 
     /// Reading a truncated file through a memory map would end the test's process with a signal.
     #[test]
-    fn a_cache_that_is_cut_while_it_is_read_gives_an_error() {
+    fn a_cache_truncated_while_it_is_read_gives_an_error() {
         let dir = std::env::temp_dir().join(format!("signet-cut-cache-{}", std::process::id()));
         platform::remove_dir(&dir).unwrap();
         let corpus = Corpus { train: (0..4096).collect::<Vec<u32>>().into(), held_out: (0..512).collect::<Vec<u32>>().into() };

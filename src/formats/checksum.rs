@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_give_what_the_whole_gives() {
+    fn pieces_give_the_checksum_of_the_whole() {
         let bytes: Vec<u8> = (0..37).collect();
         let pieces = Checksum::new(5, 37).with(&bytes[..8]).with(&bytes[8..32]).with(&[]).finish(&bytes[32..]);
         assert_eq!(pieces, checksum(5, &bytes));

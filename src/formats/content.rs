@@ -273,7 +273,7 @@ size 1
     }
 
     #[test]
-    fn what_is_wanted_or_unknown_passes() {
+    fn expected_and_unknown_kinds_pass() {
         assert_eq!(problem(b"PK\x03\x04", &[Kind::Zip]), "");
         assert_eq!(problem(b"plain words", &[]), "");
         assert_eq!(problem(b"{\"model_type\": \"llama\", \"message\": null}", &[Kind::Json]), "");

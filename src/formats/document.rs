@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_a_file_and_another_kind_is_named() {
+    fn a_byte_order_mark_is_stripped_and_another_kind_is_named() {
         let dir = std::env::temp_dir().join(format!("signet-document-{}", std::process::id()));
         platform::make_dir(&dir).unwrap();
         let path = dir.join("file");

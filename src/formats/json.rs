@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_those_of_python() {
+    fn integers_are_read_as_in_python() {
         let read = |text: &str| with_integers(text.as_bytes(), |text| serde_json::from_slice::<Value>(text));
         let list = read(r#"[18446744073709551616, -9223372036854775809, "-0 \" 18446744073709551616", 18446744073709551615, -0, -0.0, 1e400]"#).unwrap();
         let integers = [&list[0], &list[1]].map(|value| integer(value.as_str().unwrap()));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_names_something_twice_is_found() {
+    fn duplicate_names_are_found() {
         for (text, twice) in [
             (r#"{"a": 1, "__metadata__": null}"#, None),
             (r#"{"a": [1, "x"], "__metadata__": {"b": "1", "c": "2"}}"#, None),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_of_surrogate_pairs_are_replaced() {
+    fn unpaired_surrogates_are_replaced() {
         assert_eq!(
             value(br#"["\ud83d\ude00", "a\ud83db", "\ude00", "\\ud83d", "\ud83d\ud83d\ude00"]"#).unwrap(),
             json!(["\u{1f600}", "a\u{fffd}b", "\u{fffd}", "\\ud83d", "\u{fffd}\u{1f600}"])

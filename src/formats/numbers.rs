@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_of_eight_bits_are_those_of_pytorch() {
+    fn eight_bit_floats_equal_those_of_pytorch() {
         // Codes and values of torch 2.15: torch.tensor(codes, dtype=torch.uint8).view(kind).float().
         for (number, codes, values) in [
             (F8_E4M3, [0x01, 0x07, 0x08, 0x38, 0x7e, 0xb9, 0x80], [0.001953125, 0.013671875, 0.015625, 1.0, 448.0, -1.125, -0.0]),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_floats_are_rounded_to_the_nearest() {
+    fn f64_is_rounded_to_nearest() {
         let bytes: Vec<u8> = [1.0f64 + 2f64.powi(-24), 1.0 + 3.0 * 2f64.powi(-24), 0.1].iter().flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!(widened(F64, &bytes), [1.0, 1.0 + 2f32.powi(-22), 0.1]);
     }

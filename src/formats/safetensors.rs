@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_loads() {
+    fn written_tensors_load() {
         let bytes: &'static [u8] = sample().leak();
         assert_eq!(u64::from_le_bytes(bytes[..8].try_into().unwrap()) % 8, 0);
         let file = TensorFile::embedded("sample", bytes).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_and_pieces_give_what_the_whole_gives() {
+    fn bands_and_pieces_equal_the_whole_tensor() {
         const SHAPE: (usize, usize) = (4500, 1001);
         let halves: Vec<u16> = (0..SHAPE.0 * SHAPE.1).map(|i| (i * 7 % 0x7c00) as u16).collect();
         let dir = std::env::temp_dir().join(format!("signet-bands-{}", std::process::id()));

@@ -7,7 +7,7 @@ use super::runtime::Runtime;
 use super::value::{Text, Value};
 use super::{attributes, markup, print, spec};
 
-/// Whether a format numbers its fields automatically or by hand.
+/// How a format numbers its fields: the count of automatic ones, or by hand.
 #[derive(Default)]
 struct Numbering {
     automatic: usize,

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_keep_their_arrows_and_the_app_hears_enter() {
+    fn fields_keep_arrow_keys_and_the_app_handles_enter() {
         let (none, ctrl) = (Held::default(), Held { ctrl: true, ..Held::default() });
         assert_eq!(press("textarea", "", "ArrowUp", none), Press::Browser);
         assert_eq!(press("textarea", "", "Enter", Held { shift: true, ..none }), Press::App);

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_line_is_cut() {
+    fn an_incomplete_line_is_dropped() {
         let path = std::env::temp_dir().join(format!("signet-lines-{}", std::process::id()));
         write_atomic(&path, b"1\n2\n\xff\n3").unwrap();
         cut_lines(&path, |lines| lines.iter().map(|line| *line != b"1\n").collect()).unwrap();

@@ -105,7 +105,7 @@ mod single {
 mod tests {
     /// Each name gives the same results in the same order in both modules.
     #[test]
-    fn both_kinds_of_loop_give_the_same() {
+    fn both_modules_give_the_same_results() {
         macro_rules! of {
             ($loops:ident) => {{
                 use super::$loops::*;

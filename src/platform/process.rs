@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_at_the_end_of_a_command_is_quoted_and_no_option() {
+    fn a_path_in_a_command_is_quoted_and_not_an_option() {
         let command = |path: &str| command_on(&["check", "--repair"], Path::new(path)).replace(['\'', '"', '\\'], "/");
         assert_eq!(command("runs/run-1"), "signet check --repair runs/run-1");
         assert_eq!(command("my runs/r"), "signet check --repair /my runs/r/");

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_posix_shell_would_change_is_quoted() {
+    fn posix_arguments_are_quoted() {
         let quoted = each(posix, &["run-1", "/a/b.c", "my runs", "it's", "$HOME", "`a`", "a;b", "*", "~", "", "#1", "Größe", "a\\b", "two\nlines", "!x"]);
         let expected = [
             "run-1",
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_windows_would_split_is_quoted() {
+    fn windows_arguments_are_quoted() {
         let quoted = each(windows, &["run-1", r"C:\runs", r"C:\my runs\", "100%", "a&b", ""]);
         assert_eq!(quoted, ["run-1", r"C:\runs", "\"C:\\my runs\\\\\"", "\"100%\"", "\"a&b\"", "\"\""]);
     }
@@ -81,7 +81,7 @@ mod tests {
     /// The shell parses what was quoted for it.
     #[cfg(unix)]
     #[test]
-    fn the_shell_reads_back_what_was_quoted() {
+    fn the_shell_parses_quoted_arguments() {
         use std::os::unix::ffi::OsStrExt;
         let arguments = ["a b", "it's", "$x `y` \\ \"z\"", "*?[a]{b}~#!", "-n", "é "].map(OsStr::new);
         let line = format!("printf '%s\\0' {}", command_line(arguments));

@@ -87,7 +87,7 @@ mod tests {
     /// Every set has as many characters as in Oniguruma 6.9.10, with the same checksum
     /// (tests/golden/oniguruma_sets.txt, generated from its tables).
     #[test]
-    fn sets_are_onigurumas() {
+    fn sets_equal_those_of_oniguruma() {
         let lines = include_str!("../../../tests/golden/oniguruma_sets.txt");
         let mut compared = 0;
         for line in lines.lines() {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn words_differ_from_regexs_in_eight_characters() {
+    fn words_differ_from_those_of_regex_in_eight_characters() {
         let mut differing = word();
         differing.symmetric_difference(&known(r"\w"));
         assert_eq!(differing, set_of(NUMERIC.into_iter().chain(JOINERS)));

@@ -42,7 +42,7 @@ fn golden() -> Value {
 }
 
 #[test]
-fn patterns_find_what_oniguruma_finds() {
+fn patterns_match_as_in_oniguruma() {
     let golden = golden();
     let (differing, refused, same) = compared(&golden, "written");
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
@@ -50,11 +50,11 @@ fn patterns_find_what_oniguruma_finds() {
 }
 
 #[test]
-fn random_patterns_find_it_or_are_refused() {
+fn random_patterns_match_as_in_oniguruma_or_are_refused() {
     let golden = golden();
     let (differing, refused, same) = compared(&golden, "random");
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
-    // Oniguruma looks behind for texts of several lengths, and repeats positions to which more is joined.
+    // Refused: look-behinds with alternatives of several lengths, and repeated anchors in a group.
     let known = |line: &String| ["Look-behind assertion without constant size", "follows an anchor"].iter().any(|reason| line.contains(reason));
     assert!(refused.iter().all(known) && refused.len() < 25 && same > 1000, "{same}; refused: {refused:?}");
 }
@@ -94,7 +94,7 @@ fn unsupported_constructs_are_refused_by_name() {
 }
 
 #[test]
-fn a_search_that_takes_too_long_is_an_error() {
+fn a_search_over_the_backtrack_limit_fails() {
     let regex = Regex::new("(?:(?=a)a|(?=a)aa)+b").unwrap();
     assert_eq!(pieces(&regex, "aaab"), ["=aaab"]);
     let error = (&regex).find_matches(&"a".repeat(200)).unwrap_err().to_string();
@@ -102,7 +102,7 @@ fn a_search_that_takes_too_long_is_an_error() {
 }
 
 #[test]
-fn a_text_may_be_long() {
+fn long_texts_are_searched() {
     let text = format!("{}x{}", " ".repeat(1 << 19), "ab ".repeat(1 << 18));
     let regex = Regex::new(r"'s|'t| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+").unwrap();
     assert_eq!((&regex).find_matches(&text).unwrap().len(), 2 + (1 << 18));

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_what_is_in_a_file() {
+    fn formats_are_detected_by_extension() {
         for (name, format) in [
             ("a.txt", Format::Text),
             ("A.JSONL", Format::Rows),

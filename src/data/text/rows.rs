@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_told_by_what_they_hold() {
+    fn rows_are_parsed_by_the_type_of_their_field() {
         assert_eq!(row(r#"{"id": 1, "text": "a\nb", "meta": {"x": []}}"#, AUTO), Ok(Contents::Text("a\nb".into())));
         assert_eq!(row(r#"{"token_ids": [1, 2, 4294967295]}"#, AUTO), Ok(Contents::Ids(vec![1, 2, u32::MAX])));
         assert_eq!(row(r#"{"text": null, "token_ids": [3]}"#, AUTO), Ok(Contents::Ids(vec![3])));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_keeps_all_that_its_row_says_of_it() {
+    fn a_conversation_keeps_all_fields_of_its_row() {
         let json = |text| serde_json::from_str::<Json>(text).unwrap();
         let message = r#"{"role": "user", "name": "z", "content": [{"type": "text", "text": "hi"}], "empty": null, "b": {"d": 1, "c": 2.0}}"#;
         for (line, field) in [
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_a_conversation_are_those_of_python() {
+    fn numbers_in_a_conversation_are_read_as_in_python() {
         let numbers = "18446744073709551616, -9223372036854775809, 170141183460469231731687303715884105727, -0, -0.0, 1e400, -1E400, 1E5, NaN";
         let line = format!(r#"{{"messages": [{{"role": "user", "n": [{numbers}]}}], "tools": [{{"most": 18446744073709551616}}]}}"#);
         let Ok(Contents::Conversation(read)) = row(&line, AUTO) else { panic!() };
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_says_why() {
+    fn malformed_rows_are_refused_with_a_reason() {
         for (line, field, expected) in [
             ("{\"text\": \"a", AUTO, "EOF while parsing a string"),
             ("hello", AUTO, "at character 1"),

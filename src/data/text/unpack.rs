@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_may_follow_gzip_data_and_lie_between_members() {
+    fn zero_padding_after_and_between_gzip_members_is_skipped() {
         let (one, two) = (gzip("one "), gzip("two"));
         // More than one read of the file.
         let zeros = vec![0; PIECE + 5];
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_may_not_follow_and_are_named_by_place() {
+    fn trailing_data_after_gzip_is_refused_with_its_offset() {
         let (one, two) = (gzip("one "), gzip("two"));
         for (n, behind) in [&b"letters"[..], b"\0\0letters", b"\x01"].into_iter().enumerate() {
             let zeros = behind.iter().take_while(|byte| **byte == 0).count();

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_types() {
+    fn the_table_is_ordered_by_type() {
         for (n, (stored, name, ..)) in ALL.iter().enumerate() {
             assert_eq!(*stored as usize, n, "{name}");
         }

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed_or_changes_nothing() {
+    fn every_flipped_bit_is_detected_or_harmless() {
         let whole = sample();
         let right = contents(whole.clone()).unwrap();
         let mut harmless = 0;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_is_verified_wherever_it_is_read() {
+    fn every_read_of_a_tensor_verifies_it() {
         let whole = sample();
         let mut bytes = whole.clone();
         let last = bytes.len() - 1;

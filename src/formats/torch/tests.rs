@@ -56,7 +56,7 @@ fn whole() -> Vec<u8> {
 }
 
 #[test]
-fn a_tensor_is_read_where_it_lies() {
+fn a_tensor_is_read_in_place() {
     let file = opened(whole()).unwrap();
     assert_eq!((file.names(), file.shape("w").unwrap(), file.stored_as("w")), (vec!["w".to_string()], &[1, 2][..], Some("F32")));
     assert_eq!(file.floats("w", 1, 2).unwrap(), [2.0, 3.0]);
@@ -64,7 +64,7 @@ fn a_tensor_is_read_where_it_lies() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused() {
+fn a_truncated_archive_is_refused() {
     let whole = whole();
     for length in 0..whole.len() {
         let problem = opened(whole[..length].to_vec()).err().unwrap_or_else(|| panic!("{length} bytes were taken"));
@@ -73,7 +73,7 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn what_a_tensor_cannot_be_is_refused_by_its_name() {
+fn invalid_tensors_are_refused_by_name() {
     for (shape, strides, offset, elements, word) in [
         (&b"K\x02K\x02\x86"[..], &b"K\x02K\x01\x86"[..], 1, 4, "larger than its storage"),
         (b"K\x02K\x02\x86", b"K\x03K\x01\x86", 0, 4, "larger than its storage"),
@@ -164,7 +164,7 @@ fn an_archive_that_is_not_pytorchs_is_refused() {
 }
 
 #[test]
-fn what_follows_an_archive_does_not_matter() {
+fn data_after_an_archive_is_ignored() {
     for behind in [&[0; 512][..], &[0; 70_000], b"letters", b"PK\x05\x06 and no more", &[1; 60_000]] {
         let file = opened([&whole()[..], behind].concat()).unwrap();
         assert_eq!(file.floats("w", 1, 2).unwrap(), [2.0, 3.0]);
@@ -181,7 +181,7 @@ fn big_endian_elements_are_swapped() {
 }
 
 #[test]
-fn what_unpacks_to_far_more_than_the_file_is_refused() {
+fn decompression_bombs_are_refused() {
     use std::io::Write;
     let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
     deflated.write_all(&[&DATA[..], &vec![0; (48 << 20) - DATA.len()]].concat()).unwrap();
@@ -204,7 +204,7 @@ fn what_unpacks_to_far_more_than_the_file_is_refused() {
 }
 
 #[test]
-fn entries_that_share_bytes_are_refused() {
+fn overlapping_entries_are_refused() {
     let mut shared = archive(&[("a/data.pkl", &pickle(b"K\x02\x85", b"K\x01\x85", 0, 4)), ("a/data/0", &DATA), ("a/data/1", &DATA)]);
     let heads: Vec<usize> = shared.windows(4).enumerate().filter(|(_, bytes)| **bytes == *b"PK\x01\x02").map(|(at, _)| at).collect();
     let [.., before, last] = heads[..] else { panic!() };

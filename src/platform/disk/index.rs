@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn the_index_round_trips() {
         let (sequence, entries) = decode(&sample(7)).unwrap();
         assert_eq!((sequence, entries.len()), (7, 3));
         assert_eq!(entries[1], Entry { path: "/a/b".into(), kind: Kind::File(Some(3)), modified: 1 << 40 });
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn any_damage_is_noticed_and_no_bytes_are_a_trap() {
+    fn damage_is_detected_and_arbitrary_bytes_are_safe() {
         let good = sample(7);
         for length in 1..good.len() {
             assert_eq!(decode(&good[..length]), Err(DecodeError::Damaged), "{length}");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_whole_one_counts() {
+    fn the_later_intact_copy_counts() {
         let (old, new) = (sample(7), sample(8));
         let sequence = |first: &[u8], second: &[u8]| latest(first, second).unwrap().map(|(sequence, _)| sequence);
         assert_eq!(sequence(&old, &new), Some(8));

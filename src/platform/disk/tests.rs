@@ -130,7 +130,7 @@ const ACTS: [Act; 9] = [
 ];
 
 #[test]
-fn whatever_stops_it_an_act_was_done_whole_or_not_at_all() {
+fn operations_are_atomic_at_any_interruption() {
     let rack = Rack::new(6);
     let mut disk = rack.mount().unwrap();
     let mut states = vec![all(&disk)];
@@ -166,7 +166,7 @@ fn whatever_stops_it_an_act_was_done_whole_or_not_at_all() {
 }
 
 #[test]
-fn stores_are_used_again_but_not_under_a_reader() {
+fn stores_are_reused_but_not_while_they_are_read() {
     let rack = Rack::new(2);
     let mut disk = rack.mount().unwrap();
     disk.make_dir("/runs/a").unwrap();
@@ -197,7 +197,7 @@ fn stores_are_used_again_but_not_under_a_reader() {
 }
 
 #[test]
-fn lines_are_added_and_full_storage_leaves_whole_ones() {
+fn appending_to_full_storage_keeps_earlier_lines() {
     let rack = Rack::new(3);
     let mut disk = rack.mount().unwrap();
     disk.append("/runs/log", b"one\n").unwrap();
@@ -219,7 +219,7 @@ fn lines_are_added_and_full_storage_leaves_whole_ones() {
 }
 
 #[test]
-fn what_a_desktop_refuses_is_refused() {
+fn invalid_operations_fail_as_on_a_desktop() {
     let mut disk = Disk::in_memory(|| 5);
     let kind = |result: io::Result<()>| result.unwrap_err().kind();
     assert_eq!(kind(write(&mut disk, "/runs/none/x", b"")), io::ErrorKind::NotFound);
@@ -251,7 +251,7 @@ fn what_a_desktop_refuses_is_refused() {
 }
 
 #[test]
-fn what_the_browser_removed_is_said_and_a_damaged_index_is_left_alone() {
+fn removed_stores_are_reported_and_a_damaged_index_is_kept() {
     let mut rack = Rack::new(3);
     let mut disk = rack.mount().unwrap();
     write(&mut disk, "/runs/x", b"x").unwrap();

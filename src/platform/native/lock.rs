@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_is_elsewhere_only_if_it_is_gone_or_another() {
+    fn a_lock_file_is_misplaced_only_if_missing_or_replaced() {
         let dir = scratch("lock-place");
         let (path, other) = (dir.join("lock"), dir.join("other"));
         let file = File::create(&path).unwrap();

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_cut_gives_an_error() {
+    fn a_truncated_file_gives_an_error() {
         let path = std::env::temp_dir().join(format!("signet-cut-{}", std::process::id()));
         std::fs::write(&path, [7; 1 << 16]).unwrap();
         let file = RandomAccessFile::open(&path).unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_commit_leaves_what_was_there() {
+    fn a_failed_commit_changes_nothing() {
         let dir = scratch("commit");
         let at = dir.join("state");
         let mut whole = Commit::begin(&at).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_name_is_committed_here() {
+    fn a_bare_name_is_committed_to_the_current_directory() {
         let at = PathBuf::from(format!("signet-bare-{}", std::process::id()));
         let mut commit = Commit::begin(&at).unwrap();
         write_part(&mut commit, "a", b"here");

@@ -23,7 +23,7 @@ fn commit(path: &Path, text: &str) -> io::Result<()> {
 }
 
 #[test]
-fn writers_of_one_output_leave_a_whole_one() {
+fn concurrent_writers_leave_a_complete_output() {
     let dir = scratch("temporary-writers");
     let (file, folder) = (dir.join("file"), dir.join("folder"));
     let texts = ["one", "two", "three", "four"];
@@ -73,7 +73,7 @@ fn a_file_is_read_while_its_writer_has_it_open() {
 }
 
 #[test]
-fn what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not() {
+fn leftovers_of_killed_writers_are_removed_and_live_ones_kept() {
     let dir = scratch("temporary-sweep");
     let live = (TemporaryFile::beside(&dir.join("live")).unwrap(), TemporaryDir::beside(&dir.join("live")).unwrap());
     let kept = names(&dir);
@@ -98,7 +98,7 @@ fn what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not() {
 }
 
 #[test]
-fn a_directory_that_was_being_replaced_is_put_back() {
+fn a_directory_that_was_being_replaced_is_restored() {
     let dir = scratch("temporary-replace");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
@@ -136,7 +136,7 @@ fn only_files_are_replaced() {
 }
 
 #[test]
-fn a_discarded_directory_is_gone_and_a_missing_one_is_no_error() {
+fn discarding_a_missing_directory_succeeds() {
     let dir = scratch("temporary-discard");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
@@ -181,7 +181,7 @@ fn a_removal_that_was_killed_is_finished_by_the_next_sweep() {
 /// A path has at most 4095 bytes on Linux, and a temporary name has 29.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_directory_without_room_for_a_temporary_name_is_removed_as_it_is() {
+fn a_directory_whose_temporary_name_is_too_long_is_removed_in_place() {
     let dir = scratch("temporary-discard-room");
     let mut deep = dir.clone();
     while deep.as_os_str().len() < 4066 {
