@@ -1,5 +1,5 @@
-//! Tasks with choices: the same requests, log-likelihoods and shares as lm-evaluation-harness (see
-//! `tests/eval/README.md`), evaluations stopped and gone on with, and bad input.
+//! Multiple-choice tasks: the same requests, log-likelihoods and accuracies as lm-evaluation-harness (see
+//! `tests/eval/README.md`); stopped and resumed evaluations; and bad input.
 
 use crate::device;
 use crate::shared::root;
@@ -11,7 +11,7 @@ use signet::model::{ModelFile, Purpose};
 use signet::runner::{Command, EvalReport, EvalRequest, Event, Runner, Stop, TaskRequest};
 use std::path::{Path, PathBuf};
 
-/// A directory of this test alone, removed when it goes out of scope.
+/// A temporary directory, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -28,7 +28,7 @@ impl Scratch {
         path
     }
 
-    /// The golden teacher with the tokenizer that the reference was made with.
+    /// The golden teacher with the tokenizer of the reference.
     fn model(&self) -> String {
         let model = self.0.join("model");
         std::fs::create_dir_all(&model).unwrap();
@@ -58,7 +58,7 @@ impl Scratch {
         }
     }
 
-    /// What came of the rows, task by task, row by row.
+    /// The results of the rows, by task.
     fn outcomes(&self) -> Vec<RowOutcome> {
         let text = std::fs::read_to_string(self.0.join("out.rows.jsonl")).unwrap();
         let mut outcomes: Vec<RowOutcome> = text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -85,12 +85,12 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::open(&tests().join("eval/tokenizer.json")).unwrap()
 }
 
-/// What lm-evaluation-harness made of some rows.
+/// Reference results of lm-evaluation-harness.
 fn reference(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(tests().join(format!("eval/reference/{name}.json"))).unwrap()).unwrap()
 }
 
-/// The reports, and what was said meanwhile; `heard` may stop the work.
+/// Runs an evaluation. Returns reports and messages; `heard` may stop it.
 fn evaluate(request: EvalRequest, heard: impl Fn(&Event, &Stop)) -> Result<(EvalReport, String), String> {
     let stop = Stop::default();
     let (mut report, mut said) = (None, String::new());
@@ -111,7 +111,7 @@ fn quietly(request: EvalRequest) -> Result<EvalReport, String> {
     Ok(evaluate(request, |_, _| {})?.0)
 }
 
-/// Holds rows and shares to the reference.
+/// Compares rows and accuracies with the reference.
 fn assert_equal(name: &str, outcomes: &[RowOutcome], report: &EvalReport) {
     let wanted = reference(name);
     let rows = wanted["rows"].as_array().unwrap();
@@ -217,18 +217,18 @@ fn a_stopped_evaluation_goes_on_to_the_same_figures() {
     for (a, b) in report.tasks.iter().zip(&wanted.tasks) {
         assert_eq!((a.acc, a.acc_norm, a.rows), (b.acc, b.acc_norm, b.rows));
     }
-    // Once more: nothing is left to do, and nothing is asked twice.
+    // A second run has nothing left to compute.
     let again = quietly(request.clone()).unwrap();
     assert_eq!((again.tasks[0].resumed, again.tasks[1].resumed, again.tasks[0].acc), (4, 4, wanted.tasks[0].acc));
     assert_eq!(scratch.outcomes(), whole.outcomes());
-    // Asked otherwise, or of another model, it would be another mean.
+    // Results of other requests or another model must not be mixed.
     let otherwise = quietly(EvalRequest { special_tokens: false, ..request.clone() }).unwrap_err();
-    assert!(otherwise.contains("row 0 of boolq was asked otherwise") && otherwise.contains("another --out"), "{otherwise}");
+    assert!(otherwise.contains("row 0 of boolq has a result for other rows, shots or another task") && otherwise.contains("another --out"), "{otherwise}");
     let stored = quietly(EvalRequest { storage: Some(signet::runner::MatrixStorage::F16), ..request.clone() }).unwrap_err();
-    assert!(stored.contains("another model, or was stored otherwise"), "{stored}");
+    assert!(stored.contains("another model or is stored in another precision"), "{stored}");
     std::fs::write(&path, text + "{\"task\":1}\n").unwrap();
     let broken = quietly(request).unwrap_err();
-    assert!(broken.contains("out.rows.jsonl: line ") && broken.contains("no file of results"), "{broken}");
+    assert!(broken.contains("out.rows.jsonl: line ") && broken.contains("This is not a results file"), "{broken}");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn one_evaluation_at_a_time_writes_a_file_of_results() {
     })
     .unwrap();
     let said = second.into_inner().expect("it makes progress").unwrap_err();
-    assert!(said.contains("out.rows.jsonl: another evaluation writes it"), "{said}");
+    assert!(said.contains("out.rows.jsonl: locked by another evaluation"), "{said}");
     assert_eq!(scratch.outcomes().len(), quietly(request).unwrap().tasks[0].rows);
 }
 
@@ -263,7 +263,7 @@ fn choices_behind_a_long_beginning_score_as_they_do_side_by_side() {
         let mut scorer = Scorer::new(&mut machine, &weights, questions.iter().copied()).unwrap();
         pollster::block_on(scorer.score(&mut machine, questions)).unwrap().concat()
     };
-    // A choice alone shares nothing, so each is read as a whole.
+    // A single choice shares no prefix, so each is read as a whole.
     let alone: Vec<&[ScoreRequest]> = question.chunks(1).collect();
     for (behind, beside) in score(&[&question]).iter().zip(score(&alone)) {
         assert!((behind.loglikelihood - beside.loglikelihood).abs() < 1e-4 && behind.greedy == beside.greedy, "{behind:?} {beside:?}");
@@ -300,21 +300,21 @@ fn requests_are_cut_and_begun_as_lm_evaluation_harness_does_it() {
     let whole = request(true, 100, "Tom and Ben ", "eat").unwrap();
     assert_eq!(whole.tokens, [&[0][..], &ids("Tom and Ben eat")].concat());
     assert_eq!(whole.scored, whole.tokens.len() - 1 - ids("Tom and Ben").len(), "the space belongs to what is scored");
-    // Once begun, a text is not begun again; and not at all if nobody wants it.
+    // The bos token is not added twice, and not without `special`.
     assert_eq!(request(true, 100, "<s>Tom", " ate").unwrap().tokens, [&[0][..], &ids("Tom ate")].concat());
     assert_eq!(request(false, 100, "Tom", " ate").unwrap().tokens, ids("Tom ate"));
-    // Nothing before: the token that begins a document is, once.
+    // An empty context is replaced by one bos token.
     for (context, continuation) in [("", "Tom"), ("", "<s>Tom")] {
         let request = request(true, 100, context, continuation).unwrap();
         assert_eq!((request.tokens, request.scored), ([&[0][..], &ids("Tom")].concat(), ids("Tom").len()), "{continuation:?}");
     }
-    // What is too long loses its beginning: the last token need not be read.
+    // Long sequences are truncated on the left; the last token is not read.
     let cut = request(true, 6, "Tom and Ben", " eat").unwrap();
     assert_eq!(cut.tokens, whole.tokens[whole.tokens.len() - 7..]);
     assert_eq!(cut.scored, whole.scored);
     let scored = whole.scored;
     assert!(
-        request(true, scored - 1, "Tom and Ben", " eat").unwrap_err().0.contains(&format!("has {scored} tokens, and the model reads {} at once", scored - 1))
+        request(true, scored - 1, "Tom and Ben", " eat").unwrap_err().0.contains(&format!("has {scored} tokens, but the model's context is {}", scored - 1))
     );
     assert!(request(true, 9, "Tom", "").unwrap_err().0.contains("adds no token"));
 }
@@ -355,18 +355,18 @@ fn bad_rows_are_named_by_file_and_line() {
         (r#"{"goal":"a","sol1":"b","sol2":"c","label":2}"#, "its label 2 is none of the 2 choices"),
         (r#"{"goal":"a","sol1":"b","sol2":"c","label":-1}"#, "its label -1 is none of the 2 choices. Rows without answers"),
         (r#"{"goal":"a","sol1":"b","sol2":"c","label":null}"#, "its label None is none of the 2 choices"),
-        (r#"{"goal":"a","sol1":"b","sol2":7,"label":0}"#, "its choices are no list of at least 2 texts"),
+        (r#"{"goal":"a","sol1":"b","sol2":7,"label":0}"#, "its choices must be a list of at least 2 texts"),
         (r#"{"question":"a","options":"b","answer":"A. b"}"#, "its choices do not begin with"),
-        ("[1, 2]", "no JSON object: invalid type"),
-        ("{\"goal\":", "no JSON object: EOF while parsing a value (column 8)"),
-        ("\u{0}\u{1}", "no JSON object"),
+        ("[1, 2]", "not a JSON object: invalid type"),
+        ("{\"goal\":", "not a JSON object: EOF while parsing a value (column 8)"),
+        ("\u{0}\u{1}", "not a JSON object"),
     ] {
-        // The empty line is no row, but is counted as a line.
+        // The empty line is not a row, but counts as a line.
         let path = scratch.file("rows.jsonl", &format!("{good}\n\n{line}\n"));
         let error = asked(path);
         assert!(error.contains("rows.jsonl, line 3: ") && error.contains(problem), "{line}: {error}");
     }
-    assert!(asked(scratch.file("none.jsonl", "\n\n")).contains("there is none in it"));
+    assert!(asked(scratch.file("none.jsonl", "\n\n")).contains("the file has no rows"));
     let absent = asked(scratch.0.join("absent.jsonl"));
     assert!(absent.contains("cannot read") && absent.contains("absent.jsonl: "), "{absent}");
     let mut request = scratch.request(&["piqa"]);
@@ -383,7 +383,7 @@ fn bad_rows_are_named_by_file_and_line() {
 fn bad_tasks_are_named_by_file_and_line() {
     let scratch = Scratch::new("bad-tasks");
     let unknown = Task::open("mmlu").unwrap_err().0;
-    assert!(unknown.contains("there is no task mmlu") && TASKS.iter().all(|task| unknown.contains(task)), "{unknown}");
+    assert!(unknown.contains("unknown task mmlu") && TASKS.iter().all(|task| unknown.contains(task)), "{unknown}");
     let good = "name = \"mine\"\nprompt = \"{{ a }}\"\nchoices = [\"x\", \"y\"]\nlabel = \"b\"\nmetrics = [\"acc\"]\n";
     let row = serde_json::json!({"a": "q", "b": "y"});
     let task = Task::open(&scratch.file("mine.toml", good).display().to_string()).unwrap();
@@ -392,7 +392,7 @@ fn bad_tasks_are_named_by_file_and_line() {
         ("metrics", "metric", "line 5"),
         ("acc", "accuracy", "unknown variant `accuracy`"),
         ("[\"acc\"]", "[]", "metrics must name acc"),
-        ("name = \"mine\"", "name = \"my own\"", "must be letters, digits"),
+        ("name = \"mine\"", "name = \"my own\"", "must consist of letters, digits"),
         ("[\"x\", \"y\"]", "[\"x\"]", "at least 2 choices, and it has 1"),
         ("[\"x\", \"y\"]", "7", "line 3"),
         ("{{ a }}", "{{ a", "bad.toml, line 2: prompt: "),
@@ -403,12 +403,12 @@ fn bad_tasks_are_named_by_file_and_line() {
         let error = Task::open(&path.display().to_string()).unwrap_err().0;
         assert!(error.contains("bad.toml") && error.contains(problem), "{to}: {error}");
     }
-    // What fails only at a row.
+    // Errors that occur only at a row.
     for (from, to, problem) in [
-        ("{{ a }}", "{{ a.b.c }}", "bad.toml, line 2: prompt: it names what a row does not have"),
+        ("{{ a }}", "{{ a.b.c }}", "bad.toml, line 2: prompt: it uses a field that the row does not have"),
         ("{{ a }}", "{% for x in range(99999) %}{% for y in range(99999) %}x{% endfor %}{% endfor %}", "limit on work"),
         ("label = \"b\"", "label = \"['x'].index(b)\"", "bad.toml, line 4: label: 'y' is not in the list"),
-        ("[\"x\", \"y\"]", "\"a\"", "its choices are no list of at least 2 texts, but q"),
+        ("[\"x\", \"y\"]", "\"a\"", "its choices must be a list of at least 2 texts, not q"),
     ] {
         let path = scratch.file("bad.toml", &good.replace(from, to));
         let error = Task::open(&path.display().to_string()).unwrap().question(row.as_object().unwrap()).unwrap_err().0;
@@ -416,7 +416,7 @@ fn bad_tasks_are_named_by_file_and_line() {
     }
     assert!(Task::open("absent.toml").unwrap_err().0.contains("cannot read absent.toml: "));
     let long = scratch.file("long.toml", &"#".repeat((1 << 20) + 1));
-    assert!(Task::open(&long.display().to_string()).unwrap_err().0.contains("this is no task"));
+    assert!(Task::open(&long.display().to_string()).unwrap_err().0.contains("is longer than"));
 }
 
 #[test]

@@ -1,40 +1,40 @@
-//! Tokens to hidden states, the two ways that tasks need: sequences side by side, and one after
-//! another behind a beginning that they share, whose keys and values are cached.
+//! Hidden states of sequences, computed in one of two ways: in a batch, or one by one after a shared prefix, whose keys and
+//! values are cached.
 
 use super::EvalError;
 use crate::graph::{Class, Home, Machine, MachineError, Program, Spec, Tape, TensorId};
 use crate::model::{Forward, KvCache, Positions, Weights};
 use std::collections::BTreeMap;
 
-/// Tokens of a forward, if its sequences are not longer.
+/// Tokens of a forward, unless a sequence is longer.
 pub(super) const TOKENS: usize = 512;
-/// A forward of fewer tokens costs as much as one of this many: it waits for the weights.
+/// Minimum cost of a forward in tokens: a smaller one takes as long, since it is bound by reading the weights.
 const MIN_COST: usize = 32;
 
 pub(super) fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
     Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
-/// The length that sequences of `tokens` are padded to: few lengths, and at most an eighth too long
-/// (but for the shortest).
+/// The padded length of a sequence of `tokens`: few distinct lengths, with at most an eighth of padding (more for the
+/// shortest).
 pub(super) fn padded(tokens: usize) -> usize {
     let step = (tokens.next_power_of_two() / 8).max(8);
     tokens.next_multiple_of(step)
 }
 
-/// Sequences side by side that are padded to `length`.
+/// Sequences in a batch, padded to `length`.
 pub(super) fn lanes(length: usize) -> usize {
     (TOKENS / length).max(1)
 }
 
-/// Tokens with which all sequences begin.
+/// Length of the common prefix of all sequences.
 pub(super) fn shared_prefix(sequences: &[&[u32]]) -> usize {
     let Some((first, others)) = sequences.split_first() else { return 0 };
     let same = |other: &&[u32]| first.iter().zip(*other).take_while(|(a, b)| a == b).count();
     others.iter().map(same).min().unwrap_or(first.len())
 }
 
-/// Whether sequences cost less behind what they share than side by side.
+/// Returns true if sequences are cheaper after a cached shared prefix than in a batch.
 pub(super) fn prefix_is_cheaper(sequences: &[&[u32]]) -> bool {
     let shared_prefix = shared_prefix(sequences);
     let cost = |tokens: usize| padded(tokens).max(MIN_COST);
@@ -59,7 +59,7 @@ impl Stage {
         Ok(Self { program: machine.compile(tape)?, tokens, hidden })
     }
 
-    /// The hidden state after every token.
+    /// Returns the hidden state after every token.
     async fn run(&mut self, machine: &mut Machine, ids: &[u32]) -> Result<Vec<f32>, MachineError> {
         machine.write(&self.tokens, ids)?;
         machine.run(&mut self.program)?;
@@ -67,19 +67,19 @@ impl Stage {
     }
 }
 
-/// What forwards are needed, by the lengths they are padded to.
+/// Padded lengths of the forwards that are needed.
 #[derive(Debug, Default)]
 pub(super) struct Lengths {
-    /// Of sequences side by side.
+    /// For batched sequences.
     pub(super) batched: std::collections::BTreeSet<usize>,
-    /// Of what stands behind something else.
+    /// For parts of sequences with a cached prefix.
     pub(super) prefixed: std::collections::BTreeSet<usize>,
-    /// Tokens that keys and values are kept for.
+    /// Capacity of the KV cache.
     pub(super) cached: usize,
 }
 
 impl Lengths {
-    /// Adds what these sequences need, which share what they can.
+    /// Adds the lengths that these sequences need.
     pub(super) fn add(&mut self, sequences: &[&[u32]]) {
         if !prefix_is_cheaper(sequences) {
             self.batched.extend(sequences.iter().map(|sequence| padded(sequence.len())));
@@ -92,7 +92,7 @@ impl Lengths {
     }
 }
 
-/// The parts that a long text is read in.
+/// The chunks in which a long text is read.
 fn chunks(tokens: usize) -> impl Iterator<Item = usize> {
     (0..tokens).step_by(TOKENS).map(move |first| TOKENS.min(tokens - first))
 }
@@ -111,7 +111,7 @@ impl Body {
         let longest = lengths.batched.last().copied().unwrap_or(0).max(lengths.cached + TOKENS);
         let positions = Positions::new(machine, config, longest)?;
         let mut batched = BTreeMap::new();
-        // The larger ones first: the others fit into their slots.
+        // The larger ones first: the others reuse their memory.
         for &length in lengths.batched.iter().rev() {
             batched.insert(length, Stage::new(machine, &Forward { weights, positions, batch: lanes(length), seq: length, cache: None })?);
         }
@@ -127,15 +127,15 @@ impl Body {
         Ok(Self { positions, batched, prefixed, width: config.hidden_size })
     }
 
-    /// The hidden states of each sequence, `(tokens, width)`; as many at once as there are lanes, the
-    /// longest first.
+    /// Computes the hidden states `(tokens, width)` of each sequence, in batches of as many as there are lanes, the longest
+    /// first.
     pub(super) async fn batched(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
         machine.write(&self.positions.start, &[0])?;
         let mut states = Vec::with_capacity(sequences.len());
         while let Some(longest) = sequences.get(states.len()) {
             let length = padded(longest.len());
-            let stage = self.batched.get_mut(&length).expect("it was compiled for these");
-            // What follows a sequence in its lane is not seen by it.
+            let stage = self.batched.get_mut(&length).expect("compiled for this length");
+            // Causal attention ignores the padding after a sequence.
             let mut ids = vec![0; lanes(length) * length];
             let now = &sequences[states.len()..sequences.len().min(states.len() + lanes(length))];
             for (lane, sequence) in ids.chunks_mut(length).zip(now) {
@@ -148,7 +148,7 @@ impl Body {
         Ok(states)
     }
 
-    /// The same, where what all begin with is read once.
+    /// Computes the same, reading the shared prefix once.
     pub(super) async fn prefixed(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
         let shared_prefix = shared_prefix(sequences);
         let before = self.read(machine, 0, &sequences[0][..shared_prefix]).await?;
@@ -161,11 +161,11 @@ impl Body {
         Ok(states)
     }
 
-    /// Reads tokens from position `first` on, in the place of those that were there.
+    /// Reads tokens from position `first` on, overwriting the cache.
     async fn read(&mut self, machine: &mut Machine, first: usize, tokens: &[u32]) -> Result<Vec<f32>, MachineError> {
         let mut states = Vec::with_capacity(tokens.len() * self.width);
         for (n, part) in tokens.chunks(TOKENS).enumerate() {
-            let stage = self.prefixed.get_mut(&padded(part.len())).expect("it was compiled for these");
+            let stage = self.prefixed.get_mut(&padded(part.len())).expect("compiled for this length");
             let mut ids = part.to_vec();
             ids.resize(padded(part.len()), 0);
             machine.write(&self.positions.start, &[(first + n * TOKENS) as u32])?;
@@ -181,13 +181,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_few_and_little_is_padding() {
+    fn lengths_are_few_with_little_padding() {
         assert_eq!([1, 8, 9, 33, 64, 65, 100, 130, 500, 2000].map(padded), [8, 8, 16, 40, 64, 80, 112, 160, 512, 2048]);
         assert_eq!([8, 112, 512, 2048].map(lanes), [64, 4, 1, 1]);
     }
 
     #[test]
-    fn a_long_beginning_is_read_once() {
+    fn a_long_shared_prefix_is_read_once() {
         let with = |length: usize, end: u32| (0..length as u32).chain([end; 12]).collect::<Vec<_>>();
         let [long, other, short] = [with(600, 7), with(600, 8), with(20, 9)];
         assert_eq!((shared_prefix(&[&long, &other]), shared_prefix(&[&long, &short]), shared_prefix(&[&short]), shared_prefix(&[])), (600, 20, 32, 0));

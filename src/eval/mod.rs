@@ -1,4 +1,4 @@
-//! Measuring models: perplexity of a text, and tasks with choices as lm-evaluation-harness 0.4 asks them.
+//! Evaluation: perplexity of a text, and multiple-choice tasks as in lm-evaluation-harness 0.4.
 
 mod body;
 mod outcome;
@@ -21,7 +21,7 @@ pub use shots::{PythonRandom, draw};
 pub use table::{Style, table};
 pub use task::{AnswerChoice, Metric, Published, Question, Task};
 
-/// What is wrong with a task, or with rows for it: which file, which line, and what.
+/// An error in a task or its rows, with file and line.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct TaskError(pub String);

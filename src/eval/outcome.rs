@@ -1,44 +1,44 @@
-//! What came of rows and tasks: who was right, how sure that is, and the table.
+//! Results of rows and tasks: correct answers, accuracy and its standard error.
 
 use super::PerplexityReport;
 use super::score::Score;
 use super::task::{Metric, Published, Task};
 use serde::{Deserialize, Serialize};
 
-/// What came of one choice.
+/// The result of one choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceOutcome {
-    /// In nats.
+    /// The log-likelihood in nats.
     pub loglikelihood: f64,
-    /// Whether the model would have said it.
+    /// True if greedy decoding would generate the choice.
     pub greedy: bool,
-    /// Tokens that were scored.
+    /// Scored tokens.
     pub tokens: usize,
-    /// Length of the choice, without what stands before it: what acc_norm divides by.
+    /// Length of the choice in characters, by which acc_norm divides.
     pub characters: usize,
 }
 
-/// What came of a row: a line of the file of rows.
+/// The result of a row: a line of the results file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RowOutcome {
-    /// The task.
+    /// The task's name.
     pub task: String,
-    /// Which row of the file, from 0.
+    /// Index of the row in the file, from 0.
     pub row: usize,
-    /// A checksum of the model and of all that was asked, by which a resume knows it again.
+    /// A checksum of the model and the requests, checked on resume.
     pub key: String,
-    /// Its choices.
+    /// The choices.
     pub choices: Vec<ChoiceOutcome>,
-    /// Which is right.
+    /// Index of the correct choice.
     pub gold: usize,
-    /// 1 if the likeliest choice was the right one, else 0.
+    /// 1 if the most likely choice is correct, else 0.
     pub acc: u8,
-    /// The same by log-likelihood divided by characters.
+    /// The same for the log-likelihood divided by characters.
     pub acc_norm: u8,
 }
 
 impl RowOutcome {
-    /// Judges a row by its scores; of choices that are equally likely, the first counts as chosen.
+    /// Computes the result of a row. The first of equally likely choices counts as chosen.
     pub fn new(task: &str, row: usize, key: String, gold: usize, choices: Vec<ChoiceOutcome>) -> Self {
         let right = |value: &dyn Fn(&ChoiceOutcome) -> f64| {
             let values: Vec<f64> = choices.iter().map(value).collect();
@@ -51,23 +51,23 @@ impl RowOutcome {
 }
 
 impl ChoiceOutcome {
-    /// Of a choice of this text.
+    /// Makes the result of a choice with this text.
     pub fn new(score: Score, tokens: usize, text: &str) -> Self {
         Self { loglikelihood: score.loglikelihood, greedy: score.greedy, tokens, characters: text.chars().count() }
     }
 }
 
-/// A mean over rows.
+/// A mean over rows with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// The mean.
     pub mean: f64,
-    /// Its standard error, from the sample's deviation; none for a single row.
+    /// The standard error, from the sample standard deviation; none for a single row.
     pub standard_error: Option<f64>,
 }
 
 impl Share {
-    /// Of some rows' 0 or 1.
+    /// Computes the mean of values that are 0 or 1.
     pub fn of(values: impl Iterator<Item = u8> + Clone) -> Self {
         let n = values.clone().count() as f64;
         let mean = values.clone().map(f64::from).sum::<f64>() / n;
@@ -76,35 +76,35 @@ impl Share {
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
-    /// Its name.
+    /// The task's name.
     pub task: String,
-    /// What it is called in a table.
+    /// The title in tables.
     pub title: String,
-    /// Rows that were answered.
+    /// Evaluated rows.
     pub rows: usize,
-    /// Rows that were to be; more than were answered if somebody asked to stop.
+    /// Requested rows; more than evaluated if the evaluation was stopped.
     pub rows_asked: usize,
-    /// Rows the file has.
+    /// Rows in the file.
     pub rows_in_file: usize,
-    /// Rows of an earlier start that was gone on with.
+    /// Rows taken from an earlier, resumed evaluation.
     pub resumed: usize,
-    /// Answered questions that stood before each.
+    /// Few-shot examples before each question.
     pub shots: usize,
-    /// The share of right answers by log-likelihood.
+    /// Accuracy by log-likelihood.
     pub acc: Share,
-    /// The same by log-likelihood divided by characters, where the task is judged so too.
+    /// Accuracy by log-likelihood divided by characters, if the task has this metric.
     pub acc_norm: Option<Share>,
-    /// Rows a second, of those that were computed now.
+    /// Rows per second, without resumed ones.
     pub rows_per_second: f64,
-    /// What others have measured.
+    /// Published results of other models.
     pub published: Vec<Published>,
 }
 
 impl TaskReport {
-    /// Of some rows, of which there is at least one.
+    /// Summarizes the results of at least one row.
     pub fn new(task: &Task, outcomes: &[RowOutcome], shots: usize) -> Self {
         let normed = task.metrics().contains(&Metric::AccNorm);
         Self {
@@ -123,15 +123,15 @@ impl TaskReport {
     }
 }
 
-/// What came of an evaluation.
+/// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalReport {
-    /// The model, as it was asked for.
+    /// The model, as specified by the user.
     pub model: String,
-    /// Where it was computed.
+    /// The device.
     pub device: String,
-    /// Of a text, if one was given.
+    /// Perplexity of a text, if one was given.
     pub perplexity: Option<PerplexityReport>,
-    /// In the order they were asked for.
+    /// Results of the tasks, in the requested order.
     pub tasks: Vec<TaskReport>,
 }

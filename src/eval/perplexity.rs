@@ -1,5 +1,5 @@
-//! Perplexity by FBI-LLM's protocol: the whole text is tokenized at once and cut into windows that
-//! do not overlap; the cross-entropy is the mean inside each window, and then over windows.
+//! Perplexity by FBI-LLM's protocol: the whole text is tokenized and split into non-overlapping windows; the cross-entropy
+//! is averaged in each window, and then over windows.
 
 use super::TaskError;
 use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
@@ -8,70 +8,70 @@ use crate::ops::{Objective, TERMS, Term};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
 
-/// Why nothing could be measured.
+/// An error of an evaluation.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
-    /// The machine's.
+    /// From the machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// The model's tensors do not fit together.
+    /// The shapes of the model's tensors do not match.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A task, or rows for it.
+    /// In a task or its rows.
     #[error(transparent)]
     Task(#[from] TaskError),
-    /// A window that the model cannot see at once, or that holds no prediction.
-    #[error("a window of {window} tokens cannot be measured: it must have at least 2, and at most the model's context of {context}")]
+    /// The window is longer than the model's context, or has no prediction.
+    #[error("invalid window of {window} tokens: it must have at least 2 tokens and at most {context}, the model's context")]
     Window {
-        /// Tokens asked for.
+        /// Tokens of the window.
         window: usize,
-        /// Tokens the model can see.
+        /// The model's context.
         context: usize,
     },
-    /// Text shorter than a window.
-    #[error("the text is {tokens} tokens long, and a window has {window}. Give more text, or a smaller --window")]
+    /// The text is shorter than a window.
+    #[error("the text has {tokens} tokens, but a window has {window}. Pass a longer text, or a smaller --window")]
     Short {
-        /// Tokens there are.
+        /// Tokens of the text.
         tokens: usize,
-        /// Tokens needed.
+        /// Tokens of a window.
         window: usize,
     },
-    /// A token the model does not know.
+    /// A token outside the vocabulary.
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}: the text was tokenized for another model")]
     Token {
         /// The id.
         id: u32,
-        /// Ids there are.
+        /// Size of the vocabulary.
         vocabulary: usize,
     },
-    /// Somebody asked to stop before there was anything to report.
+    /// Stopped before there was a result.
     #[error("stopped before the first window was done")]
     Stopped,
 }
 
-/// What was measured.
+/// The perplexity of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerplexityReport {
     /// exp of the mean cross-entropy.
     pub perplexity: f64,
-    /// Mean cross-entropy, in nats a token.
+    /// Mean cross-entropy in nats per token.
     pub cross_entropy: f64,
-    /// Standard error of that mean, over windows; 0 for a single one.
+    /// Standard error of the mean over windows; 0 for a single window.
     pub standard_error: f64,
-    /// Windows measured.
+    /// Evaluated windows.
     pub windows: usize,
-    /// Windows the text has; more than were measured if somebody asked to stop.
+    /// Windows in the text; more than evaluated if the evaluation was stopped.
     pub windows_in_text: usize,
-    /// Tokens in a window; its first is not predicted.
+    /// Tokens in a window; the first is not predicted.
     pub window: usize,
-    /// Tokens of the text. Those after the last whole window are left out.
+    /// Tokens of the text. Those after the last full window are ignored.
     pub tokens: usize,
-    /// Tokens measured a second.
+    /// Tokens per second.
     pub tokens_per_second: f64,
 }
 
-/// Measures `tokens`. `progress(done, of, perplexity so far)` is told after each window; when
-/// `stop_requested` says so, the windows done so far are reported.
+/// Computes the perplexity of `tokens`. `progress(done, total, perplexity so far)` is called after each window. If
+/// `stop_requested` returns true, the result covers the windows so far.
 pub async fn perplexity(
     machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, stop_requested: &dyn Fn() -> bool, progress: &mut dyn FnMut(usize, usize, f64),
 ) -> Result<PerplexityReport, EvalError> {
@@ -121,7 +121,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Of the mean of independent values.
+/// The standard error of the mean of independent values.
 fn standard_error(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return 0.0;
@@ -131,7 +131,7 @@ fn standard_error(values: &[f64]) -> f64 {
     (variance / values.len() as f64).sqrt()
 }
 
-/// A forward of one window with its loss, compiled once.
+/// A compiled forward with loss for one window.
 pub struct Measure {
     program: Program,
     tokens: Home,
@@ -140,12 +140,12 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Compiles it.
+    /// Compiles the program.
     pub fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
         let mut home = |spec: Spec| Ok::<_, MachineError>(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec });
         let (tokens, targets) = (home(Spec::u32(window, 1))?, home(Spec::u32(window, 1))?);
         let (shares, scale, sums) = (home(Spec::f32(window, 1))?, home(Spec::f32(1, 1))?, home(Spec::f32(1, TERMS))?);
-        // The last token of a window predicts nothing in it.
+        // The last token of a window has no target.
         let mut share = vec![1.0 / (window - 1) as f32; window];
         share[window - 1] = 0.0;
         machine.write_f32(&shares, &share)?;
@@ -161,7 +161,7 @@ impl Measure {
         Ok(Self { program: machine.compile(tape)?, tokens, targets, sums })
     }
 
-    /// Mean cross-entropy inside a window.
+    /// Computes the mean cross-entropy in a window.
     pub async fn window(&mut self, machine: &mut Machine, window: &[u32]) -> Result<f64, MachineError> {
         let mut targets = window[1..].to_vec();
         targets.push(0);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_decoding_token_by_token_gives() {
+    fn equals_token_by_token_decoding() {
         let mut machine = Machine::cpu();
         let weights = model(&mut machine);
         let tokens = text(3 * 20 + 7);
@@ -214,17 +214,17 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_said() {
+    fn invalid_inputs_are_errors() {
         let mut machine = Machine::cpu();
         let weights = model(&mut machine);
         let mut problem = |tokens: &[u32], window| {
             let error = platform::wait(perplexity(&mut machine, &weights, tokens, window, &|| false, &mut |_, _, _| {}));
             error.unwrap_err().to_string()
         };
-        assert!(problem(&[], 20).contains("0 tokens long"));
+        assert!(problem(&[], 20).contains("has 0 tokens"));
         assert!(problem(&text(19), 20).contains("smaller --window"));
         assert!(problem(&text(19), 1).contains("at least 2"));
-        assert!(problem(&text(19), 5000).contains("context of 512"));
+        assert!(problem(&text(19), 5000).contains("at most 512"));
         assert!(problem(&[97; 30], 20).contains("token id 97"));
         let stopped = platform::wait(perplexity(&mut machine, &weights, &text(40), 20, &|| true, &mut |_, _, _| {}));
         assert!(matches!(stopped, Err(EvalError::Stopped)));

@@ -1,59 +1,58 @@
-//! Text to requests: which tokens are read and which are scored, as lm-evaluation-harness 0.4 has it.
+//! Encoding of text to scoring requests (context and continuation tokens), as in lm-evaluation-harness 0.4.
 
 use super::TaskError;
 use crate::data::{Tokenizer, TokenizerError};
 use crate::jinja::is_space;
 
-/// Tokens of which the last are scored.
+/// A request to score the last tokens of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScoreRequest {
-    /// What is read, then what is scored.
+    /// Context tokens, then scored tokens.
     pub tokens: Vec<u32>,
-    /// How many are scored.
+    /// Number of scored tokens.
     pub scored: usize,
 }
 
 impl ScoreRequest {
-    /// What is read: the last token is only scored.
+    /// The input of the model: all but the last token, which is only scored.
     pub fn input(&self) -> &[u32] {
         &self.tokens[..self.tokens.len() - 1]
     }
 }
 
-/// Makes requests of texts.
+/// Encodes texts to requests.
 pub struct Encoder<'a> {
     tokenizer: &'a Tokenizer,
-    /// What is read where nothing else is: the token that begins a document, or the one that ends it.
+    /// The context if there is no other: the bos token, or else the eos token.
     prefix: Option<(u32, String)>,
-    /// Whether the tokenizer puts its special tokens around a text.
+    /// True if the tokenizer adds its special tokens to a text.
     special: bool,
-    /// Tokens that a model can read at once.
+    /// The model's context length.
     context: usize,
 }
 
 impl<'a> Encoder<'a> {
-    /// With the token that begins a document, as the model's files name it. `special` says whether the
-    /// tokenizer puts around each text what it is made to, as lm-evaluation-harness 0.4.13 lets it; 0.4.2,
-    /// which the paper used, did not.
+    /// Makes an encoder; `begins` and `ends` are the bos and eos token of the model's files. With `special`, the tokenizer adds
+    /// its special tokens to each text, as in lm-evaluation-harness 0.4.13; 0.4.2, which the paper used, did not.
     pub fn new(tokenizer: &'a Tokenizer, begins: Option<&str>, ends: Option<&str>, special: bool, context: usize) -> Self {
         let named = [begins, ends].into_iter().flatten().find_map(|text| Some((tokenizer.id(text)?, text.to_string())));
         let prefix = named.or_else(|| tokenizer.end().and_then(|end| Some((end, tokenizer.decode(&[end], true).ok()?))));
         Self { tokenizer, prefix, special, context }
     }
 
-    /// The request for `continuation` after `context`. Spaces at the context's end belong to the
-    /// continuation, whose tokens are those that the whole has more than the context alone. What is too
-    /// long loses its beginning.
+    /// Encodes the request to score `continuation` after `context`. Spaces at the end of the context belong to the
+    /// continuation. Its tokens are those of the whole text after the number of tokens of the context. A sequence that is too
+    /// long is truncated on the left.
     pub fn request(&self, context: &str, continuation: &str) -> Result<ScoreRequest, TaskError> {
         let (mut tokens, scored) = self.pair(context, continuation).map_err(|error| TaskError(error.to_string()))?;
         if scored.is_empty() {
-            return Err(TaskError(format!("its choice {continuation:?} adds no token to what stands before it")));
+            return Err(TaskError(format!("its choice {continuation:?} adds no token to the prompt")));
         }
         if tokens.is_empty() {
-            return Err(TaskError("nothing stands before its choices, and the model names no token that begins a document".into()));
+            return Err(TaskError("its prompt is empty, and the model has no bos token to take its place".into()));
         }
         if scored.len() > self.context {
-            return Err(TaskError(format!("its choice {continuation:?} has {} tokens, and the model reads {} at once", scored.len(), self.context)));
+            return Err(TaskError(format!("its choice {continuation:?} has {} tokens, but the model's context is {}", scored.len(), self.context)));
         }
         tokens.extend(&scored);
         let beyond = tokens.len().saturating_sub(self.context + 1);

@@ -1,4 +1,4 @@
-//! Rows of a data set: JSON lines, each an object.
+//! Rows of a data set in JSON Lines format, each an object.
 
 use super::TaskError;
 use crate::data::Lines;
@@ -6,12 +6,12 @@ use crate::formats::json;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// A row, and where it was.
+/// A row of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataRow {
-    /// Its line in the file, from 1.
+    /// Line in the file, from 1.
     pub line: usize,
-    /// Its fields.
+    /// The fields.
     pub fields: Map<String, Value>,
 }
 
@@ -20,15 +20,14 @@ pub struct DataRow {
 pub struct Rows {
     /// The file.
     pub path: PathBuf,
-    /// At most as many as were asked for.
+    /// The rows, up to the limit.
     pub rows: Vec<DataRow>,
-    /// Rows the file has, those included that were not asked for.
+    /// Total rows in the file, including those beyond the limit.
     pub in_file: usize,
 }
 
 impl Rows {
-    /// Reads the first `limit` rows of a file, which may be compressed; all of them without a limit. Empty lines are
-    /// no rows.
+    /// Reads the first `limit` rows of a file, or all of them; the file may be compressed. Empty lines are skipped.
     pub fn read(path: &Path, limit: Option<usize>) -> Result<Self, TaskError> {
         let unreadable = |error| TaskError(format!("rows: {error}"));
         let mut lines = Lines::open(path).map_err(unreadable)?;
@@ -43,27 +42,27 @@ impl Rows {
             }
             let parsed = json::with_integers(text.as_bytes(), |text| serde_json::from_slice::<Map<String, Value>>(text));
             let mut fields = parsed.map_err(|error| {
-                // Its own line is always 1.
-                let problem = format!("rows {}, line {line}: no JSON object: {} (column {})", path.display(), reason(&error), error.column());
+                // The error's own line is always 1.
+                let problem = format!("rows {}, line {line}: not a JSON object: {} (column {})", path.display(), reason(&error), error.column());
                 lines.kind_error().map_or(TaskError(problem), unreadable)
             })?;
-            // Templates know no NaN: a field that has one can be there, but not be read.
+            // Templates have no NaN: a field with NaN is treated as missing.
             fields.retain(|_, value| !json::has_special_number(value));
             rows.push(DataRow { line, fields });
         }
         if rows.is_empty() {
-            return Err(TaskError(format!("rows {}: there is none in it", path.display())));
+            return Err(TaskError(format!("rows {}: the file has no rows", path.display())));
         }
         Ok(Self { path: path.to_path_buf(), rows, in_file })
     }
 
-    /// Says where in the file something is wrong.
+    /// Makes an error at a row.
     pub fn at(&self, row: usize, problem: &dyn std::fmt::Display) -> TaskError {
         TaskError(format!("rows {}, line {}: {problem}", self.path.display(), self.rows[row].line))
     }
 }
 
-/// The problem without its place.
+/// The message without its position.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_string()
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_as_python_reads_them() {
+    fn rows_are_parsed_as_in_python() {
         let text = "\u{feff}{\"a\": \"x\", \"score\": NaN}\n\n\u{feff}{\"a\": \"\\ud83d\", \"NaN\": \"NaN\"}\r\n";
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(text.as_bytes()).unwrap();
@@ -99,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn what_are_no_rows_is_named() {
+    fn files_without_rows_are_errors() {
         for (name, bytes, words) in
-            [("page", "<!DOCTYPE html>\n", "an HTML page"), ("list", "[1]\n", "line 1: no JSON object"), ("none", "\n", "there is none in it")]
+            [("page", "<!DOCTYPE html>\n", "an HTML page"), ("list", "[1]\n", "line 1: not a JSON object"), ("none", "\n", "the file has no rows")]
         {
             let problem = read(name, bytes.as_bytes()).unwrap_err().to_string();
             assert!(problem.contains(words) && problem.contains("rows.jsonl"), "{problem}");

@@ -1,5 +1,5 @@
-//! Log-likelihoods of continuations. What requests read alike is computed once; and only the places
-//! where something is scored go through the model's head.
+//! Log-likelihoods of continuations. Shared inputs of requests are computed once, and the model's head is applied only at
+//! scored positions.
 
 use super::body::{Body, Lengths, home, lanes, padded, prefix_is_cheaper};
 use super::requests::ScoreRequest;
@@ -9,26 +9,26 @@ use crate::model::{Weights, logits};
 use crate::ops::{Distill, Objective, TERMS, Term};
 use std::cmp::Reverse;
 
-/// What came of a request.
+/// The score of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// The sum of the scored tokens' log-probabilities, in nats.
+    /// Sum of the scored tokens' log-probabilities in nats.
     pub loglikelihood: f64,
-    /// Whether each of them was the likeliest.
+    /// True if every scored token is the most likely one.
     pub greedy: bool,
 }
 
-/// Places that go through the head at once.
+/// Positions in a batch of the head.
 const HEAD_ROWS: usize = 32;
 
-/// Scores questions, each the requests for its choices, with one model.
+/// Scores questions with a model; a question is one request per choice.
 pub struct Scorer {
     body: Body,
     head: Head,
     vocabulary: usize,
 }
 
-/// From hidden states to what is known of the tokens that follow them.
+/// The output head: from hidden states to the loss of the next tokens.
 struct Head {
     program: Program,
     hidden: Home,
@@ -37,15 +37,15 @@ struct Head {
     terms: TensorId,
 }
 
-/// A token to be scored, and the hidden state by which it is foretold.
+/// A token to be scored, with the hidden state that predicts it.
 struct ScoredToken<'a> {
     request: usize,
     state: &'a [f32],
     target: u32,
 }
 
-/// The fewest sequences that read all that these requests read, longest first, and which of them
-/// serves each request: what one reads may be the beginning of what another reads.
+/// Finds the fewest sequences that cover the inputs of all requests, longest first, and the sequence of each request: an
+/// input may be the prefix of another.
 fn deduplicate<'a>(requests: &[&'a ScoreRequest]) -> (Vec<&'a [u32]>, Vec<usize>) {
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|&n| Reverse(requests[n].input().len()));
@@ -64,8 +64,8 @@ fn sequences(question: &[ScoreRequest]) -> Vec<&[u32]> {
     deduplicate(&question.iter().collect::<Vec<_>>()).0
 }
 
-/// How many of these questions are best scored together, counted from the first: those that fill one
-/// forward side by side, or one alone whose choices stand behind a long beginning.
+/// The number of leading questions to score in one batch: those that fill one forward, or a single one whose choices share
+/// a long prefix.
 pub fn questions_per_batch(questions: &[&[ScoreRequest]]) -> usize {
     let (mut length, mut count) = (0, 0);
     for (n, question) in questions.iter().enumerate() {
@@ -83,7 +83,7 @@ pub fn questions_per_batch(questions: &[&[ScoreRequest]]) -> usize {
 }
 
 impl Scorer {
-    /// Compiles what these questions need; it can score no longer ones.
+    /// Compiles the programs that these questions need. Longer questions cannot be scored.
     pub fn new<'a>(machine: &mut Machine, weights: &Weights, questions: impl IntoIterator<Item = &'a [ScoreRequest]>) -> Result<Self, EvalError> {
         let mut lengths = Lengths::default();
         questions.into_iter().for_each(|question| lengths.add(&sequences(question)));
@@ -104,7 +104,7 @@ impl Scorer {
             rest = later;
         }
         if scores.iter().flatten().any(|score| !score.loglikelihood.is_finite()) {
-            return Err(TaskError("the model gives no finite numbers. Has its training diverged?".into()).into());
+            return Err(TaskError("the model's logits are not finite. Check that its training has not diverged".into()).into());
         }
         Ok(scores)
     }
@@ -131,7 +131,7 @@ impl Scorer {
     }
 }
 
-/// Where the scored tokens of a request are foretold, in the states of what it reads.
+/// The scored tokens of a request with the hidden states that predict them.
 fn scored_tokens<'a>(request: &'a ScoreRequest, number: usize, states: &'a [f32], width: usize) -> impl Iterator<Item = ScoredToken<'a>> {
     let first = request.tokens.len() - request.scored;
     let scored = request.tokens[first..].iter().enumerate();
@@ -151,7 +151,7 @@ impl Head {
         Ok(Self { program: machine.compile(tape)?, hidden, targets, logits, terms })
     }
 
-    /// Cross-entropy of each slot's target, and whether it is the likeliest token.
+    /// Computes the cross-entropy of each target, and if it is the most likely token.
     async fn run(&mut self, machine: &mut Machine, slots: &[ScoredToken<'_>], vocabulary: usize) -> Result<Vec<(f32, bool)>, MachineError> {
         let mut hidden = slots.iter().map(|slot| slot.state).collect::<Vec<_>>().concat();
         hidden.resize(self.hidden.spec.elements(), 0.0);
@@ -167,7 +167,7 @@ impl Head {
     }
 }
 
-/// The first of the largest.
+/// Index of the first maximum.
 fn likeliest(row: &[f32]) -> usize {
     let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter().position(|&x| x == top).unwrap_or(0)
@@ -182,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_twice_is_computed_once() {
-        // Two choices of one token, and a longer one that goes on from the first.
+    fn shared_inputs_are_computed_once() {
+        // Two choices of one token, and a longer one that continues the first.
         let requests = [request(&[1, 2, 3], 1), request(&[1, 2, 4], 1), request(&[1, 2, 3, 5, 6], 3), request(&[1, 9, 3], 1)];
         let (sequences, sequence_of) = deduplicate(&requests.iter().collect::<Vec<_>>());
         assert_eq!(sequences, [&[1, 2, 3, 5][..], &[1, 9]]);
@@ -191,9 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_is_filled_with_whole_questions() {
+    fn a_batch_has_whole_questions() {
         let choices = |read: u32, choices: u32| (0..choices).map(|n| request(&[&vec![n; read as usize][..], &[9]].concat(), 1)).collect::<Vec<_>>();
-        // Sequences of 112 places, of which 4 go side by side; and of 8, 64.
+        // Padded lengths of 112 and 8: batches of 4 and 64 sequences.
         let (long, short) = (choices(100, 4), choices(2, 2));
         assert_eq!(questions_per_batch(&[&long, &long]), 1);
         assert_eq!(questions_per_batch(&vec![&short[..]; 100]), 32);

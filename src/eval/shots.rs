@@ -1,17 +1,16 @@
-//! Which answered questions stand before the one that is asked: those that lm-evaluation-harness
-//! draws, to the very one. It uses Python's `random.Random(seed).sample`, whose generator is the
-//! Mersenne Twister (Matsumoto and Nishimura, 1998). This file is pure.
+//! Sampling of few-shot examples, exactly as in lm-evaluation-harness. It uses Python's `random.Random(seed).sample`, whose
+//! generator is the Mersenne Twister (Matsumoto and Nishimura, 1998). This file is pure.
 
 /// Words of the generator's state.
 const N: usize = 624;
-/// Between a word and the one it is mixed with.
+/// Offset of the word that a word is mixed with.
 const M: usize = 397;
 
-/// Draws `k` of `n` shots as lm-evaluation-harness does. With `is_asked` it knows no other split than
-/// that of the row that is asked: it draws one more, and leaves out those that are this row.
+/// Draws `k` of `n` examples as lm-evaluation-harness does. With `is_asked`, the examples are from the split of the
+/// evaluated row: it draws one more and drops this row.
 ///
 /// # Panics
-/// If there are not enough.
+/// If there are not enough examples.
 pub fn draw(random: &mut PythonRandom, n: usize, k: usize, is_asked: Option<&dyn Fn(usize) -> bool>) -> Vec<usize> {
     let Some(is_asked) = is_asked.filter(|_| k > 0) else { return random.sample(n, k) };
     let mut drawn = random.sample(n, k + 1);
@@ -39,7 +38,7 @@ impl PythonRandom {
         for i in 1..N {
             state[i] = 1_812_433_253u32.wrapping_mul(state[i - 1] ^ (state[i - 1] >> 30)).wrapping_add(i as u32);
         }
-        // The key has one word, the seed, so that its index stays 0.
+        // The key has one word, the seed, so its index is always 0.
         let mut i = 1;
         for _ in 0..N {
             state[i] = (state[i] ^ (state[i - 1] ^ (state[i - 1] >> 30)).wrapping_mul(1_664_525)).wrapping_add(seed);
@@ -69,7 +68,7 @@ impl PythonRandom {
         word ^ (word >> 18)
     }
 
-    /// A number below `n`, which is not 0.
+    /// A random number below `n` > 0.
     fn below(&mut self, n: u32) -> u32 {
         let bits = n.ilog2() + 1;
         loop {
@@ -86,7 +85,7 @@ impl PythonRandom {
     /// If `k` is more than `n`.
     pub fn sample(&mut self, n: usize, k: usize) -> Vec<usize> {
         assert!(k <= n, "{k} of {n}");
-        // Python decides by what a set or a list of all would take of memory.
+        // Python chooses the method by the memory of a set and of a list of all.
         let set = 21 + if k > 5 { 4usize.pow((k as f64 * 3.0).log(4.0).ceil() as u32) } else { 0 };
         let mut chosen = Vec::with_capacity(k);
         if n <= set {
@@ -106,7 +105,7 @@ impl PythonRandom {
     }
 }
 
-/// The index after `i`; at the end, the beginning learns of the end.
+/// The index after `i`. At the end it wraps around and copies the last word to the first.
 fn next_index(state: &mut [u32; N], i: usize) -> usize {
     if i + 1 < N {
         return i + 1;
@@ -119,9 +118,9 @@ fn next_index(state: &mut [u32; N], i: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// What CPython 3.11 gives: `r = random.Random(1234); [r.sample(range(n), k) for n, k in …]`.
+    /// Expected values from CPython 3.11: `r = random.Random(1234); [r.sample(range(n), k) for n, k in …]`.
     #[test]
-    fn it_draws_what_python_draws() {
+    fn matches_python() {
         let mut random = PythonRandom::new(1234);
         for (n, k, want) in PYTHON {
             assert_eq!(random.sample(*n, *k), *want, "{k} of {n}");
@@ -129,16 +128,16 @@ mod tests {
     }
 
     #[test]
-    fn the_row_that_is_asked_is_left_out() {
+    fn the_evaluated_row_is_excluded() {
         let mut plain = PythonRandom::new(1234);
         let wanted = plain.sample(5, 4);
         let draw = |asked: &dyn Fn(usize) -> bool| draw(&mut PythonRandom::new(1234), 5, 3, Some(asked));
         assert_eq!(draw(&|_| false), wanted[..3]);
         assert_eq!(draw(&|shot| shot == wanted[1]), [wanted[0], wanted[2], wanted[3]]);
-        // Two copies of it: too few are left, so it draws again among the others.
+        // Two copies of the row: too few are left, so it redraws from the others.
         let others: Vec<usize> = (0..5).filter(|shot| !wanted[..2].contains(shot)).collect();
-        let again: Vec<usize> = plain.sample(3, 3).into_iter().map(|shot| others[shot]).collect();
-        assert_eq!(draw(&|shot| wanted[..2].contains(&shot)), again);
+        let redrawn: Vec<usize> = plain.sample(3, 3).into_iter().map(|shot| others[shot]).collect();
+        assert_eq!(draw(&|shot| wanted[..2].contains(&shot)), redrawn);
         assert!(super::draw(&mut PythonRandom::new(1), 0, 0, Some(&|_| false)).is_empty());
     }
 

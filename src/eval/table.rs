@@ -1,20 +1,20 @@
-//! An evaluation as a table, beside what others have measured.
+//! Tables of evaluation results, with published results for comparison.
 
 use super::outcome::{EvalReport, Share, TaskReport};
 
-/// How a table is written.
+/// The format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Columns of a terminal.
+    /// Aligned columns for a terminal.
     Text,
-    /// A table of Markdown.
+    /// Markdown.
     Markdown,
 }
 
-/// What stands where there is no figure.
+/// The cell of a missing value.
 const NO_VALUE: &str = "–";
 
-/// The tasks of an evaluation in percent, each with its standard error; empty without tasks.
+/// Formats the results of tasks in percent with standard errors; empty without tasks.
 pub fn table(report: &EvalReport, style: Style) -> String {
     let tasks = &report.tasks;
     if tasks.is_empty() {
@@ -44,7 +44,7 @@ fn row(task: &TaskReport, models: &[&str]) -> Vec<String> {
     cells
 }
 
-/// Means over tasks, of each column that has a figure for all.
+/// Means over tasks, for columns without missing values.
 fn mean_row(tasks: &[TaskReport], models: &[&str]) -> Vec<String> {
     let mean = |figures: Option<Vec<f64>>| figures.map_or(NO_VALUE.into(), |figures| percent(figures.iter().sum::<f64>() / figures.len() as f64));
     let mut cells = vec![format!("mean of {}", tasks.len()), String::new(), String::new()];

@@ -1,5 +1,5 @@
-//! Tasks as data: a TOML file says how a row of a data set becomes a question with choices. What it
-//! computes is Jinja; a file that somebody else wrote can fail, and no more.
+//! Tasks defined in TOML: how a row of a data set becomes a multiple-choice question. Prompts are Jinja templates. Task
+//! files are untrusted input: the worst that they can cause is an error.
 
 use super::TaskError;
 use crate::assets;
@@ -11,55 +11,55 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::Spanned;
 
-/// How an answer is judged, as lm-evaluation-harness calls it.
+/// A metric, under its name in lm-evaluation-harness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// The likeliest continuation is the right one.
+    /// Accuracy by log-likelihood.
     Acc,
-    /// The same after each log-likelihood was divided by its choice's length in characters.
+    /// Accuracy by log-likelihood divided by the choice's length in characters.
     AccNorm,
 }
 
-/// A model's figure that somebody published for a task.
+/// A published result of a model on a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// Whose.
+    /// The model.
     pub model: String,
-    /// In percent.
+    /// The result in percent.
     pub value: f64,
 }
 
-/// One answer that a question offers.
+/// A choice of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerChoice {
-    /// What stands before it.
+    /// The prompt before it.
     pub prompt: String,
-    /// What is scored, without the delimiter in front of it.
+    /// The scored text, without the delimiter in front of it.
     pub continuation: String,
 }
 
-/// A row, ready to be asked.
+/// A multiple-choice question made from a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Its choices.
+    /// The choices.
     pub choices: Vec<AnswerChoice>,
-    /// Which is right.
+    /// Index of the correct choice.
     pub gold: usize,
 }
 
-/// Expressions that give a row fields.
+/// Expressions for computed fields of a row.
 type Fields = BTreeMap<String, Spanned<String>>;
 
-/// Rows in other field names than the data set's.
+/// An alternative row format, with other field names.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AlternativeRow {
     set: Fields,
 }
 
-/// Choices that every row has, or an expression that gives them.
+/// Choices: fixed for all rows, or an expression.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Choices {
@@ -67,7 +67,7 @@ enum Choices {
     Of(String),
 }
 
-/// A template or an expression, and where in the task's file it begins.
+/// A template or expression and its position in the task file.
 #[derive(Clone, Copy)]
 struct Snippet<'a> {
     what: &'a str,
@@ -81,7 +81,7 @@ impl<'a> Snippet<'a> {
     }
 }
 
-/// The file.
+/// The contents of a task file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Definition {
@@ -114,8 +114,8 @@ fn blank_line() -> String {
     "\n\n".into()
 }
 
-/// How templates and expressions are read: as lm-evaluation-harness sets jinja2 up, within bounds of
-/// some 1,000 times what a row of the tasks here needs.
+/// Options for templates and expressions: the jinja2 settings of lm-evaluation-harness, with limits about 1,000 times what
+/// the built-in tasks need.
 const OPTIONS: Options = Options {
     syntax: Syntax { trim_blocks: false, lstrip_blocks: false, keep_trailing_newline: true },
     chat: false,
@@ -126,18 +126,18 @@ const OPTIONS: Options = Options {
     bytes: 64 << 20,
 };
 const FILTERS: [(&str, Filter); 2] = [("wikihow", |text| Ok(wikihow(text).as_str().into())), ("lettered", lettered)];
-/// Bytes of a task's file.
+/// Maximum bytes of a task file.
 const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// A task.
+/// A parsed task.
 pub struct Task {
     definition: Definition,
-    /// The file, and its text, for messages.
+    /// The path, for messages.
     path: String,
     text: String,
     prompt: Option<Template>,
     continuation: Option<Template>,
-    /// The fields a row needs: of the data set's own rows, then of each other kind.
+    /// Required fields of a row: in the data set's format, then in each alternative format.
     required: Vec<BTreeSet<String>>,
 }
 
@@ -148,23 +148,23 @@ impl std::fmt::Debug for Task {
 }
 
 impl Task {
-    /// A task of the program by its name, or one of a user's by its file, which ends in `.toml`.
+    /// Opens a built-in task by name, or a `.toml` file.
     pub fn open(name: &str) -> Result<Self, TaskError> {
         if let Some((_, text)) = assets::TASKS.iter().find(|(known, _)| *known == name) {
             return Self::parse(&format!("tasks/{name}.toml"), text);
         }
         if !name.ends_with(".toml") {
             let known = assets::TASKS.map(|(known, _)| known).join(", ");
-            return Err(TaskError(format!("there is no task {name}; there are {known}, and any that a .toml file describes (docs/evaluation.md)")));
+            return Err(TaskError(format!("unknown task {name}. Built-in tasks: {known}. Other tasks are defined in a .toml file (docs/evaluation.md)")));
         }
         let text = toml_file(Path::new(name)).map_err(|error| TaskError(format!("task: {error}")))?;
         if text.len() > MAX_FILE_BYTES {
-            return Err(TaskError(format!("task {name}: it is longer than {MAX_FILE_BYTES} bytes: this is no task")));
+            return Err(TaskError(format!("task {name}: the file is longer than {MAX_FILE_BYTES} bytes")));
         }
         Self::parse(name, &text)
     }
 
-    /// Reads the text of a file that is called `path` in messages, and tries everything but rows.
+    /// Parses a task file and validates all templates and expressions. `path` is for messages.
     pub fn parse(path: &str, text: &str) -> Result<Self, TaskError> {
         let definition: Definition = toml::from_str(text).map_err(|error| TaskError(format!("task {path}: {error}")))?;
         let mut task = Self { definition, path: path.into(), text: text.into(), prompt: None, continuation: None, required: Vec::new() };
@@ -182,7 +182,7 @@ impl Task {
         let Definition { name, metrics, choices, .. } = &self.definition;
         let problem = |what: String| Err(TaskError(format!("task {}: {what}", self.path)));
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
-            return problem(format!("its name {name:?} must be letters, digits, _ and -"));
+            return problem(format!("its name {name:?} must consist of letters, digits, _ and -"));
         }
         if metrics.is_empty() {
             return problem("metrics must name acc, acc_norm, or both".into());
@@ -193,44 +193,44 @@ impl Task {
         }
     }
 
-    /// Its name, by which results are kept.
+    /// The name, used in results files.
     pub fn name(&self) -> &str {
         &self.definition.name
     }
 
-    /// What it is called in a table.
+    /// The title in tables.
     pub fn title(&self) -> &str {
         self.definition.title.as_deref().unwrap_or(self.name())
     }
 
-    /// How answers are judged.
+    /// The metrics.
     pub fn metrics(&self) -> &[Metric] {
         &self.definition.metrics
     }
 
-    /// What stands between a prompt and its continuation.
+    /// The text between a prompt and its continuation.
     pub fn delimiter(&self) -> &str {
         &self.definition.delimiter
     }
 
-    /// Whether lm-evaluation-harness draws one shot more than it shows for this task, so that it can
-    /// leave out the row that is asked: where it knows no test split.
+    /// True if lm-evaluation-harness has no test split for this task, so that it draws one more few-shot example and drops the
+    /// evaluated row.
     pub fn spare_shot(&self) -> bool {
         self.definition.spare_shot
     }
 
-    /// What others have measured.
+    /// Published results.
     pub fn published(&self) -> &[Published] {
         &self.definition.published
     }
 
-    /// A question that is answered, as one of those shown before the question that is asked.
+    /// Formats a question with its answer as a few-shot example.
     pub fn shot(&self, question: &Question) -> String {
         let AnswerChoice { prompt, continuation } = &question.choices[question.gold];
         [prompt, self.delimiter(), continuation, &self.definition.between].concat()
     }
 
-    /// The question of a row.
+    /// Makes the question of a row.
     pub fn question(&self, row: &serde_json::Map<String, serde_json::Value>) -> Result<Question, TaskError> {
         let Some(kind) = self.required.iter().position(|required| required.iter().all(|field| row.contains_key(field))) else {
             return Err(TaskError(self.missing(row)));
@@ -265,11 +265,11 @@ impl Task {
         let texts = value.as_list().and_then(|items| items.iter().map(text).collect::<Option<Vec<_>>>());
         match texts {
             Some(texts) if texts.len() >= 2 => Ok(texts),
-            _ => Err(TaskError(format!("its choices are no list of at least 2 texts, but {value}"))),
+            _ => Err(TaskError(format!("its choices must be a list of at least 2 texts, not {value}"))),
         }
     }
 
-    /// A number, its digits, or the text of a choice.
+    /// Evaluates the label: a number, its digits, or the text of a choice.
     fn label(&self, fields: &BTreeMap<String, Json>, choices: &[String]) -> Result<usize, TaskError> {
         let value = self.value(Snippet::new("label", &self.definition.label), fields)?;
         let number = match &value {
@@ -280,11 +280,11 @@ impl Task {
             _ => None,
         };
         number.filter(|&gold| gold < choices.len()).ok_or_else(|| {
-            TaskError(format!("its label {value} is none of the {} choices. Rows without answers, such as a test split's, cannot be judged", choices.len()))
+            TaskError(format!("its label {value} is none of the {} choices. Rows without answers, as in many test splits, cannot be evaluated", choices.len()))
         })
     }
 
-    /// Gives a row fields; each expression sees the row as it was.
+    /// Adds computed fields to a row. All expressions see the original row.
     fn set_fields(&self, set: &Fields, fields: &mut BTreeMap<String, Json>) -> Result<(), TaskError> {
         let values = set.iter().map(|(name, source)| Ok((name.clone(), self.value(Snippet::new(name, source), fields)?)));
         let values = values.collect::<Result<Vec<_>, TaskError>>()?;
@@ -302,17 +302,17 @@ impl Task {
         text.map_err(|error| self.explain(source, &error))
     }
 
-    /// What is wrong with a template or an expression, and where in the task's file.
+    /// Converts an error of a template or expression, with its line in the task file.
     fn explain(&self, source: Snippet<'_>, error: &Error) -> TaskError {
         let line = self.text[..source.at.min(self.text.len())].matches('\n').count() + 1;
         let detail = match error.kind {
-            ErrorKind::Undefined => "it names what a row does not have",
+            ErrorKind::Undefined => "it uses a field that the row does not have",
             _ => error.message.as_str(),
         };
         TaskError(format!("task {}, line {line}: {}: {detail}", self.path, source.what))
     }
 
-    /// What each kind of row must have; everything is parsed for it.
+    /// Determines the required fields of each row format, by parsing all templates and expressions.
     fn required_fields(&self) -> Result<Vec<BTreeSet<String>>, TaskError> {
         let Definition { choices, label, set, also, .. } = &self.definition;
         let mut required = BTreeSet::new();
@@ -330,7 +330,7 @@ impl Task {
         Ok(std::iter::once(required).chain(others).collect())
     }
 
-    /// The fields needed so that there are those after `set`.
+    /// The fields that are required before the computed fields of `set` are added.
     fn required_before(&self, mut required: BTreeSet<String>, set: &Fields) -> Result<BTreeSet<String>, TaskError> {
         required.retain(|name| !set.contains_key(name));
         for (name, source) in set {
@@ -343,7 +343,7 @@ impl Task {
         Ok(Expression::parse(source.text, OPTIONS).map_err(|error| self.explain(source, &error))?.variables())
     }
 
-    /// Which fields a row lacks: of the kind it is nearest to.
+    /// Describes the missing fields of a row, for the closest format.
     fn missing(&self, row: &serde_json::Map<String, serde_json::Value>) -> String {
         let lacks = |required: &BTreeSet<String>| required.iter().filter(|field| !row.contains_key(*field)).cloned().collect::<Vec<_>>();
         let nearest = self.required.iter().map(lacks).min_by_key(Vec::len).unwrap_or_default();
@@ -356,7 +356,7 @@ fn variables(fields: &BTreeMap<String, Json>) -> Vec<(&str, &Json)> {
     fields.iter().map(|(name, value)| (name.as_str(), value)).collect()
 }
 
-/// As lm-evaluation-harness cleans HellaSwag's texts: what is in brackets is left from WikiHow's pages.
+/// Cleans texts of HellaSwag as lm-evaluation-harness does, removing WikiHow's markup in brackets.
 fn wikihow(text: &str) -> String {
     let text = text.trim_matches(is_space).replace(" [title]", ". ");
     let mut rest = &text[..];
@@ -370,7 +370,7 @@ fn wikihow(text: &str) -> String {
     (out + rest).replace("  ", " ")
 }
 
-/// The texts of lines that begin with `A. `, `B. ` and so on; other lines belong to the one before.
+/// Splits a text at lines that begin with `A. `, `B. ` and so on; other lines continue the previous one.
 fn lettered(text: &str) -> Result<Json, String> {
     let mut texts: Vec<String> = Vec::new();
     for line in text.split('\n') {
