@@ -1,5 +1,5 @@
-//! Pins the texts under which choices of variants are filed: runs and tuning files have them on disk. A key
-//! that changes here makes runs that were begun before lose their kernels.
+//! Pins the keys of variant selections, which runs and tuning files have on disk. If a key changes, earlier runs lose
+//! their kernels.
 
 use crate::graph::{Machine, Op, Spec, Specs, Storage, Tape, Variants};
 use crate::ops::*;
@@ -15,7 +15,7 @@ fn members() -> Members {
 const HEADS: Heads = Heads { query: 4, key_value: 2 };
 
 #[test]
-fn keys_are_those_that_runs_have_on_disk() {
+fn keys_match_those_of_earlier_runs() {
     let f32 = Spec::f32;
     let of = |storage| Spec { rows: 5, cols: 300, storage };
     let half = Objective { next_token: 0.5, divergence: Divergence::Js, temperature: 2.0 };
@@ -80,7 +80,7 @@ fn keys_are_those_that_runs_have_on_disk() {
 }
 
 #[test]
-fn a_fused_sequence_is_filed_under_its_operations() {
+fn the_key_of_a_fused_sequence_has_its_operations() {
     let mut machine = Machine::counting(usize::MAX, FUSIONS);
     let mut tape = Tape::new();
     let mut lasting = |spec: Spec| {

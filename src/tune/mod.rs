@@ -1,5 +1,5 @@
-//! Tuning: of an operation's variants, which is the fastest on this adapter at the shapes at hand,
-//! among those that compute right. What was chosen is remembered in a file.
+//! Autotuning: selects the fastest correct variant of each operation on an adapter, at the shapes in use, and caches the
+//! selection in a file.
 
 mod table;
 
@@ -13,40 +13,40 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use table::{Entry, Table};
 
-/// How the choice is made.
+/// Options of autotuning.
 #[derive(Clone, Debug)]
 pub struct TuneOptions {
-    /// Folder of the file; nothing is remembered without one.
+    /// Folder of the cache file; `None` disables the cache.
     pub folder: Option<PathBuf>,
-    /// Whether to choose anew what the file has.
+    /// True to ignore the cache file.
     pub retune: bool,
-    /// Whether variants may hold factors in f16.
+    /// True to allow variants with factors in f16.
     pub half: bool,
-    /// Seconds after which nothing further is begun: the rest stays portable, until the next time.
+    /// Time limit in seconds. Operations that are not tuned by then use the portable variant.
     pub seconds: f64,
-    /// Runs of each candidate, of which the median counts.
+    /// Timed runs of each candidate; the median counts.
     pub runs: usize,
 }
 
 impl TuneOptions {
-    /// For an adapter: a program on the CPU is timed once.
+    /// Default options for an adapter. On a software adapter, candidates are timed once.
     pub fn of(gpu: &Gpu, folder: Option<PathBuf>) -> Self {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         Self { folder, retune: false, half: false, seconds: 20.0, runs: if software { 1 } else { 7 } }
     }
 }
 
-/// What came of it.
+/// The result of autotuning.
 #[derive(Clone, Debug, Default)]
 pub struct Tuned {
-    /// The choices.
+    /// The selected variants.
     pub variants: Variants,
-    /// What a person should know: variants denied, a file that could not be used.
+    /// Messages for the user: rejected variants, and an unusable cache file.
     pub notes: Vec<String>,
 }
 
-/// Chooses a variant for each of `choices`, from the file where it has one. `progress(done, of,
-/// what)` is told before each that has to be timed.
+/// Selects a variant for each of `choices`, from the cache file if possible. `progress(done, total, operation)` is called
+/// before each operation that must be timed.
 pub async fn tune(
     gpu: &Arc<Gpu>, choices: &BTreeMap<String, (ShapedOp, usize)>, options: &TuneOptions, progress: &mut dyn FnMut(usize, usize, &str),
 ) -> Result<Tuned, MachineError> {
@@ -57,13 +57,13 @@ pub async fn tune(
         tuned.notes.extend(table.read(path).err());
     }
     let clock = Clock::start();
-    // What takes part most often comes first, so that the time is spent where it counts.
+    // The most frequent operations first, where tuning matters most.
     let mut open: Vec<(&String, &(ShapedOp, usize))> = choices.iter().filter(|(key, _)| !table.chosen.contains_key(&table_key(key, options))).collect();
     open.sort_by_key(|(_, (_, times))| std::cmp::Reverse(*times));
     for (done, (key, (choice, _))) in open.iter().enumerate() {
         if clock.seconds() > options.seconds {
             tuned.notes.push(format!(
-                "tuning took its {} s: {} operations stay portable in this run; the next one on this adapter goes on with them",
+                "tuning reached its limit of {} s: {} operations stay portable in this run and are tuned in the next one on this adapter",
                 options.seconds,
                 open.len() - done
             ));
@@ -83,7 +83,7 @@ pub async fn tune(
             tuned.variants.choose(key.clone(), &entry.variant);
         }
         let denied = table.denied.get(&key_in_table).into_iter().flatten();
-        tuned.notes.extend(denied.map(|(variant, why)| format!("variant {variant} of {key} is wrong on this adapter and not used: {why}")));
+        tuned.notes.extend(denied.map(|(variant, why)| format!("variant {variant} of {key} gives wrong results on this adapter and is not used: {why}")));
     }
     if let (Some(path), false) = (&path, open.is_empty()) {
         tuned.notes.extend(table.write(path).err());
@@ -91,13 +91,13 @@ pub async fn tune(
     Ok(tuned)
 }
 
-/// Where the file has a choice: apart from each other, with and without f16.
+/// The key in the cache file, which depends on f16 being allowed.
 fn table_key(key: &str, options: &TuneOptions) -> String {
     if options.half { format!("{key}, f16 allowed") } else { key.to_owned() }
 }
 
-/// Times every candidate and takes the fastest that is right; the others that were found wrong go
-/// to `denied`. None where there is no choice.
+/// Times all candidates and returns the fastest correct one. Incorrect candidates are added to `denied`. `None` if there is
+/// only one candidate.
 async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
     let allowed = |variant: &Variant| variant.name == Variant::PORTABLE || options.half || variant.storage != Storage::F16;
     let candidates: Vec<Variant> = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
@@ -111,7 +111,7 @@ async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: 
                 seconds.insert(candidate.name.to_owned(), time);
             }
             Err(MachineError::Lost(why)) => return Err(MachineError::Lost(why)),
-            // That there is no room beside what else is on the device says nothing of the variant.
+            // Out of memory depends on other allocations, not on the variant.
             Err(MachineError::Device(DeviceError::OutOfMemory { .. })) => {}
             Err(error) => {
                 denied.insert(candidate.name.to_owned(), error.to_string());
@@ -135,7 +135,7 @@ async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: 
     Ok(Some(Entry { variant: Variant::PORTABLE.into(), seconds }))
 }
 
-/// Seconds that a variant takes: the median of some runs, after one that makes its pipelines.
+/// Times a variant: the median in seconds of `runs` runs, after one that compiles its pipelines.
 async fn time(gpu: &Arc<Gpu>, choice: &ShapedOp, variant: &str, runs: usize) -> Result<f64, MachineError> {
     let mut machine = GpuMachine::new(gpu.clone(), FUSIONS);
     machine.set_variants(Variants::preferring(variant));

@@ -1,4 +1,4 @@
-//! The file that remembers what was chosen on an adapter. It can be deleted at any time.
+//! The cache file of autotuning. It can be deleted at any time.
 
 use crate::device::Gpu;
 use crate::platform;
@@ -6,48 +6,47 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The format, and what it says about whose choices these are.
+/// The contents of the file. A file of another adapter, driver or version is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
-    /// Format of this file.
+    /// Format version.
     format: u32,
     adapter: String,
     driver: String,
     signet: String,
-    /// By operation and shape: see [`crate::graph::Variants::key`].
+    /// Selected variants, with keys for operation and shape: see [`crate::graph::Variants::key`].
     pub(super) chosen: BTreeMap<String, Entry>,
-    /// By operation and shape: the variants that are wrong here, and why.
+    /// Rejected variants and the reasons, with the same keys.
     pub(super) denied: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What was chosen for an operation and shape.
+/// The selection for an operation and shape.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// The variant.
     pub(super) variant: String,
-    /// Seconds that each candidate took.
+    /// Seconds of each candidate.
     pub(super) seconds: BTreeMap<String, f64>,
 }
 
 const FORMAT: u32 = 1;
 
 impl Table {
-    /// An empty table of this adapter, driver and Signet.
+    /// Makes an empty table for this adapter, driver and version.
     pub(super) fn new(gpu: &Gpu) -> Self {
         let info = gpu.info();
         let driver = format!("{} {}", info.driver, info.driver_info).trim().to_string();
         Self { format: FORMAT, adapter: gpu.name().into(), driver, signet: env!("CARGO_PKG_VERSION").into(), ..Self::default() }
     }
 
-    /// The file's path in a folder.
+    /// The path of the file in a folder.
     pub(super) fn path(&self, folder: &Path) -> PathBuf {
         let plain = |text: &str| text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect::<String>();
         folder.join(format!("tuning-{}-{}-{}.json", plain(&self.adapter), plain(&self.driver), plain(&self.signet)))
     }
 
-    /// What the file has for the same adapter, driver and Signet; nothing if there is none. A file
-    /// that cannot be used is an error in words, and is written anew.
+    /// Reads the file, if it exists. An unusable file is an error, and will be overwritten.
     pub(super) fn read(&mut self, path: &Path) -> Result<(), String> {
         if !platform::exists(path) {
             return Ok(());
@@ -57,16 +56,17 @@ impl Table {
         let found: Table = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         let about = |table: &Table| (table.format, table.adapter.clone(), table.driver.clone(), table.signet.clone());
         if about(&found) != about(self) {
-            return Err(broken(format!("it is about {} with driver {}, Signet {}", found.adapter, found.driver, found.signet)));
+            return Err(broken(format!("the file is for {} with driver {}, Signet {}", found.adapter, found.driver, found.signet)));
         }
         *self = found;
         Ok(())
     }
 
-    /// Writes the file whole, or leaves it as it was.
+    /// Writes the file atomically.
     pub(super) fn write(&self, path: &Path) -> Result<(), String> {
         let text = serde_json::to_string_pretty(self).expect("plain data");
         let made = path.parent().map_or(Ok(()), platform::make_dir);
-        made.and_then(|()| platform::write_atomic(path, text.as_bytes())).map_err(|error| format!("{}: {error}; what was tuned is not kept", path.display()))
+        made.and_then(|()| platform::write_atomic(path, text.as_bytes()))
+            .map_err(|error| format!("{}: cannot be written: {error}. The tuning results are not saved", path.display()))
     }
 }

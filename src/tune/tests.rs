@@ -1,11 +1,11 @@
-//! Tuning on the first adapter, with an operation one of whose variants is wrong.
+//! Tests of autotuning on the first adapter, with an operation that has an incorrect variant.
 
 use super::*;
 use crate::device::{Checks, adapters};
 use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs};
 use crate::platform;
 
-/// a + b, with a variant that leaves out the last elements, which also makes it the fastest.
+/// a + b, with an incorrect variant that skips elements, which also makes it the fastest.
 #[derive(Clone, Debug)]
 struct BrokenAdd;
 
@@ -62,7 +62,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Tunes; gives what came of it and how many operations were timed.
+/// Tunes. Returns the result and the number of timed operations.
 fn tuned(gpu: &Arc<Gpu>, options: &TuneOptions) -> (Tuned, usize) {
     let mut timed = 0;
     let tuned = pollster::block_on(tune(gpu, &choices(), options, &mut |_, _, _| timed += 1)).expect("tunes");
@@ -70,7 +70,7 @@ fn tuned(gpu: &Arc<Gpu>, options: &TuneOptions) -> (Tuned, usize) {
 }
 
 #[test]
-fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
+fn incorrect_variants_are_rejected_and_the_selection_is_cached() {
     let (gpu, folder) = (gpu(), folder("denied"));
     let options = TuneOptions { folder: Some(folder.clone()), ..TuneOptions::of(&gpu, None) };
     let (first, timed) = tuned(&gpu, &options);
@@ -82,7 +82,7 @@ fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
 
     let (second, timed) = tuned(&gpu, &options);
     assert_eq!((timed, second.variants.chosen(&key)), (0, Some(&*chosen)));
-    assert_eq!(second.notes, first.notes, "a denial is shown every time");
+    assert_eq!(second.notes, first.notes, "a rejection is reported every time");
 
     let (_, timed) = tuned(&gpu, &TuneOptions { retune: true, ..options.clone() });
     assert_eq!(timed, 1);
@@ -90,27 +90,27 @@ fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
     let file = Table::new(&gpu).path(&folder);
     platform::write_atomic(&file, b"{ \"format\": 1, ").expect("written");
     let (third, timed) = tuned(&gpu, &options);
-    assert_eq!(timed, 1, "a broken file is tuned again");
+    assert_eq!(timed, 1, "a broken file is ignored");
     assert!(third.notes.iter().any(|note| note.contains("tuning again")), "{:?}", third.notes);
     assert_eq!(tuned(&gpu, &options).1, 0, "and replaced");
     platform::remove_dir(&folder).expect("removed");
 }
 
 #[test]
-fn without_time_everything_stays_portable() {
+fn after_the_time_limit_everything_stays_portable() {
     let gpu = gpu();
     let (tuned, timed) = tuned(&gpu, &TuneOptions { seconds: -1.0, ..TuneOptions::of(&gpu, None) });
     assert_eq!((timed, tuned.variants), (0, Variants::default()));
     assert!(tuned.notes[0].contains("stay portable"), "{:?}", tuned.notes);
 }
 
-/// At the shapes of every case, on every variant in f32 that the first adapter can run.
+/// Verifies every f32 variant that the first adapter can run, at the shapes of every case.
 #[test]
-fn every_variant_is_right_at_every_case() {
+fn every_variant_is_correct_at_every_case() {
     let gpu = gpu();
     let mut names = std::collections::BTreeSet::new();
     for case in crate::ops::ALL.iter().flat_map(|family| (family.cases)()) {
-        // Of a sequence, the first operation.
+        // The first operation of a fused sequence.
         let taken = case.inputs.iter().enumerate().filter(|(n, _)| case.takes(*n));
         let inputs = taken.map(|(_, input)| input.spec).collect::<Vec<_>>();
         let updates = case.updates.iter().map(|update| update.spec).collect::<Vec<_>>();
