@@ -1,5 +1,5 @@
-//! Whole models on a device, held to the CPU device: one training step, and tokens of the demo student,
-//! greedy and drawn. With `conform`'s operations they make an adapter's certificate.
+//! Conformance of whole models: one training step, and greedy and sampled tokens of the demo student, compared with the CPU
+//! device. Together with the operations in `conform` they certify an adapter.
 
 mod step;
 mod tokens;
@@ -7,7 +7,7 @@ mod tokens;
 use crate::conform::{ConformTarget, ModelCheck};
 use crate::infer::Sampling;
 
-/// How many models are tried on a target: none on the CPU device, which is what they are held to.
+/// The number of model checks for a target: none on the CPU device, which is the reference.
 pub fn count(target: &ConformTarget) -> usize {
     match target {
         ConformTarget::Gpu(ways) if !ways.is_empty() => 3,
@@ -15,8 +15,8 @@ pub fn count(target: &ConformTarget) -> usize {
     }
 }
 
-/// Tries them on a GPU, telling `done` how many were. Once `stop` says so it ends within a second; a
-/// model that was not done is not in the result.
+/// Runs the model checks on a GPU and calls `done` with the number of completed ones. When `stop` returns true, it ends
+/// within a second and returns the completed checks.
 pub async fn models(target: &ConformTarget, stop: &dyn Fn() -> bool, mut done: impl FnMut(usize)) -> Vec<ModelCheck> {
     let mut checks = Vec::new();
     let ConformTarget::Gpu(ways) = target else { return checks };
@@ -36,13 +36,13 @@ pub async fn models(target: &ConformTarget, stop: &dyn Fn() -> bool, mut done: i
     checks
 }
 
-/// An error where a check was asked to stop; its finding is of no use then.
+/// Returns an error if a stop was requested.
 fn check_not_stopped(stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
     anyhow::ensure!(!stop(), "stopped");
     Ok(())
 }
 
-/// What a check found, in words, and what is wrong, if anything is.
+/// The result of a check, and the failure, if any.
 struct Finding {
     outcome: String,
     failure: Option<String>,

@@ -1,16 +1,13 @@
-//! One training step of a small model: loss, gradients, norm, parameters and flips of a device
-//! against the CPU device's.
+//! Comparison of one training step of a small model with the CPU device: loss, gradients, norm, parameters and sign flips.
 //!
-//! Both may err by (n + 8)·u of every term (the rule of tolerance), n being the additions along the
-//! model's longest path, forward and back. What a relative error of every term makes of a result is
-//! measured: the CPU device takes the step again with every parameter moved by ±2⁻¹², and a result
-//! may differ by 2·(n + 8)·u ÷ 2⁻¹² of the most that any of its tensor's elements moved. So no
-//! figure is chosen. What AdamW makes of a gradient that may be off by E is followed exactly: the
-//! update is monotone in the gradient, and may lie anywhere between those of g − E and g + E.
+//! Both devices may have an error of (n + 8)·u of every term, where n is the number of additions along the longest path of
+//! the model, forward and backward. The effect of a relative error of every term is measured: the CPU device repeats the
+//! step with every parameter perturbed by ±2⁻¹², and a result may differ by 2·(n + 8)·u ÷ 2⁻¹² of the largest change of
+//! any element of its tensor. So no tolerance is chosen by hand. The effect of a gradient error E on AdamW is exact: the
+//! update is monotone in the gradient, and lies between those of g − E and g + E.
 //!
-//! A flip may differ only where the CPU device's latent weight after the step is no further from
-//! zero than that bound, so that rounding decides its sign; and the flips that a device reports must
-//! be those of its own weights, exactly.
+//! A sign flip may differ only where the CPU device's latent weight after the step is within that bound of zero, so that
+//! rounding determines its sign. The flips that a device reports must match its own weights exactly.
 
 use super::{Finding, check_not_stopped};
 use crate::data::Batch;
@@ -25,11 +22,11 @@ use std::sync::Arc;
 
 /// Unit roundoff of f32.
 const UNIT: f64 = 1.0 / 16_777_216.0;
-/// By how much parameters are moved.
+/// Relative perturbation of parameters.
 const PERTURBATION: f64 = 1.0 / 4096.0;
-/// How often, each time in other directions.
+/// Number of perturbed steps, each with other random signs.
 const PERTURBATIONS: u64 = 3;
-/// Roundings in an update of AdamW: a root, two divisions, and less than twenty products and sums.
+/// Roundings in an AdamW update: a square root, two divisions, and fewer than twenty products and sums.
 const UPDATE_ROUNDINGS: f64 = 9.0 + 2.0 * 5.0 + 20.0 + 8.0;
 const SHAPE: StepShape = StepShape { batch: 2, seq: 16, objective: Objective::MIX, recompute: Recompute::Off };
 const RATE: f32 = 1e-3;
@@ -37,7 +34,7 @@ const DECAY: f32 = 0.1;
 const EPSILON: f32 = 1e-8;
 const CLIP: f32 = 1.0;
 
-/// What a step result on a device.
+/// The results of a step on a device.
 #[derive(Clone)]
 struct StepResult {
     loss: f64,
@@ -53,7 +50,7 @@ struct ParameterStep {
     before: Vec<f32>,
     gradient: Vec<f32>,
     after: Vec<f32>,
-    /// The place of its flips, if it is a latent weight.
+    /// Index of its flip counter, if it is a latent weight.
     binary: Option<usize>,
 }
 
@@ -75,9 +72,8 @@ fn config() -> LlamaConfig {
     }
 }
 
-/// Additions along the longest path: each layer's two norms, projections in and out, scores, softmax
-/// and values, and feed-forward, there and back; the head, and the loss's sums over the vocabulary;
-/// the tokens that a weight's gradient adds up.
+/// Additions along the longest path: norms, projections, attention scores, softmax, values and feed-forward of each layer,
+/// forward and backward; the head and the loss's sums over the vocabulary; the tokens in a weight's gradient.
 fn additions(config: &LlamaConfig) -> f64 {
     let layer = 5 * config.hidden_size + config.head_dim() + 2 * SHAPE.seq + config.intermediate_size;
     (2 * config.num_hidden_layers * layer + 2 * (config.hidden_size + 3 * config.vocab_size) + SHAPE.batch * SHAPE.seq) as f64
@@ -89,7 +85,7 @@ pub(super) async fn check(gpu: &Arc<Gpu>, stop: &dyn Fn() -> bool) -> Result<Fin
     Ok(compare(&expected, &moved, &got))
 }
 
-/// The CPU device's step, and its steps from parameters that were moved.
+/// Computes the step on the CPU device, and with perturbed parameters.
 async fn expected(stop: &dyn Fn() -> bool) -> Result<(StepResult, Vec<StepResult>)> {
     let mut moved = Vec::new();
     for direction in 0..PERTURBATIONS {
@@ -99,7 +95,7 @@ async fn expected(stop: &dyn Fn() -> bool) -> Result<(StepResult, Vec<StepResult
     Ok((step(Machine::cpu(), None).await?, moved))
 }
 
-/// Takes the step; with parameters of student and teacher moved, in directions of this number.
+/// Computes the step on a machine; `moved` is the seed of a perturbation of student and teacher.
 async fn step(mut machine: Machine, moved: Option<u64>) -> Result<StepResult> {
     let config = config();
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32))?;
@@ -132,7 +128,7 @@ async fn step(mut machine: Machine, moved: Option<u64>) -> Result<StepResult> {
     Ok(StepResult { loss: report.losses.minimised(SHAPE.objective), norm: report.norm, flips: report.flips, tensors })
 }
 
-/// Moves every parameter by ±[`PERTURBATION`] of itself, which changes no sign.
+/// Perturbs every parameter by ±[`PERTURBATION`], relative to its value, which changes no sign.
 async fn perturb(machine: &mut Machine, weights: &Weights, direction: u64) -> Result<()> {
     for name in weights.names() {
         let home = weights.home(name).expect("named");
@@ -150,7 +146,7 @@ fn batch(config: &LlamaConfig) -> Batch {
     Batch::from_windows(&ids.chunks(SHAPE.seq + 1).collect::<Vec<_>>())
 }
 
-/// The first step's: both moments' corrections undo what a first step leaves out.
+/// Optimizer settings of a first step, with the bias corrections of both moments.
 fn control() -> Control<f32> {
     Control {
         rate: RATE,
@@ -167,7 +163,7 @@ fn control() -> Control<f32> {
     }
 }
 
-/// Errors as shares of what is allowed, and the first that is too large in words.
+/// The largest error relative to its bound, and the first failure.
 #[derive(Default)]
 struct Errors {
     worst: f64,
@@ -229,11 +225,11 @@ fn compare(expected: &StepResult, moved: &[StepResult], got: &StepResult) -> Fin
     Finding { outcome, failure }
 }
 
-/// What element `at` may be off by after a first step of AdamW whose gradient may be off by `off`.
+/// Error bound of element `at` after the first step of AdamW, for a gradient error of `off`.
 fn update_bound(tensor: &ParameterStep, at: usize, off: f64, norm: f64, norm_off: f64) -> f64 {
     let gradient = f64::from(tensor.gradient[at]);
     let scale = (f64::from(CLIP) / norm).min(1.0);
-    // The norm is off too, and with it what clipping scales by.
+    // The norm has an error, too, and so does the scale of clipping.
     let off = scale * (off + gradient.abs() * norm_off / norm);
     let update = |g: f64| g / (g.abs() + f64::from(EPSILON));
     let (rate, value) = (f64::from(RATE), f64::from(tensor.before[at]).abs());
@@ -245,8 +241,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_device_passes_and_small_damage_fails() {
-        let (expected, moved) = pollster::block_on(expected(&|| false)).expect("the CPU device takes a step");
+    fn the_cpu_device_passes_and_small_errors_fail() {
+        let (expected, moved) = pollster::block_on(expected(&|| false)).expect("a step on the CPU device");
         let failure = |damage: &dyn Fn(&mut StepResult)| {
             let mut got = expected.clone();
             damage(&mut got);

@@ -1,6 +1,6 @@
-//! Tokens of the packed demo student: a device must choose the CPU device's, up to the first position
-//! where the best two weights, noise included, are so close that rounding may decide. The device
-//! chooses them itself and runs ahead, as in a chat.
+//! Comparison of generated tokens of the packed demo student: a device must sample the same tokens as the CPU device, up to
+//! the first position where the two best candidates, including noise, are so close that rounding may decide. The device
+//! samples with several tokens in flight, as in a chat.
 
 use super::{Finding, check_not_stopped};
 use crate::device::Gpu;
@@ -11,13 +11,13 @@ use crate::ops::Drawn;
 use anyhow::{Context, Result};
 use std::sync::Arc;
 
-/// Tokens generated.
+/// Tokens to generate.
 const TOKENS: usize = 64;
-/// Below this margin of the best two two devices may differ.
+/// Minimum margin between the two best candidates at which devices must agree.
 const MARGIN: f64 = 1e-3;
-/// What is continued. On the CPU device no margin of it is below [`MARGIN`], greedy or [`DRAWN`].
+/// The prompt. On the CPU device no margin is below [`MARGIN`], with greedy decoding or [`DRAWN`].
 const PROMPT: &str = "<|user|>hi, how are you?<|assistant|>";
-/// How tokens are drawn: every setting has a say.
+/// Sampling settings in which every setting has an effect.
 pub(super) const DRAWN: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.01, repetition_penalty: 1.1, seed: 5 };
 
 /// The demo student on a machine.
@@ -38,8 +38,7 @@ impl Student {
         Ok(Self { machine, engine, prompt, sampler: Sampler::new(sampling, tokenizer.vocabulary()) })
     }
 
-    /// The tokens that follow the prompt, chosen from logits that the host has; an end token does not
-    /// end them.
+    /// Samples tokens on the host from logits; end tokens do not end the text.
     async fn chosen(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<Drawn>> {
         let mut text = self.prompt.clone();
         let mut chosen = Vec::new();
@@ -53,7 +52,7 @@ impl Student {
         Ok(chosen)
     }
 
-    /// The same, chosen by the machine.
+    /// Samples tokens on the machine.
     async fn decoded(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<u32>> {
         self.engine.set_sampler(&mut self.machine, self.sampler, &self.prompt)?;
         let mut queue = DecodeQueue::new(&mut self.engine, &mut self.machine, &self.prompt, TOKENS)?;
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prompt_leaves_nothing_to_rounding() {
+    fn the_margins_of_the_prompt_are_large_enough() {
         for sampling in [Sampling::GREEDY, DRAWN] {
             let student = || Student::new(Machine::cpu(), sampling).expect("the embedded student loads");
             let chosen = pollster::block_on(student().chosen(&|| false)).expect("it decodes");
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn another_token_fails_unless_rounding_may_have_chosen_it() {
+    fn other_tokens_fail_unless_the_margin_is_small() {
         let expected = [(5, 1.0), (6, 0.5), (7, 2e-4)].map(|(token, margin)| Drawn { token, margin });
         assert!(compare(&expected, &[5, 6, 9]).failure.is_none());
         let finding = compare(&expected, &[5, 8, 7]);

@@ -1,12 +1,12 @@
-//! Judging what is rounded to 8-bit codes: by the same operation on floats, and by which codes its
-//! results may be rounded to.
+//! Comparison of 8-bit codes: runs the same operation on floats, and computes the codes to which its results may be
+//! rounded.
 
 use super::fill::Contents;
 use super::results::{ExpectedResult, error_ratio};
 use super::{Outcome, UNIT, broken};
 use crate::graph::{Case, Expect, LOG_BLOCK, Real, Spec, Storage, Traced, log_codes, unpack};
 
-/// The case with floats where the operation keeps codes, and what these stand for.
+/// Replaces codes in a case by the floats that they represent.
 pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
     let (mut case, mut contents) = (case.clone(), contents.clone());
     for (update, words) in case.updates.iter_mut().zip(&mut contents.updates) {
@@ -22,8 +22,8 @@ pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
     (case, contents)
 }
 
-/// Whether every scale is the largest of its block's values, and every code one to which its value
-/// is rounded, wherever within the oracle's bound both are.
+/// Checks that every scale is the maximum of its block, and every code a valid rounding of its value, for any values within
+/// the oracle's bounds.
 pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], step: u32) -> Outcome {
     let Spec { cols, .. } = result.spec;
     let mut worst: f64 = 0.0;
@@ -41,7 +41,7 @@ pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], s
 fn check_scale(scale: f32, oracle: &[Traced]) -> Outcome {
     let largest = oracle.iter().fold(0f64, |most, x| most.max(x.value.abs()));
     let bound = oracle.iter().fold(0f64, |most, x| most.max(x.bound(UNIT)));
-    // What may be subnormal may count as no scale at all.
+    // A subnormal scale may be flushed to zero.
     if scale == 0.0 && largest - bound < 2.0 * f64::from(f32::MIN_POSITIVE) {
         return Ok(0.0);
     }
@@ -69,9 +69,8 @@ fn check_codes(storage: Storage, words: &[u32], oracle: &[Traced], from: usize, 
     Ok(())
 }
 
-/// The codes between those of the least and the largest quotient that a kernel may have of a value
-/// and the scale. Its place between two codes is a difference divided by a constant and compared with
-/// a product: two roundings more.
+/// The range of codes for all quotients of value and scale that a kernel may compute. Rounding between two codes divides a
+/// difference by a constant and compares it with a product: two more roundings.
 fn code_range(signed: bool, x: Traced, scale: f32, noise: f32) -> [i32; 2] {
     let quotient = x / Traced::from_f32(scale);
     let bound = Traced { roundings: quotient.roundings + 2.0, ..quotient }.bound(UNIT);
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
     use crate::graph::pack;
 
-    /// Values, and their codes rounded by `noise`.
+    /// Values, and their codes with rounding noise `noise`.
     fn block(storage: Storage, noise: impl Fn(usize) -> f32) -> (Vec<Traced>, Vec<u32>) {
         let values: Vec<f32> = (0..256).map(|i| if storage == Storage::SignedLog && i % 3 == 0 { -1.0 } else { 1.0 } * (-0.03 * i as f32).exp()).collect();
         let mut words = pack(Spec { rows: 1, cols: 256, storage }, &values);
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_rounding_passes() {
+    fn only_the_correct_rounding_passes() {
         for (storage, moment) in [(Storage::SignedLog, 0), (Storage::UnsignedLog, 1)] {
             let judged = |step, noise: &dyn Fn(usize) -> f32| {
                 let (values, words) = block(storage, noise);
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_that_is_not_the_largest_and_padding_that_is_set_are_caught() {
+    fn wrong_scales_and_nonzero_padding_are_caught() {
         let (values, words) = block(Storage::UnsignedLog, |_| 0.5);
         assert!(check_scale(f32::from_bits(words[0] + 20), &values).is_err());
         let padded = [&words[..], &[1]].concat();

@@ -1,5 +1,5 @@
-//! The oracle's gradients against central differences of its forward, both in f64. This is what
-//! keeps a kernel from being right by agreement with a twin that is wrong.
+//! Comparison of the oracle's gradients with central differences of its forward pass, both in f64. It detects errors that
+//! a kernel shares with its twin.
 
 use super::fill::{Contents, Random};
 use super::results::error_ratio;
@@ -7,9 +7,9 @@ use super::trial::{CpuTrial, Trial};
 use super::{Outcome, broken};
 use crate::graph::{Calculus, Case, Class, Data, Forward, GradientRole, Loss, Spec};
 
-/// Elements of an operand that are moved.
+/// Number of perturbed elements of an operand.
 const ELEMENTS_CHECKED: usize = 12;
-/// What a difference may be off by, relative to the gradient.
+/// Tolerance of a difference relative to the gradient.
 const TOLERANCE: f64 = 1e-6;
 
 pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Outcome {
@@ -20,7 +20,7 @@ pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Ou
     }
 }
 
-/// The gradients of a tape with a backward pass.
+/// Checks gradients that a backward pass computes.
 fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, random: &mut Random) -> Outcome {
     let trial = Trial::gradient(case, contents, random).map_err(broken)?;
     let mut backward = CpuTrial::<f64>::new(&trial).map_err(broken)?;
@@ -61,7 +61,7 @@ fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, r
     Ok(worst)
 }
 
-/// The gradient that an operation itself leaves in its first update.
+/// Checks the gradient that an operation itself writes to its first update.
 fn in_place(case: &Case, contents: &Contents, loss: &Loss, random: &mut Random) -> Outcome {
     let trial = Trial::forward(case, contents).map_err(broken)?;
     let mut bench = CpuTrial::<f64>::new(&trial).map_err(broken)?;
@@ -79,10 +79,10 @@ fn in_place(case: &Case, contents: &Contents, loss: &Loss, random: &mut Random) 
     compare("update 0", &original, &gradient, loss, random)
 }
 
-/// Moves some elements of an operand and compares the loss's differences with the gradient.
+/// Perturbs elements of an operand and compares differences of the loss with the gradient.
 fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(&[f64]) -> f64, random: &mut Random) -> Outcome {
     let rms = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64).sqrt();
-    // Small beside the operand, and beside 1, over which exponentials bend.
+    // Small relative to the operand, and to 1, the scale on which exponentials are nonlinear.
     let step = (1e-3 * rms(original).min(1.0)).max(1e-7);
     let typical = rms(gradient);
     let mut moved = original.to_vec();
@@ -99,7 +99,7 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
             size = size.max(up.abs());
             (up - down) / (2.0 * step)
         };
-        // Richardson: the error of order step² cancels.
+        // Richardson extrapolation: the error of order step² cancels.
         let (coarse, fine) = (difference(step), difference(step / 2.0));
         let expected = (4.0 * fine - coarse) / 3.0;
         let allowed = TOLERANCE * (gradient[at].abs() + typical) + 1e-13 * size / step;
@@ -113,7 +113,7 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
     Ok(worst)
 }
 
-/// The inputs as f64; words stay empty.
+/// The inputs as f64; empty for inputs of words.
 fn values(case: &Case, contents: &Contents) -> Vec<Vec<f64>> {
     let value = |(input, words): (&crate::graph::Input, &Vec<u32>)| match Class::of(input.spec.storage) {
         Class::Real => floats(words),

@@ -1,11 +1,11 @@
-//! What a report says about the device, so that it can be attached to a driver bug as it is.
+//! The description of device and program in a report, complete enough to attach it to a driver bug.
 
 use super::ConformTarget;
 use crate::device::Gpu;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The device and the program that ran on it.
+/// The device and the program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of Signet.
@@ -14,11 +14,11 @@ pub struct Environment {
     pub wgpu: String,
     /// Operating system and processor.
     pub system: String,
-    /// The adapter; none for the CPU device.
+    /// The adapter; `None` for the CPU device.
     pub adapter: Option<AdapterInfo>,
 }
 
-/// What an adapter says about itself.
+/// Information about an adapter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdapterInfo {
     /// Name.
@@ -27,27 +27,27 @@ pub struct AdapterInfo {
     pub backend: String,
     /// `DiscreteGpu`, `IntegratedGpu`, `VirtualGpu`, `Cpu` (a software adapter) or `Other`.
     pub kind: String,
-    /// PCI vendor, or what stands for it.
+    /// PCI vendor id, or its substitute.
     pub vendor: u32,
-    /// PCI device.
+    /// PCI device id.
     pub device: u32,
     /// Driver.
     pub driver: String,
-    /// Its version, in its own words.
+    /// Driver version, as reported.
     pub driver_info: String,
-    /// Fewest and most invocations in a subgroup.
+    /// Minimum and maximum subgroup size.
     pub subgroup_sizes: [u32; 2],
     /// Features that Signet uses.
     pub features_used: Vec<String>,
-    /// All features it has.
+    /// All features.
     pub features: Vec<String>,
-    /// Limits that Signet's kernels and buffers meet.
+    /// Limits that are relevant for Signet's kernels and buffers.
     pub limits_used: BTreeMap<String, u64>,
-    /// All limits it has.
+    /// All limits.
     pub limits: BTreeMap<String, u64>,
 }
 
-/// Limits that decide what runs.
+/// Names of the relevant limits.
 const LIMITS_USED: [&str; 11] = [
     "max_storage_buffers_per_shader_stage",
     "max_bindings_per_bind_group",
@@ -92,7 +92,7 @@ fn adapter(gpu: &Gpu) -> AdapterInfo {
     }
 }
 
-/// Every limit by name: wgpu has no list of them, but prints one `name: value,` a line.
+/// All limits by name, parsed from wgpu's debug output, which has a line `name: value,` for each.
 fn limits(limits: &wgpu::Limits) -> BTreeMap<String, u64> {
     let text = format!("{limits:#?}");
     let pair = |line: &str| {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_limit_that_decides_is_read() {
+    fn all_relevant_limits_are_parsed() {
         let limits = limits(&wgpu::Limits::default());
         assert!(LIMITS_USED.iter().all(|name| limits.contains_key(*name)), "{limits:?}");
         assert_eq!(limits["max_compute_workgroups_per_dimension"], 65_535);

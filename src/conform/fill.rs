@@ -1,10 +1,10 @@
-//! What operands hold, drawn from a seed.
+//! Random contents of operands.
 
 use crate::graph::{Case, Fill, Spec, pack};
 use crate::ops::{pack_signs, transpose_signs};
 
-/// A generator (SplitMix64) whose stream depends on the seed and on what it is for, so that a
-/// filter does not change what a case is given.
+/// A random generator (SplitMix64). Its stream depends on seed and purpose, so that a filter does not change the operands of
+/// a case.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -25,7 +25,7 @@ impl Random {
         ((u128::from(self.bits()) * u128::from(end)) >> 64) as u32
     }
 
-    /// In (0, 1).
+    /// A uniform number in (0, 1).
     fn unit(&mut self) -> f64 {
         ((self.bits() >> 11) as f64 + 0.5) * 2f64.powi(-53)
     }
@@ -35,7 +35,7 @@ impl Random {
     }
 }
 
-/// The words of a case's operands.
+/// The contents of a case's operands, as words.
 #[derive(Clone)]
 pub(super) struct Contents {
     pub(super) inputs: Vec<Vec<u32>>,
@@ -50,7 +50,7 @@ impl Contents {
     }
 }
 
-/// Draws operands of one role; those that follow from others come after them.
+/// Draws inputs or updates; those derived from others are computed last.
 fn draw_all(operands: &[(Spec, &Fill)], random: &mut Random) -> Vec<Vec<u32>> {
     let mut contents: Vec<Vec<u32>> = operands.iter().map(|(spec, fill)| draw(*spec, fill, random)).collect();
     for (n, (spec, fill)) in operands.iter().enumerate() {
@@ -66,7 +66,7 @@ fn draw_all(operands: &[(Spec, &Fill)], random: &mut Random) -> Vec<Vec<u32>> {
     contents
 }
 
-/// The words of one operand; empty if it follows from another.
+/// Draws the words of an operand; empty if it is derived from another.
 pub(super) fn draw(spec: Spec, fill: &Fill, random: &mut Random) -> Vec<u32> {
     let n = spec.elements();
     match fill {
@@ -84,7 +84,7 @@ pub(super) fn draw(spec: Spec, fill: &Fill, random: &mut Random) -> Vec<u32> {
     }
 }
 
-/// One weight in eight is a zero, of either sign, or denormal.
+/// Draws a latent weight: one in eight is a zero of either sign, or subnormal.
 fn latent(random: &mut Random) -> f32 {
     match random.below(32) {
         0 => 0.0,
@@ -95,19 +95,19 @@ fn latent(random: &mut Random) -> f32 {
     }
 }
 
-/// Packs floats as the storage has them.
+/// Packs floats in the storage of `spec`.
 fn floats(spec: Spec, values: impl Iterator<Item = f32>) -> Vec<u32> {
     pack(spec, &values.collect::<Vec<_>>())
 }
 
-/// The signs of floats, packed as `spec`.
+/// The packed signs of floats of shape `spec`.
 pub(super) fn signs_of(latent: &[u32], spec: Spec) -> Vec<u32> {
     let mut signs = vec![0; Spec::signs(spec.rows, spec.cols).words()];
     pack_signs::<f32>(bytemuck::cast_slice(latent), spec.cols, &mut signs);
     signs
 }
 
-/// The transpose of signs of `spec`.
+/// The transpose of packed signs of shape `spec`.
 pub(super) fn transpose_of(signs: &[u32], spec: Spec) -> Vec<u32> {
     let mut out = vec![0; Spec::signs(spec.cols, spec.rows).words()];
     transpose_signs(signs, spec.rows, spec.cols, &mut out);

@@ -1,5 +1,5 @@
-//! Operands whose binding is as long as the adapter allows. All but a few of their elements are zero
-//! and those are small integers, so that results are exact and no oracle has to walk them.
+//! Tests with operands as large as the adapter's binding limit. Most elements are zero and the rest small integers, so that
+//! results are exact without an oracle.
 
 use super::{CaseResult, Check, Session, group_by_variant, machine_with_variant};
 use crate::device::{Checks, Gpu};
@@ -7,19 +7,19 @@ use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, T
 use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
 use std::sync::Arc;
 
-/// Columns of the long operand: 1,024 words, so that rows start at multiples of 256 bytes.
+/// Columns of the large operand: 1,024 words, so that rows start at multiples of 256 bytes.
 const COLUMNS: usize = 1024;
-/// Most words on a software adapter, whose memory is everybody's: 256 MiB.
+/// Maximum words on a software adapter, which uses host memory: 256 MiB.
 const MAX_SOFTWARE_WORDS: u64 = 1 << 26;
-/// Most words elsewhere: kernels index words by 32 bits.
+/// Maximum words on a GPU: kernels index words with 32 bits.
 const MAX_WORDS: u64 = 1 << 32;
 
-/// An operation with one long operand.
+/// An operation with one large operand.
 #[derive(Clone, Copy)]
 enum LongOperation {
-    /// Rows of a table.
+    /// Embedding lookup.
     Embedding,
-    /// A product of so many rows with the long matrix, transposed.
+    /// Product of this many rows with the transpose of the large matrix.
     Product(usize),
     /// Sums of squares.
     Squares,
@@ -45,7 +45,7 @@ impl LongOperation {
     }
 }
 
-/// A long operation on a GPU, opened in one way.
+/// A trial of a large operation on an open GPU.
 pub(super) struct LongTrial {
     gpu: Arc<Gpu>,
     long: LongOperation,
@@ -53,7 +53,7 @@ pub(super) struct LongTrial {
     label: String,
 }
 
-/// Every long operation that is wanted, by `operation: label`.
+/// All large operations whose `operation: label` is wanted.
 pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<LongTrial> {
     let of = |gpu: &Arc<Gpu>, long: LongOperation| {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
@@ -66,7 +66,7 @@ pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<Lo
 }
 
 impl LongTrial {
-    /// Runs it in every variant.
+    /// Runs the trial in every variant.
     pub(super) async fn run(&self, session: &mut Session<'_>) {
         let Self { gpu, long, rows, label } = self;
         let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).variant_support(&trial.tape));
@@ -86,14 +86,14 @@ impl LongTrial {
     }
 }
 
-/// A tape, and where its result is.
+/// A tape and the location of its result.
 struct Trial {
     tape: Tape,
     table: Home,
     result: Result<TensorId, Home>,
 }
 
-/// A row of small integers, no two rows or columns alike.
+/// A row of small integers that depend on row and column.
 fn integers(row: usize) -> Vec<f32> {
     (0..COLUMNS).map(|column| ((row + 3 * column) % 7) as f32 - 2.0).collect()
 }
@@ -133,12 +133,12 @@ fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<Tria
     Ok(Trial { tape, table, result })
 }
 
-/// The rows that are not zero: the first, one in the middle, the last.
+/// Indices of the nonzero rows: the first, one in the middle, the last.
 fn nonzero_rows(rows: usize) -> [usize; 3] {
     [0, rows / 2 + 1, rows - 1]
 }
 
-/// What is wrong, if anything is.
+/// Runs the operation and returns the failure, if any.
 async fn attempt(mut machine: Machine, long: LongOperation, rows: usize) -> Result<Option<String>, MachineError> {
     let trial = trial(&mut machine, long, rows)?;
     for row in nonzero_rows(rows) {

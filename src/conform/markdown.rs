@@ -1,9 +1,9 @@
-//! A report as Markdown, which also reads well as plain text.
+//! Formatting of a report as Markdown, readable as plain text.
 
 use super::report::{KnownFailureReport, Report, ReportRow};
 use std::fmt::Write;
 
-/// Widths of a table's columns, and whether they hold figures.
+/// Titles and widths of the table's columns; true for numbers.
 const COLUMNS: [(&str, usize, bool); 7] = [
     ("operation", 10, false),
     ("variant", 10, false),
@@ -15,7 +15,7 @@ const COLUMNS: [(&str, usize, bool); 7] = [
 ];
 
 impl Report {
-    /// All of it: the device, the table, and what failed.
+    /// Formats the whole report: device, table and failures.
     pub fn markdown(&self) -> String {
         let mut out = format!("# Conformance of {}\n\n", self.device);
         self.write_about(&mut out).expect("written to a string");
@@ -37,7 +37,7 @@ impl Report {
         writeln!(out, "- limits: {}", list(&limits))
     }
 
-    /// The verdict, a table, and below it what could not run, what is known to fail, and what failed.
+    /// Formats the summary, the table, and lists of unavailable variants, known failures and failures.
     pub fn table(&self) -> String {
         let mut out = String::new();
         self.write_table(&mut out).expect("written to a string");
@@ -50,7 +50,7 @@ impl Report {
         write!(out, "{} (seed {}): {} of {cases} comparisons passed", self.device, self.seed, cases - failed - known)?;
         writeln!(out, "{}\n", if known > 0 { format!(", {known} failed as known") } else { String::new() })?;
         if let Some(why) = &self.cut {
-            writeln!(out, "Not all of it was tried: {why}\n")?;
+            writeln!(out, "The run is incomplete: {why}\n")?;
         }
         out.push('|');
         COLUMNS.iter().try_for_each(|(name, width, _)| write!(out, " {name:width$} |"))?;
@@ -97,7 +97,7 @@ fn line(row: &ReportRow) -> String {
 fn known_failure_line(known: &KnownFailureReport) -> String {
     let KnownFailureReport { reason, link, cases, failed, .. } = known;
     let so_far = format!("{reason} ({link}): {failed} of {cases} comparisons failed");
-    if known.stale() { format!("{so_far}. This entry is no longer true: remove it from src/device/known_failures.rs") } else { so_far }
+    if known.stale() { format!("{so_far}. This entry is outdated: remove it from src/device/known_failures.rs") } else { so_far }
 }
 
 fn failure_lines(row: &ReportRow) -> impl Iterator<Item = String> {
@@ -108,7 +108,7 @@ fn list(items: &[String]) -> String {
     if items.is_empty() { "none".into() } else { items.join(", ") }
 }
 
-/// A share of what is allowed; where there is no number for it, a dash.
+/// Formats an error relative to its bound; a dash if there is no number.
 fn share(worst: Option<f64>) -> String {
     match worst {
         Some(worst) if worst < 1e6 => format!("{worst:.3}"),

@@ -1,7 +1,6 @@
-//! The conformance: every operation's cases on a device, against the oracle (the twin in f64, with
-//! the error that f32 allows), and every gradient against differences of its forward. It is part of
-//! the program, not of its tests: wrong results on one vendor's driver are common, and the device
-//! that matters is the user's.
+//! Conformance testing: compares every operation on a device with the oracle (the CPU twin in f64, with error bounds for
+//! f32), and every gradient with finite differences. It is part of the program and not only of its tests, since wrong
+//! results on some drivers are common, and the device that matters is the user's.
 
 mod codes;
 mod differences;
@@ -31,17 +30,17 @@ const UNIT: f64 = 1.0 / 16_777_216.0;
 /// Unit roundoff of f16.
 const UNIT_F16: f64 = 1.0 / 2048.0;
 
-/// Where the kernels, or twins, are tried.
+/// The device under test.
 #[derive(Clone, Debug)]
 pub enum ConformTarget {
     /// The CPU device.
     Cpu,
-    /// A GPU, opened as often as there are ways to try it: with wgpu's checks in the kernels, and without.
+    /// A GPU, opened without and with wgpu's checks in the kernels.
     Gpu(Vec<Arc<Gpu>>),
 }
 
 impl ConformTarget {
-    /// An adapter, without wgpu's checks in the kernels and with them.
+    /// Opens an adapter without and with wgpu's checks in the kernels.
     pub async fn both_ways(adapter: &crate::device::Adapter) -> Result<Self, crate::device::DeviceError> {
         let [off, on] = [Checks::Off, Checks::On].map(|checks| Gpu::open(adapter, checks));
         Ok(ConformTarget::Gpu(vec![Arc::new(off.await?), Arc::new(on.await?)]))
@@ -56,86 +55,86 @@ impl ConformTarget {
     }
 }
 
-/// What is compared.
+/// A kind of comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Check {
-    /// The device's forward with the oracle's.
+    /// The device's forward pass with the oracle's.
     Forward,
     /// The device's gradients with the oracle's.
     Backward,
-    /// The oracle's gradients with differences of its forward. No device takes part.
+    /// The oracle's gradients with finite differences of its forward pass; independent of the device.
     Differences,
 }
 
 impl Check {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Check; 3] = [Check::Forward, Check::Backward, Check::Differences];
 }
 
-/// What is run.
+/// Options of a conformance run.
 #[derive(Clone, Debug)]
 pub struct ConformOptions {
     /// Seed of all operands.
     pub seed: u64,
-    /// Only cases whose `operation: label` contains this.
+    /// Run only cases whose `operation: label` contains this text.
     pub filter: Option<String>,
-    /// Which comparisons.
+    /// The comparisons to run.
     pub checks: Vec<Check>,
 }
 
 impl ConformOptions {
-    /// Everything, from this seed.
+    /// All checks of all cases, with this seed.
     pub fn all(seed: u64) -> Self {
         Self { seed, filter: None, checks: Check::ALL.to_vec() }
     }
 
-    /// Whether a case of this `operation: label` is run.
+    /// Returns true if the filter matches a case with this `operation: label`.
     fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter))
     }
 }
 
-/// What came of one comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaseResult {
     /// The operation's file.
     pub operation: String,
     /// The case.
     pub label: String,
-    /// What was compared.
+    /// The kind of comparison.
     pub check: Check,
-    /// The variant that was preferred; empty where no GPU took part.
+    /// The preferred variant; empty without a GPU.
     pub variant: String,
-    /// Whether wgpu's checks were in the kernels.
+    /// True with wgpu's checks in the kernels.
     pub checked: bool,
-    /// Why it is expected to fail here, if it is.
+    /// The reason of a known failure, if any.
     pub known: Option<String>,
-    /// The largest error, as a share of what is allowed.
+    /// The largest error relative to the bound.
     pub worst: f64,
-    /// What is wrong, if anything is.
+    /// The failure, if any.
     pub failure: Option<String>,
 }
 
-/// What a run tells meanwhile.
+/// A progress update of a run.
 #[derive(Debug)]
 pub enum ConformUpdate<'a> {
-    /// What came of a comparison.
+    /// The result of a comparison.
     Case(&'a CaseResult),
-    /// How far it is: cases, counted once for each check, however many variants a GPU has for them.
+    /// Progress in cases, counted once for each check, independent of the number of variants.
     Done {
-        /// Done.
+        /// Completed cases.
         done: usize,
-        /// In all.
+        /// Total cases.
         of: usize,
     },
 }
 
-/// A run on its way.
+/// A run in progress.
 struct Session<'a> {
     report: Report,
     done: usize,
     of: usize,
-    /// Whom it tells; it says whether to go on.
+    /// Receives updates; returns false to stop.
     tell: &'a mut dyn FnMut(ConformUpdate<'_>) -> bool,
 }
 
@@ -145,7 +144,7 @@ impl Session<'_> {
         (self.tell)(ConformUpdate::Case(result));
     }
 
-    /// Tells how far it is; ends the run where it was asked to stop, or its device is gone.
+    /// Reports progress. Returns false, and notes it in the report, if a stop was requested or the device is lost.
     fn may_continue(&mut self, target: &ConformTarget) -> bool {
         let Self { report, done, of, tell } = self;
         if !tell(ConformUpdate::Done { done: *done, of: *of }) && done < of {
@@ -160,8 +159,8 @@ impl Session<'_> {
     }
 }
 
-/// Runs every case that `options` asks for, once for each variant that the device can run; `tell` learns
-/// of each as it ends, and says whether to go on: if not, the report has what was done so far.
+/// Runs every selected case in every variant that the device supports. `tell` receives updates and returns false to stop;
+/// the report then has the results so far.
 pub async fn run(target: &ConformTarget, options: &ConformOptions, mut tell: impl FnMut(ConformUpdate<'_>) -> bool) -> Report {
     let long = match target {
         ConformTarget::Gpu(ways) if options.checks.contains(&Check::Forward) => limits::trials(ways, |name| options.wants(name)),
@@ -216,15 +215,15 @@ fn applies(case: &Case, check: Check) -> bool {
     }
 }
 
-/// The largest error as a share of the allowed; with what is wrong, if it is not just too large.
+/// The largest error relative to the bound; with a description if it is a failure.
 type Outcome = Result<f64, (f64, String)>;
 
-/// A failure that no error measures.
+/// A failure without a numeric error.
 fn broken(failure: impl std::fmt::Display) -> (f64, String) {
     (f64::MAX, failure.to_string())
 }
 
-/// A case in one variant, one way.
+/// The result of a case in one variant.
 struct VariantOutcome {
     variant: String,
     checked: bool,
@@ -233,7 +232,7 @@ struct VariantOutcome {
 }
 
 impl VariantOutcome {
-    /// Where there are no variants.
+    /// A single result, if there are no variants.
     fn alone(outcome: Outcome) -> Vec<Self> {
         vec![Self { variant: String::new(), checked: false, known: None, outcome }]
     }
@@ -273,15 +272,14 @@ async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mu
     tried
 }
 
-/// What the oracle has for every result of a trial.
+/// Computes the oracle's value of every result of a trial.
 fn oracle(trial: &Trial) -> Result<Vec<Data<Traced>>, (f64, String)> {
     let mut oracle = CpuTrial::<Traced>::new(trial).map_err(broken)?;
     oracle.run();
     Ok((0..trial.results.len()).map(|n| oracle.result(n)).collect())
 }
 
-/// The variants that some operation of a tape can run, in the order of their names' first places;
-/// those it cannot are noted in the report.
+/// Groups offers by variant, in order of first occurrence. Variants that the device cannot run are noted in the report.
 fn group_by_variant(offers: Vec<VariantSupport>, report: &mut Report) -> Vec<(&'static str, Vec<VariantSupport>)> {
     let mut names: Vec<(&'static str, Vec<VariantSupport>)> = Vec::new();
     for offer in offers {
@@ -297,7 +295,7 @@ fn group_by_variant(offers: Vec<VariantSupport>, report: &mut Report) -> Vec<(&'
     names
 }
 
-/// A machine that prefers a variant, and runs it even if it is known to fail.
+/// Makes a machine that prefers a variant, even with a known failure.
 fn machine_with_variant(gpu: &Arc<Gpu>, variant: &str) -> Machine {
     let mut machine = GpuMachine::new(gpu.clone(), ops::FUSIONS);
     machine.allow_known_failures();

@@ -1,16 +1,16 @@
-//! What a run of the conformance found, as data.
+//! The report of a conformance run, as data.
 
 use super::{CaseResult, Check, Environment};
 use crate::device::KnownFailure;
 use serde::{Deserialize, Serialize};
 
-/// Failures that are kept in words, for each row.
+/// Maximum failures described in a row.
 const MAX_FAILURES: usize = 5;
 
-/// The outcome on one device.
+/// The conformance report of a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// Format of this report.
+    /// Format version.
     pub version: u32,
     /// The device.
     pub device: String,
@@ -18,39 +18,39 @@ pub struct Report {
     pub about: Environment,
     /// Seed of all operands; the same seed gives the same report.
     pub seed: u64,
-    /// One for each operation, variant and check.
+    /// One row for each operation, variant and check.
     pub rows: Vec<ReportRow>,
     /// Variants that this device cannot run.
     pub unavailable: Vec<Unavailable>,
-    /// Entries of the table of known failures that are about this device.
+    /// Known failures of this device.
     pub known: Vec<KnownFailureReport>,
-    /// Whole models, if they were tried.
+    /// Results of whole models, if they were run.
     pub models: Vec<ModelCheck>,
-    /// Why it ended before its end, if it did.
+    /// The reason why the run is incomplete, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
 }
 
-/// The cases of one operation in one variant under one check.
+/// Summary of the cases of an operation, variant and check.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReportRow {
     /// The operation's file.
     pub operation: String,
-    /// The variant that was preferred; empty where no GPU took part.
+    /// The preferred variant; empty without a GPU.
     pub variant: String,
-    /// What was compared.
+    /// The kind of comparison.
     pub check: Check,
-    /// Cases run, with wgpu's checks and without counted apart.
+    /// Cases run; those with and without wgpu's checks count separately.
     pub cases: usize,
-    /// Cases that failed.
+    /// Failed cases.
     pub failed: usize,
-    /// The largest error without wgpu's checks in the kernels, as a share of what is allowed.
+    /// The largest error relative to the bound, without wgpu's checks in the kernels.
     pub worst: Option<f64>,
-    /// The largest error with them.
+    /// The same with wgpu's checks.
     pub worst_checked: Option<f64>,
-    /// The first failures.
+    /// Descriptions of the first failures.
     pub failures: Vec<String>,
-    /// Why it is expected to fail here, if it is: the reason of a known failure.
+    /// The reason of a known failure, if any.
     pub known: Option<String>,
 }
 
@@ -61,22 +61,22 @@ pub struct Unavailable {
     pub operation: String,
     /// The variant.
     pub variant: String,
-    /// What the device lacks.
+    /// The requirement that the device does not meet.
     pub why: String,
 }
 
-/// An entry of the table of known failures, and what came of its kernels.
+/// An entry of the table of known failures, with the results of its kernels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KnownFailureReport {
-    /// What is wrong.
+    /// The failure.
     pub reason: String,
-    /// Where that is documented.
+    /// The bug report.
     pub link: String,
-    /// Whether it fails only now and then.
+    /// True if it fails only sometimes.
     pub sometimes: bool,
-    /// Cases in which its kernels ran.
+    /// Cases that ran its kernels.
     pub cases: usize,
-    /// Cases that failed.
+    /// Failed cases.
     pub failed: usize,
 }
 
@@ -85,20 +85,20 @@ impl KnownFailureReport {
         Self { reason: known.reason.into(), link: known.link.into(), sometimes: known.sometimes, cases: 0, failed: 0 }
     }
 
-    /// Whether the entry is no longer true.
+    /// Returns true if the entry is outdated: its kernels pass.
     pub fn stale(&self) -> bool {
         self.cases > 0 && self.failed == 0 && !self.sometimes
     }
 }
 
-/// A whole model on the device and on the CPU device.
+/// The comparison of a whole model on the device with the CPU device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCheck {
-    /// What was done.
+    /// Description of the test.
     pub what: String,
-    /// What came of it, in words and figures.
+    /// The result with numbers.
     pub outcome: String,
-    /// What is wrong, if anything is.
+    /// The failure, if any.
     pub failure: Option<String>,
 }
 
@@ -133,7 +133,7 @@ impl Report {
         }
     }
 
-    /// Notes a variant that cannot be run.
+    /// Adds a variant that the device cannot run.
     pub(super) fn lack(&mut self, operation: &str, variant: &str, why: &str) {
         let lack = Unavailable { operation: operation.into(), variant: variant.into(), why: why.into() };
         if !self.unavailable.contains(&lack) {
@@ -141,17 +141,17 @@ impl Report {
         }
     }
 
-    /// Cases run.
+    /// The number of cases run.
     pub fn cases(&self) -> usize {
         self.rows.iter().map(|row| row.cases).sum()
     }
 
-    /// Cases that failed, known failures left out.
+    /// The number of failed cases, without known failures.
     pub fn failed(&self) -> usize {
         self.rows.iter().filter(|row| row.known.is_none()).map(|row| row.failed).sum()
     }
 
-    /// Whether all of it was run, nothing failed that is not known to, and every known failure still is one.
+    /// Returns true if the run is complete, has only known failures, and no known failure is outdated.
     pub fn passed(&self) -> bool {
         let models = self.models.iter().all(|model| model.failure.is_none());
         self.cut.is_none() && self.cases() > 0 && self.failed() == 0 && models && !self.known.iter().any(KnownFailureReport::stale)

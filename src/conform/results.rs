@@ -1,27 +1,27 @@
-//! The results of a case: their places, and how far off they may be.
+//! The results of a trial to compare, and the error relative to its bound.
 
 use crate::graph::{Expect, Spec, TensorId};
 
-/// A result.
+/// A result to compare.
 pub(super) struct ExpectedResult {
     pub(super) what: String,
     pub(super) place: ResultLocation,
     pub(super) spec: Spec,
-    /// The input whose gradient it is.
+    /// The input of which it is the gradient.
     pub(super) input: Option<usize>,
     pub(super) expect: Expect,
 }
 
-/// The place of a result.
+/// The location of a result.
 #[derive(Clone, Copy)]
 pub(super) enum ResultLocation {
-    /// In this lasting operand.
+    /// A lasting operand, by index.
     Memory(usize),
-    /// In this tensor.
+    /// A tensor of the tape.
     Tensor(TensorId),
 }
 
-/// An error as a share of what is allowed; without end if either is not a number.
+/// Returns the error relative to the bound; infinite if it is NaN.
 pub(super) fn error_ratio(error: f64, allowed: f64) -> f64 {
     match error / allowed {
         _ if error == 0.0 => 0.0,

@@ -1,22 +1,22 @@
-//! The conformance tried on operations that are wrong: each must be caught.
+//! Tests of the conformance run with incorrect operations, each of which must be caught.
 
 use super::*;
 use crate::device::{KernelFilter, KnownFailure, adapters};
 use crate::graph::{Backward, CpuIo, DynOp, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 
-/// a + b, with kernels and twins that do something else.
+/// a + b, with incorrect kernels and twins.
 #[derive(Clone, Debug)]
 struct Wrong {
-    /// Elements the kernel works on beyond the last.
-    stray: i32,
+    /// Elements that the kernel processes beyond the last one.
+    extra_elements: i32,
     /// Factor of b in the kernel's twin.
     factor: f32,
-    /// Whether the gradient of b is left out by giving it that of a twice.
-    forgetful: bool,
+    /// True if the backward pass adds the gradient of b to that of a.
+    drops_gradient: bool,
 }
 
-const RIGHT: Wrong = Wrong { stray: 0, factor: 1.0, forgetful: false };
+const RIGHT: Wrong = Wrong { extra_elements: 0, factor: 1.0, drops_gradient: false };
 
 impl Op for Wrong {
     const NAME: &'static str = "add";
@@ -29,9 +29,9 @@ impl Op for Wrong {
         Ok(vec![specs.inputs[0]])
     }
 
-    /// The portable one, and one whose kernel computes something else.
+    /// The portable variant, and one with an incorrect kernel.
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let (spec, n) = (specs.inputs[0], specs.inputs[0].elements() as i32 + self.stray);
+        let (spec, n) = (specs.inputs[0], specs.inputs[0].elements() as i32 + self.extra_elements);
         let variant = |name, kernel, params, groups| {
             let operands = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
             Variant { name, storage: Storage::F32, launches: vec![Launch { kernel, operands, params, groups }] }
@@ -55,14 +55,15 @@ impl Op for Wrong {
     fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let upstream = tape.upstream(0);
         tape.add_gradient(0, upstream);
-        tape.add_gradient(usize::from(!self.forgetful), upstream);
+        tape.add_gradient(usize::from(!self.drops_gradient), upstream);
         Rule::Done
     }
 }
 
 fn case(op: Wrong) -> Case {
     let spec = Spec::f32(7, 33);
-    let second = |case: Case, op: &Wrong| if op.forgetful { case.input(spec, Fill::Normal(0.5, 1.0)) } else { case.variable(spec, Fill::Normal(0.5, 1.0)) };
+    let second =
+        |case: Case, op: &Wrong| if op.drops_gradient { case.input(spec, Fill::Normal(0.5, 1.0)) } else { case.variable(spec, Fill::Normal(0.5, 1.0)) };
     let first = Case::new("7×33", op.clone()).variable(spec, Fill::Normal(0.3, 1.0));
     second(first, &op)
 }
@@ -78,14 +79,14 @@ fn knowing(table: &'static [KnownFailure]) -> ConformTarget {
     ConformTarget::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_within(&adapters[0], Checks::Off, u64::MAX, table)).expect("opens"))])
 }
 
-/// The report of the forward of an operation whose second variant is wrong.
+/// The forward report of an operation whose second variant is incorrect.
 fn report(target: &ConformTarget) -> Report {
     let family = ops::Family { name: "add", cases: || vec![case(RIGHT)] };
     let options = ConformOptions { seed: 1, filter: None, checks: vec![Check::Forward] };
     pollster::block_on(run_families(target, &options, &[family], &[], &mut |_| true))
 }
 
-/// What an operation gives on a target when its wrong variant is asked for.
+/// The result of an operation if its incorrect variant is preferred.
 fn faster(target: &ConformTarget) -> Vec<f32> {
     let ConformTarget::Gpu(ways) = target else { unreachable!() };
     let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
@@ -113,7 +114,7 @@ fn caught(target: &ConformTarget, op: Wrong, check: Check) -> String {
 }
 
 #[test]
-fn a_right_operation_passes() {
+fn a_correct_operation_passes() {
     for target in [ConformTarget::Cpu, gpu()] {
         for check in Check::ALL {
             outcome(&target, RIGHT, check).expect("passes");
@@ -129,19 +130,19 @@ fn a_kernel_that_differs_from_its_twin_is_caught() {
 
 #[test]
 fn a_kernel_that_writes_too_far_is_caught() {
-    let failure = caught(&gpu(), Wrong { stray: 1, ..RIGHT }, Check::Forward);
+    let failure = caught(&gpu(), Wrong { extra_elements: 1, ..RIGHT }, Check::Forward);
     assert_eq!(failure, "a kernel wrote outside a pooled (7, 33) F32");
 }
 
 #[test]
 fn a_kernel_that_leaves_an_element_unwritten_is_caught() {
-    let failure = caught(&gpu(), Wrong { stray: -1, ..RIGHT }, Check::Forward);
+    let failure = caught(&gpu(), Wrong { extra_elements: -1, ..RIGHT }, Check::Forward);
     assert!(failure.contains("row 6, column 32: NaN"), "{failure}");
 }
 
 #[test]
 fn a_wrong_gradient_is_caught_although_kernel_and_twin_agree() {
-    let op = Wrong { forgetful: true, ..RIGHT };
+    let op = Wrong { drops_gradient: true, ..RIGHT };
     outcome(&gpu(), op.clone(), Check::Backward).expect("kernel and twin agree");
     let failure = caught(&ConformTarget::Cpu, op, Check::Differences);
     assert!(failure.contains("differences give"), "{failure}");
@@ -155,21 +156,21 @@ fn the_same_seed_draws_the_same_operands_and_another_does_not() {
 }
 
 #[test]
-fn a_wrong_variant_is_refused_at_any_shape_and_a_right_one_is_not() {
-    // By the oracle, and by the portable variant.
+fn incorrect_variants_fail_at_any_shape() {
+    // Small shapes use the oracle, large ones the portable variant.
     for spec in [Spec::f32(7, 33), Spec::f32(256, 1024)] {
         assert_eq!(verdict([spec; 2], RIGHT, Variant::PORTABLE).failure, None);
         let failure = verdict([spec; 2], RIGHT, "faster").failure.expect("caught");
         assert!(failure.contains("row"), "{failure}");
-        let failure = verdict([spec; 2], Wrong { stray: 1, ..RIGHT }, Variant::PORTABLE).failure.expect("caught");
+        let failure = verdict([spec; 2], Wrong { extra_elements: 1, ..RIGHT }, Variant::PORTABLE).failure.expect("caught");
         assert!(failure.contains("wrote outside"), "{failure}");
     }
     let failure = verdict([Spec::f32(7, 33); 2], RIGHT, "fastest").failure.expect("no such variant");
-    assert_eq!(failure, "add has no variant fastest here; there are: portable, faster");
+    assert_eq!(failure, "add has no variant fastest for these shapes. Available: portable, faster");
 }
 
 #[test]
-fn every_shape_of_a_product_allows_what_rounding_does() {
+fn products_of_any_shape_pass() {
     let ConformTarget::Gpu(ways) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(crate::ops::Matmul::LINEAR);
     for (rows, columns) in [(3, 70), (256, 1024)] {
@@ -185,7 +186,7 @@ const RIGHT_AFTER_ALL: KnownFailure =
     KnownFailure { kernels: KernelFilter::NameContains("add/forward"), reason: "it was wrong once", link: "https://example.org", ..KnownFailure::EMPTY };
 
 #[test]
-fn a_wrong_variant_fails_the_report_until_it_is_known_and_then_its_fallback_is_taken() {
+fn known_failures_pass_and_use_the_fallback() {
     let (target, denied) = (knowing(&[]), knowing(&[WRONG]));
     let unknown = report(&target);
     assert!(!unknown.passed() && unknown.rows[0].failed == 0 && unknown.rows[1].failed == 1, "{}", unknown.table());
@@ -205,14 +206,14 @@ fn a_wrong_variant_fails_the_report_until_it_is_known_and_then_its_fallback_is_t
 fn a_known_failure_that_passes_fails_the_report() {
     let report = report(&knowing(&[WRONG, RIGHT_AFTER_ALL]));
     assert!(!report.passed() && report.failed() == 0);
-    assert!(report.table().contains("it was wrong once (https://example.org): 0 of 1 comparisons failed. This entry is no longer true: remove it"));
-    // Where it fails only now and then, passing proves nothing.
+    assert!(report.table().contains("it was wrong once (https://example.org): 0 of 1 comparisons failed. This entry is outdated: remove it"));
+    // A failure that occurs only sometimes may pass.
     const NOW_AND_THEN: KnownFailure = KnownFailure { sometimes: true, ..RIGHT_AFTER_ALL };
     assert!(super::tests::report(&knowing(&[WRONG, NOW_AND_THEN])).passed());
 }
 
 #[test]
-fn a_report_survives_json_and_is_the_same_each_time() {
+fn reports_are_deterministic_and_survive_json() {
     let target = knowing(&[WRONG]);
     let (first, second) = (report(&target), report(&target));
     assert_eq!(first.markdown(), second.markdown());
@@ -223,7 +224,7 @@ fn a_report_survives_json_and_is_the_same_each_time() {
 }
 
 #[test]
-fn a_run_tells_how_far_it_is_and_stops_between_two_cases_with_what_it_has() {
+fn a_run_reports_progress_and_can_be_stopped() {
     let options = ConformOptions { filter: Some("add: ".into()), ..ConformOptions::all(1) };
     let watched = |stop_at: usize| {
         let mut told = Vec::new();
@@ -241,11 +242,11 @@ fn a_run_tells_how_far_it_is_and_stops_between_two_cases_with_what_it_has() {
     assert_eq!(told, (0..=whole.cases()).map(|done| (done, whole.cases())).collect::<Vec<_>>());
     let (part, told) = watched(2);
     assert_eq!((part.cases(), part.failed(), told.len()), (2, 0, 3));
-    assert!(!part.passed() && part.markdown().contains(&format!("Not all of it was tried: stopped after 2 of {} cases", whole.cases())), "{}", part.markdown());
+    assert!(!part.passed() && part.markdown().contains(&format!("The run is incomplete: stopped after 2 of {} cases", whole.cases())), "{}", part.markdown());
 }
 
 #[test]
-fn a_lost_device_ends_its_run_and_the_report_says_so() {
+fn a_lost_device_ends_the_run() {
     let (target, options) = (gpu(), ConformOptions { filter: Some("add: ".into()), ..ConformOptions::all(1) });
     let ConformTarget::Gpu(ways) = &target else { unreachable!() };
     let report = pollster::block_on(run(&target, &options, |what| {

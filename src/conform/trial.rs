@@ -1,4 +1,4 @@
-//! One case as a tape with contents, run on the oracle and on a device, and the comparison.
+//! A trial: the tape and operands of a case, its execution on the oracle and a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
 use super::results::{ExpectedResult, ResultLocation, error_ratio};
@@ -11,20 +11,19 @@ use crate::ops::Add;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Words before and after each lasting operand that no kernel may touch: 256 bytes, which also
-/// aligns the operand.
+/// Guard words before and after each lasting operand, which no kernel may write: 256 bytes, which also aligns the operand.
 const GUARD_WORDS: usize = 64;
-/// What they hold.
+/// The value of guard words.
 const SENTINEL: u32 = 0x4d5a_a5c3;
 
-/// A tape, what its lasting operands hold, and what is looked at after it ran.
+/// A tape, the contents of its lasting operands, and the results to compare.
 pub(super) struct Trial {
     pub(super) tape: Tape,
     pub(super) memory: Vec<(Home, Vec<u32>)>,
     pub(super) results: Vec<ExpectedResult>,
 }
 
-/// What a device left: the results, and what it wrote where it may not.
+/// The results of a device, and writes outside of operands.
 pub(super) struct DeviceResults {
     pub(super) results: Vec<Vec<u32>>,
     pub(super) out_of_bounds: Vec<String>,
@@ -48,7 +47,7 @@ impl Trial {
         self.results.push(ExpectedResult { what, place, spec, input, expect });
     }
 
-    /// The case's operation alone; updates are results first, then outputs.
+    /// Makes a trial of the case's operation. Results are updates, then outputs.
     pub(super) fn forward(case: &Case, contents: &Contents) -> Result<Self, ShapeError> {
         let mut trial = Self::empty();
         let mut inputs = Vec::new();
@@ -78,8 +77,8 @@ impl Trial {
         Ok(trial)
     }
 
-    /// The operation and its gradient; one result for each input that has one, in order. The
-    /// gradient that the loss gave the first output is the last lasting operand.
+    /// Makes a trial of the operation and its gradient. Results are the gradients of the inputs, in order. The upstream
+    /// gradient of the first output is the last lasting operand.
     pub(super) fn gradient(case: &Case, contents: &Contents, random: &mut Random) -> Result<Self, BackwardError> {
         let mut trial = Self::empty();
         let mut inputs = Vec::new();
@@ -111,7 +110,7 @@ impl Trial {
         Ok(trial)
     }
 
-    /// The floats that a result's place held before the run; none if it is not lasting.
+    /// The words of a result before the run; `None` if it is not a lasting operand.
     pub(super) fn before(&self, result: usize) -> Option<&[u32]> {
         match self.results[result].place {
             ResultLocation::Memory(memory) => Some(&self.memory[memory].1),
@@ -119,7 +118,7 @@ impl Trial {
         }
     }
 
-    /// Runs on a device. Every lasting operand lies between sentinels, every slot between guards.
+    /// Runs the trial on a device, with guard words around all lasting operands and slots.
     pub(super) async fn run_on(&self, mut machine: Machine) -> Result<DeviceResults, MachineError> {
         let whole = |home: &Home| {
             let words = home.spec.words() + 2 * GUARD_WORDS;
@@ -153,7 +152,7 @@ impl Trial {
     }
 }
 
-/// A trial on the CPU, in any number type.
+/// A trial on the CPU with any number type.
 pub(super) struct CpuTrial<'a, T> {
     trial: &'a Trial,
     machine: CpuMachine<T>,
@@ -174,7 +173,7 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
         Ok(Self { trial, machine, program })
     }
 
-    /// The floats of the n-th lasting operand.
+    /// The values of the n-th lasting operand.
     pub(super) fn operand(&mut self, n: usize) -> &mut [T] {
         self.machine.reals_mut(&self.trial.memory[n].0)
     }
@@ -200,7 +199,7 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
     }
 }
 
-/// Compares what a device left with what is expected.
+/// Compares the results of a device with the expected ones.
 pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &DeviceResults, storage: Storage) -> Outcome {
     if let Some(place) = got.out_of_bounds.first() {
         return Err(broken(format!("a kernel wrote outside {place}")));
@@ -225,7 +224,7 @@ pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &Devi
     Ok(worst)
 }
 
-/// What the counters of update `n` must be, by the signs that the device itself left in `signs`.
+/// The expected flip counters in update `n`, from the signs that the device itself wrote to result `signs`.
 fn flips(trial: &Trial, got: &DeviceResults, n: usize, signs: usize, (counter, layers): (usize, &[Range<usize>])) -> Vec<u32> {
     let before = |result: usize| trial.before(result).expect("updates are lasting");
     let row_words = trial.results[signs].spec.row_words();
@@ -238,8 +237,8 @@ fn flips(trial: &Trial, got: &DeviceResults, n: usize, signs: usize, (counter, l
     counters
 }
 
-/// Halves equal to the oracle's, or next to them: a conversion to f16 may go either way in WGSL. The
-/// cases keep f32's own error below that step: no sum in them comes near zero.
+/// Compares f16 values, which may differ by one step, since WGSL allows either rounding in conversions to f16. The error of
+/// f32 is smaller than that in all cases: no sum is close to zero.
 fn near_halves(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome {
     let order = |half: u32| if half & 0x8000 == 0 { half as i32 } else { -((half & 0x7fff) as i32) };
     let far = |got: u32, expected: u32| (order(got) - order(expected)).abs();
@@ -259,10 +258,9 @@ fn same_words(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome
     }
 }
 
-/// The rule of tolerance: |got − oracle| ≤ (roundings + 8)·u·Σ|terms|, for every element; with what
-/// rounding operands to f16 adds, for a variant that holds them so. Where an operand is beyond f16's
-/// range, such a variant must give what no guard can miss: an infinity or a NaN, if not the result. So
-/// must any variant where the result itself is beyond f32's.
+/// Checks the error bound |got − oracle| ≤ (roundings + 8)·u·Σ|terms| for every element, plus the error of rounding
+/// operands to f16 for a variant with f16 operands. If an operand overflows f16, such a variant must give an infinity or a
+/// NaN, which the training guard detects, or the result. The same applies to any variant if the result overflows f32.
 fn within_bounds(result: &ExpectedResult, got: &[u32], oracle: &[Traced], storage: Storage) -> Outcome {
     let bound = |oracle: &Traced| if storage == Storage::F16 { oracle.bound_f16(UNIT) } else { oracle.bound(UNIT) };
     let (mut worst, mut at, mut outside) = (0f64, 0, 0);

@@ -1,6 +1,6 @@
-//! One variant of one operation at given shapes: what tuning asks before it lets a variant take
-//! part. `run` holds every variant in every case; this holds it at the shapes of a model, where a
-//! grid folds, a binding is long, and a case would take the oracle minutes.
+//! Verification of a variant of an operation at given shapes, before tuning may select it. While `run` tests all variants
+//! on small cases, this tests the shapes of a model, where grids fold, bindings are large, and the oracle would take
+//! minutes.
 
 use super::fill::{Contents, Random, draw};
 use super::trial::{CpuTrial, DeviceResults, Trial, check_results};
@@ -10,28 +10,28 @@ use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, GradientRole
 use crate::ops::FUSIONS;
 use std::sync::Arc;
 
-/// Products up to which the oracle is asked; beyond, the portable variant is.
+/// Maximum products for the oracle; larger operations are compared with the portable variant.
 const MAX_ORACLE_PRODUCTS: f64 = (1u64 << 25) as f64;
-/// By how much floats are moved to see what an operation makes of a relative error: far above f32's
-/// roundings, far below anything that would bend it.
+/// Relative perturbation of floats to measure an operation's sensitivity: far above the rounding of f32, and small enough
+/// that the operation is linear.
 const PERTURBATION: f32 = 1.0 / 4096.0;
 
-/// What came of holding one variant at one shape.
+/// The result of verifying a variant at a shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// The largest error, as a share of what is allowed.
+    /// The largest error relative to the bound.
     pub worst: f64,
-    /// What is wrong, if anything is: such a variant must not be used here.
+    /// The failure, if any; such a variant must not be used.
     pub failure: Option<String>,
 }
 
-/// Tries `variant` of `op` on operands drawn from `seed` (integers are 0, a valid token, target and
-/// position everywhere), between guards, and judges it by the rule of tolerance.
+/// Runs `variant` of `op` on random operands (integers are 0, which is a valid token, target and position), with guard
+/// words, and checks the error bound.
 ///
-/// Small shapes are judged by the oracle. Large ones are compared with the portable variant, which
-/// `run` holds against the oracle: both may err by (n + 8) roundings of every term, n being at most
-/// the sum of the operands' dimensions, and what a relative error of every term makes of the
-/// results is measured, by moving all floats by ±2⁻¹² and running the portable variant again.
+/// Small shapes are compared with the oracle. Large ones are compared with the portable variant, which `run` compares with
+/// the oracle: both may have an error of (n + 8) roundings of every term, where n is at most the sum of the operands'
+/// dimensions. The effect of a relative error of every term is measured by perturbing all floats by ±2⁻¹² and running the
+/// portable variant again.
 pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> Verdict {
     let outcome = outcome(gpu, op, specs, variant, seed).await;
     let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
@@ -42,7 +42,7 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
     let candidates = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&**op, specs);
     let Some(chosen) = candidates.iter().find(|candidate| candidate.name == variant) else {
         let names: Vec<&str> = candidates.iter().map(|candidate| candidate.name).collect();
-        return Err(broken(format!("{} has no variant {variant} here; there are: {}", op.name(), names.join(", "))));
+        return Err(broken(format!("{} has no variant {variant} for these shapes. Available: {}", op.name(), names.join(", "))));
     };
     let case = case(op, specs);
     let mut random = Random::new(seed, &[op.name(), "verify"]);
@@ -69,7 +69,7 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
     compare(&trial, allowed(&trial, specs, chosen), [&got, &portable, &moved])
 }
 
-/// The operation with operands of these specs.
+/// Makes a case of the operation with operands of these specs.
 fn case(op: &DynOp, specs: Specs<'_>) -> Case {
     let fill = |spec: &Spec| match spec.storage {
         Storage::F32 | Storage::F16 | Storage::Q8 | Storage::SignedLog => Fill::Normal(0.3, 1.0),
@@ -87,32 +87,32 @@ fn case(op: &DynOp, specs: Specs<'_>) -> Case {
     }
 }
 
-/// Every shape of a trial's operands and results.
+/// The shapes of a trial's operands and results.
 fn shapes<'a>(trial: &'a Trial, specs: Specs<'a>) -> impl Iterator<Item = Spec> {
     specs.inputs.iter().copied().chain(trial.results.iter().map(|result| result.spec))
 }
 
-/// Products that an operation of three matrices has, or any other about as many: (m·k · k·n · m·n)^½.
+/// An estimate of an operation's products, exact for a matrix product: (m·k · k·n · m·n)^½.
 fn products(trial: &Trial, specs: Specs<'_>) -> f64 {
     let mut sizes: Vec<f64> = shapes(trial, specs).map(|spec| spec.elements() as f64).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.iter().rev().take(3).product::<f64>().sqrt()
 }
 
-/// What a result may differ by between two correct variants, in shares of what moving every float
-/// by ±[`PERTURBATION`] does to it.
+/// The allowed difference between two correct variants, relative to the effect of perturbing every float by
+/// ±[`PERTURBATION`].
 fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
     let mut sizes: Vec<usize> = shapes(trial, specs).flat_map(|spec| [spec.rows, spec.cols]).collect();
     sizes.sort_unstable();
     sizes.dedup();
     let roundings = sizes.iter().sum::<usize>() as f64 + 8.0;
-    // n factors are joined by n − 1 products, each of which holds its two operands in f16.
+    // n factors have n − 1 products, each with two operands in f16.
     let factors = specs.inputs.iter().filter(|spec| !matches!(spec.storage, Storage::U32 | Storage::Signs)).count();
     let held = if variant.storage == Storage::F16 { 2.0 * (factors.max(2) - 1) as f64 } else { 0.0 };
     (2.0 * roundings * UNIT + held * UNIT_F16) / f64::from(PERTURBATION)
 }
 
-/// The contents with every f32 moved by ±[`PERTURBATION`] of itself.
+/// Perturbs every f32 by ±[`PERTURBATION`], relative to its value.
 fn perturb(case: &Case, contents: Contents, random: &mut Random) -> Contents {
     let mut shift = |spec: Spec, words: Vec<u32>| match spec.storage {
         Storage::F32 => {
@@ -127,7 +127,7 @@ fn perturb(case: &Case, contents: Contents, random: &mut Random) -> Contents {
     Contents { inputs, updates }
 }
 
-/// Compares a variant's results with the portable one's; words must be the same.
+/// Compares a variant's results with those of the portable variant; words must be equal.
 fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults; 3]) -> super::Outcome {
     let mut worst: f64 = 0.0;
     for (n, watched) in trial.results.iter().enumerate() {

@@ -50,7 +50,7 @@ fn conformance_reports_progress_and_keeps_partial_results_when_stopped() {
 
     let save = |name: &str| Command::SaveReport { report: Box::new(part.clone()), path: scratch.join(name) };
     assert!(events(save("part"), usize::MAX).1.is_none());
-    assert!(platform::read_text(&scratch.join("part.md")).unwrap().contains("Not all of it was tried: stopped after 2"));
+    assert!(platform::read_text(&scratch.join("part.md")).unwrap().contains("The run is incomplete: stopped after 2"));
     assert_eq!(serde_json::from_str::<Report>(&platform::read_text(&scratch.join("part.json")).unwrap()).unwrap().cases(), 2);
     let error = events(save("part.md/where"), usize::MAX).1.expect("a file is no folder");
     assert!(error.contains("part.md: the folder could not be made"), "{error}");
