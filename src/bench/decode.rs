@@ -1,5 +1,5 @@
-//! `bench decode`: how fast a packed model continues text, against the same shape dense in f16 and
-//! against what the device's memory allows.
+//! `bench decode`: decoding speed of a packed model, compared with a dense f16 model of the same shape and with the memory
+//! bandwidth of the device.
 
 use super::{DispatchCounts, KernelRow, Progress, Rates};
 use crate::graph::{Home, Machine, Storage};
@@ -10,66 +10,65 @@ use crate::rng::Key;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// What is timed.
+/// Options of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeBench {
-    /// A preset.
+    /// Name of a preset.
     pub size: String,
     /// Tokens of the prompt.
     pub prompt: usize,
     /// Tokens decoded after it.
     pub tokens: usize,
-    /// Whether the same shape is timed dense in f16, too.
+    /// True to time a dense f16 model, too.
     pub dense: bool,
-    /// Whether the kernels of the packed model are timed one by one, on a GPU.
+    /// True to time each kernel of the packed model, on a GPU.
     pub kernels: bool,
 }
 
-/// One model, timed.
+/// Timings of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeSide {
-    /// Tokens a second: 1 ÷ the median time of one.
+    /// Tokens per second: 1 ÷ the median time of a token.
     pub tokens_per_second: f64,
-    /// Seconds from the prompt to its continuation's first logits.
+    /// Seconds from the prompt to the first token.
     pub first_token_seconds: f64,
-    /// Tokens of the prompt a second.
+    /// Prompt tokens per second.
     pub prefill_tokens_per_second: f64,
-    /// Bytes of weights that each token has to read.
+    /// Bytes of weights read for each token.
     pub bytes_per_token: u64,
-    /// Bytes taken on the device: weights, cache and activations.
+    /// Bytes on the device: weights, cache and activations.
     pub memory: u64,
-    /// Share of the tokens a second that reading those bytes alone would allow.
+    /// Speed relative to the limit from reading these bytes.
     pub roofline: f64,
 }
 
-/// What came of it.
+/// The result of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeReport {
-    /// What was timed.
+    /// The options.
     pub bench: DecodeBench,
-    /// Where.
+    /// The device.
     pub device: String,
-    /// Bytes a second that a copy of a large vector reads and writes.
+    /// Copy bandwidth in bytes per second, read and written.
     pub bandwidth: f64,
     /// The packed model.
     pub packed: DecodeSide,
-    /// The dense one.
+    /// The dense model.
     pub dense: Option<DecodeSide>,
-    /// Dispatches of a token by layer; none on the CPU.
+    /// Dispatches of a token; none on the CPU.
     pub dispatches: Option<DispatchCounts>,
-    /// What the device was measured to do, if kernels were asked for.
+    /// Measured peak rates of the device, if kernels were timed.
     pub rates: Option<Rates>,
-    /// The packed model's kernels in decoding a token.
+    /// Kernels of a decode step of the packed model.
     pub kernels: Vec<KernelRow>,
 }
 
-/// Times decoding on machines that `machine` makes: each model gets one of its own, so that only
-/// one is in memory. `note` is told what is being done.
+/// Runs the benchmark. `machine` makes a new machine for each model, so that only one model is in memory.
 pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, progress: Progress<'_>) -> Result<DecodeReport> {
     let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
-    ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens do not fit the context of {context}", bench.prompt, bench.tokens + WARM_UP);
+    ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens exceed the context of {context}", bench.prompt, bench.tokens + WARM_UP);
     let of = 1 + progress_parts(&bench) * (1 + usize::from(bench.dense));
     progress(0, of, "measuring memory bandwidth")?;
     let (mut first, device) = machine().await?;
@@ -97,10 +96,10 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     Ok(DecodeReport { bench, device, bandwidth, packed, dense, dispatches, rates, kernels })
 }
 
-/// Tokens decoded before the clock runs.
+/// Tokens decoded before timing starts.
 const WARM_UP: usize = 2;
 
-/// Models and programs of what is timed, on a machine; their weights are still to be written.
+/// Allocates the models and programs of the benchmark, without writing weights.
 pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
     let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     for linears in if bench.dense { &[Linears::Binary, Linears::Dense][..] } else { &[Linears::Binary] } {
@@ -110,12 +109,12 @@ pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
     Ok(())
 }
 
-/// Parts that the progress of a model is told in: its weights, the prompt twice, and each token.
+/// Progress steps of a model: its weights, the prompt twice, and each token.
 fn progress_parts(bench: &DecodeBench) -> usize {
     3 + WARM_UP + bench.tokens
 }
 
-/// Times a model; `done` is told before each of its parts.
+/// Times a model; `done` is called before each progress step.
 async fn time_model(
     machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64, done: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(DecodeSide, Engine)> {
@@ -125,7 +124,7 @@ async fn time_model(
     let bytes_per_token = bytes_per_token(&weights);
     let mut engine = Engine::new(machine, &weights, bench.prompt + bench.tokens + WARM_UP)?;
     let prompt: Vec<u32> = (0..bench.prompt as u64).map(|i| (Key::new(0, "prompt").bits(i) % config.vocab_size as u64) as u32).collect();
-    // Once to warm up: caches, and on a GPU pipelines.
+    // Warm-up: caches, and pipelines on a GPU.
     done(1)?;
     engine.read(machine, &prompt).await?;
     engine.rewind(0);
@@ -157,7 +156,7 @@ async fn time_model(
     Ok((side, engine))
 }
 
-/// Bytes of every tensor, but of the embedding, of which one row is read (unless it is the head).
+/// Bytes of all tensors, without an untied embedding, of which only one row is read.
 fn bytes_per_token(weights: &Weights) -> u64 {
     let words = |home: Home| 4 * home.spec.words() as u64;
     let signs: u64 = weights.binary.iter().map(|layer| words(layer.signs)).sum();
@@ -166,7 +165,7 @@ fn bytes_per_token(weights: &Weights) -> u64 {
     signs + read.map(|name| words(weights.home(name).expect("named"))).sum::<u64>()
 }
 
-/// Random weights of a size at which activations stay finite.
+/// Writes random weights, small enough that activations stay finite.
 fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
     let key = Key::new(0, "decode");
     for (n, layer) in weights.binary.iter().enumerate() {
@@ -180,7 +179,7 @@ fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
         let home = weights.home(name).expect("named");
         let key = Key::new(0, name);
         let words: Vec<u32> = match home.spec.storage {
-            // Halves of magnitude 1/64 to 1/32.
+            // f16 of magnitude 1/64 to 1/32.
             Storage::F16 => (0..home.spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x2400_2400).collect(),
             _ if weights.config.role(name) == Some(Role::Norm) => vec![1f32.to_bits(); home.spec.words()],
             _ => (0..home.spec.words() as u64).map(|i| (0.02 * key.uniform(i) as f32).to_bits()).collect(),

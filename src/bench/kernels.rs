@@ -1,5 +1,4 @@
-//! What each kernel of a program takes, as a share of what the device has been measured to do; the
-//! dispatches of a layer; and the cost of a dispatch.
+//! Kernel timings relative to measured peak rates, dispatch counts, and the cost of a dispatch.
 
 use super::Progress;
 use crate::graph::{Class, GpuMachine, Home, Machine, Program, Recompute, Spec, Storage, Tape, Timed, Variants};
@@ -11,48 +10,48 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// All dispatches of one kernel in a run of a program.
+/// All dispatches of a kernel in a run of a program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelRow {
-    /// The kernel.
+    /// The kernel's name.
     pub kernel: String,
-    /// How often it runs.
+    /// Number of dispatches.
     pub dispatches: usize,
-    /// What it takes.
+    /// Total seconds.
     pub seconds: f64,
-    /// Bytes that it has to read and write: every operand once.
+    /// Bytes read and written, counting every operand once.
     pub bytes: u64,
-    /// Operations that it has to do.
+    /// Arithmetic operations.
     pub operations: f64,
-    /// Share of the copy bandwidth.
+    /// Fraction of the copy bandwidth.
     pub bandwidth: f64,
-    /// Share of the f32 rate.
+    /// Fraction of the f32 rate.
     pub rate: f64,
 }
 
-/// What a device was measured to do.
+/// Measured peak rates of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
-    /// Bytes a second that a copy reads and writes.
+    /// Copy bandwidth in bytes per second, read and written.
     pub bandwidth: f64,
-    /// f32 operations a second of the fastest dense product.
+    /// f32 operations per second of the fastest dense product.
     pub operations: f64,
 }
 
-/// Dispatches by layer, and besides.
+/// Dispatch counts, in layers and outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DispatchCounts {
-    /// In decoding a token: of a layer.
+    /// Decoding a token: per layer.
     pub decode_layer: usize,
-    /// In decoding a token: besides.
+    /// Decoding a token: outside layers.
     pub decode_rest: usize,
-    /// In training, forward and backward: of a layer of the student.
+    /// Training, forward and backward: per layer of the student.
     pub train_layer: usize,
-    /// In training, forward and backward: besides, without a teacher.
+    /// Training, forward and backward: outside layers, without a teacher.
     pub train_rest: usize,
 }
 
-/// The kernels of a program, timed over some runs; the slowest first. None on the CPU.
+/// Times the kernels of programs, slowest first. Empty on the CPU.
 pub(super) async fn kernels(machine: &mut Machine, programs: &[&Program], rates: Rates) -> Result<Vec<KernelRow>> {
     const RUNS: usize = 3;
     let mut rows: BTreeMap<&str, KernelRow> = BTreeMap::new();
@@ -82,7 +81,7 @@ pub(super) async fn kernels(machine: &mut Machine, programs: &[&Program], rates:
     Ok(rows)
 }
 
-/// What a GPU can do: a copy of a large vector, and the fastest variant of a dense f32 product.
+/// Measures peak rates: a copy of a large vector, and the fastest variant of a dense f32 product.
 pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
     let bandwidth = bandwidth(machine).await?;
     let Machine::Gpu(gpu) = machine else { return Ok(Rates { bandwidth, operations: f64::INFINITY }) };
@@ -110,8 +109,7 @@ pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
     Ok(Rates { bandwidth, operations: best })
 }
 
-/// Counts the dispatches of a model's programs, without a device, when every operation takes its
-/// portable variant.
+/// Counts the dispatches of a model's programs with portable variants, without a device.
 pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result<DispatchCounts> {
     let count = |layers: usize| -> Result<[usize; 2]> {
         let config = LlamaConfig { num_hidden_layers: layers, ..config.clone() };
@@ -127,8 +125,7 @@ pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result
     Ok(DispatchCounts { decode_layer, decode_rest: one[0] - decode_layer, train_layer, train_rest: one[1] - train_layer })
 }
 
-/// The cost of a dependent dispatch in seconds: a chain of small additions, each of which waits for
-/// the one before, against a short chain.
+/// Measures the cost of a dependent dispatch in seconds, from a long and a short chain of small additions.
 pub async fn dispatch_cost(machine: &mut Machine, progress: Progress<'_>) -> Result<f64> {
     const LONG: usize = 1025;
     const SHORT: usize = 1;
@@ -158,8 +155,8 @@ pub async fn dispatch_cost(machine: &mut Machine, progress: Progress<'_>) -> Res
     Ok((chain(LONG).await? - chain(SHORT).await?).max(0.0) / (LONG - SHORT) as f64)
 }
 
-/// Copy bandwidth: bytes a second moved by adding a vector of 128 MiB (or the largest binding) to
-/// itself, one stream read and one written; the best of some runs.
+/// Measures the copy bandwidth in bytes per second: adding a vector of 128 MiB (or the largest binding) to itself, with one
+/// stream read and one written; the best of several runs.
 pub(super) async fn bandwidth(machine: &mut Machine) -> Result<f64> {
     const RUNS: usize = 6;
     const COPIES: usize = 4;
@@ -180,7 +177,7 @@ pub(super) async fn bandwidth(machine: &mut Machine) -> Result<f64> {
     for _ in 0..RUNS {
         let clock = Clock::start();
         machine.run(&mut program)?;
-        // Reading a row waits for all of it.
+        // Reading a row waits for completion.
         machine.read_tensor(&program, end).await?;
         best = best.max((COPIES * 2 * 4 * spec.words()) as f64 / clock.seconds());
     }

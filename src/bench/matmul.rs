@@ -1,4 +1,4 @@
-//! `bench matmul`: dense products and FBI-Linear at the shapes a model has.
+//! `bench matmul`: dense products and FBI-Linear at the shapes of a model.
 
 use super::{Progress, Spread};
 use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId, Variants};
@@ -8,25 +8,25 @@ use crate::rng::Key;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// One product, timed.
+/// Timing of a product.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MatmulReport {
     /// `dense f32`, `dense f16` or `signs`.
     pub kind: String,
-    /// The variant; the CPU has no choice.
+    /// The variant; empty on the CPU.
     pub variant: String,
     /// Tokens, inputs, outputs.
     pub shape: [usize; 3],
-    /// 10⁹ operations a second: 2 · tokens · in · out.
+    /// GFLOP/s, with 2 · tokens · in · out operations.
     pub gflops: Spread,
 }
 
-/// Tokens, inputs, outputs: the 130M's linears in training, its head, and decoding.
+/// Tokens, inputs, outputs: linear layers of the 130M model in training, and its head and decoding.
 const SHAPES: [[usize; 3]; 5] = [[256, 768, 768], [256, 768, 2048], [256, 2048, 768], [1, 768, 2048], [1, 768, 32_000]];
-/// Timed runs of each, after one of warm-up.
+/// Timed runs of each product, after one for warm-up.
 const RUNS: usize = 7;
 
-/// Times every product; `timed` is told of each.
+/// Times all products and passes each result to `timed`.
 pub async fn matmul(machine: &mut Machine, timed: &mut dyn FnMut(&MatmulReport), progress: Progress<'_>) -> Result<Vec<MatmulReport>> {
     let mut products = Vec::new();
     for shape in SHAPES {
@@ -46,7 +46,7 @@ pub async fn matmul(machine: &mut Machine, timed: &mut dyn FnMut(&MatmulReport),
     Ok(reports)
 }
 
-/// The variants of a product that a machine can run.
+/// Variants of a product that a machine supports.
 fn variants(machine: &Machine, kind: &str, shape: [usize; 3]) -> Result<Vec<String>> {
     let Machine::Gpu(gpu) = machine else { return Ok(vec![String::new()]) };
     let mut counting = Machine::counting(usize::MAX, &[]);
@@ -91,13 +91,13 @@ async fn time(machine: &mut Machine, kind: &str, shape: [usize; 3]) -> Result<Sp
     Ok(Spread::of(&rates))
 }
 
-/// A lasting tensor of small random values.
+/// Allocates a lasting tensor with small random values.
 fn filled(machine: &mut Machine, tape: &mut Tape, spec: Spec) -> Result<TensorId> {
     let home = Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec };
     let key = Key::new(0, "matmul");
     let words: Vec<u32> = match spec.storage {
         crate::graph::Storage::F32 => (0..spec.words() as u64).map(|i| ((key.uniform(i) - 0.5) as f32).to_bits()).collect(),
-        // Halves of magnitude 1 to 2: any mantissa, exponent fixed.
+        // f16 of magnitude 1 to 2: random mantissa, fixed exponent.
         crate::graph::Storage::F16 => (0..spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x3c00_3c00).collect(),
         _ => (0..spec.words() as u64).map(|i| key.bits(i) as u32).collect(),
     };

@@ -1,4 +1,4 @@
-//! Benchmarks on random data of real shapes, on any device: medians and spread.
+//! Benchmarks on random data with the shapes of real models, on any device: medians and spread.
 
 mod decode;
 mod kernels;
@@ -12,23 +12,22 @@ pub use train::{TrainBench, TrainBenchReport, train, train_set_up, vocabulary};
 
 use serde::{Deserialize, Serialize};
 
-/// Told how far a benchmark is: parts done, parts in all, and what is being done. Its error ends the
-/// benchmark, which is how one is stopped.
+/// Progress callback `(done, total, description)`. An error stops the benchmark.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str) -> anyhow::Result<()>;
 
-/// Least, median and greatest of some measurements.
+/// Minimum, median and maximum of measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// Least.
+    /// Minimum.
     pub least: f64,
     /// Median.
     pub median: f64,
-    /// Greatest.
+    /// Maximum.
     pub greatest: f64,
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// Computes the spread of at least one value.
     pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);

@@ -1,5 +1,4 @@
-//! `bench train`: the work of one FBI-LLM step (teacher forward, student forward and backward,
-//! clip, AdamW) on random tokens, timed step by step.
+//! `bench train`: FBI-LLM training steps (teacher forward, student forward and backward, clipping, AdamW) on random tokens.
 
 use super::{DispatchCounts, KernelRow, Progress, Rates, Spread};
 use crate::data::Batches;
@@ -12,49 +11,49 @@ use crate::train::{Step, StepShape};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// What is timed.
+/// Options of the benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainBench {
-    /// A preset.
+    /// Name of a preset.
     pub size: String,
-    /// Sequences in a step.
+    /// Sequences per step.
     pub batch: usize,
-    /// Tokens in a sequence.
+    /// Tokens per sequence.
     pub seq: usize,
-    /// Steps timed, after two of warm-up.
+    /// Timed steps, after two for warm-up.
     pub steps: usize,
-    /// How the teacher's matrices are stored.
+    /// Storage of the teacher's matrices.
     pub teacher_storage: MatrixStorage,
-    /// How AdamW's moments are stored.
+    /// Storage of AdamW's moments.
     pub moments: Moments,
-    /// Whether kernels are timed one by one, on a GPU.
+    /// True to time each kernel, on a GPU.
     pub kernels: bool,
-    /// Whether activations are computed again instead of being held.
+    /// True to recompute activations instead of storing them.
     pub recompute: bool,
 }
 
-/// What came of it.
+/// The result of the benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainBenchReport {
-    /// What was timed.
+    /// The options.
     pub bench: TrainBench,
     /// The student's parameters: latent weights, α, β and the rest.
     pub parameters: usize,
-    /// Where.
+    /// The device.
     pub device: String,
-    /// Tokens a second.
+    /// Tokens per second.
     pub tokens_per_s: Spread,
-    /// Bytes taken on the device.
+    /// Bytes allocated on the device.
     pub memory: u64,
-    /// Bytes that weights, gradients, two moments, teacher and saved activations need.
+    /// Minimum bytes for weights, gradients, two moments, teacher and saved activations.
     pub needed: u64,
-    /// Dispatches by layer; none on the CPU.
+    /// Dispatches; none on the CPU.
     pub dispatches: Option<DispatchCounts>,
-    /// Submits of a step.
+    /// Submissions per step.
     pub submits: usize,
-    /// What the device was measured to do, if kernels were asked for.
+    /// Measured peak rates of the device, if kernels were timed.
     pub rates: Option<Rates>,
-    /// The kernels of a step.
+    /// Kernels of a step.
     pub kernels: Vec<KernelRow>,
 }
 
@@ -62,7 +61,7 @@ fn is_small(size: &str) -> bool {
     matches!(size, "tiny" | "5M")
 }
 
-/// Vocabulary of a benchmarked size: FBI-LLM's, and a small one for small models.
+/// Vocabulary size for a preset: FBI-LLM's, or a smaller one for small models.
 pub fn vocabulary(size: &str) -> usize {
     if is_small(size) { 4096 } else { 32_000 }
 }
@@ -74,7 +73,7 @@ impl TrainBench {
     }
 }
 
-/// Times training steps; `progress(done, of)` is told after each.
+/// Times training steps; `progress` is called after each.
 pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: Progress<'_>) -> Result<TrainBenchReport> {
     const WARM_UP: usize = 2;
     anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
@@ -113,7 +112,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     Ok(TrainBenchReport { bench, parameters, device: device.into(), tokens_per_s, memory, needed, dispatches, submits, rates: measured, kernels })
 }
 
-/// Models and programs of what is timed, on a machine; their weights are still to be written.
+/// Allocates the models and programs of the benchmark, without writing weights.
 pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
     let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(bench.moments))?;
@@ -139,8 +138,8 @@ fn control(step: i32) -> Control<f32> {
     }
 }
 
-/// Bytes that cannot be done without: two floats a parameter (weight, gradient) and two moments, the
-/// teacher, and 6·width + 2·kv_width + 3·feed-forward + heads floats a token and layer.
+/// Minimum bytes: two floats per parameter (weight, gradient) and two moments, the teacher, and 6·width + 2·kv_width +
+/// 3·feed-forward + heads floats per token and layer.
 fn required_bytes(config: &LlamaConfig, bench: &TrainBench, parameters: u64) -> u64 {
     let words = |storage: Storage, count: u64| storage.row_words(count as usize) as u64;
     let tokens = bench.batch as u64 * bench.seq as u64;
