@@ -1,4 +1,4 @@
-//! Conversations as front ends hold them: through the runner, alone and side by side with a teacher.
+//! Chat through the runner: with a student alone, and side by side with a teacher.
 
 use crate::shared::root;
 use pollster::block_on;
@@ -20,7 +20,7 @@ fn generator(file: &ModelFile, machine: &mut Machine) -> Generator {
     Generator::new(Engine::new(machine, &weights, CONTEXT).unwrap().with_scores(machine, &weights).unwrap())
 }
 
-/// A reply of the embedded student, and how far `teacher` is from it.
+/// A reply of the embedded student, and its comparison with `teacher`.
 fn compared(teacher: &ModelFile) -> (Reply, Comparison, Tokenizer) {
     let student = ModelFile::embedded_student().unwrap();
     let tokenizer = student.tokenizer.clone().unwrap();
@@ -36,7 +36,7 @@ fn compared(teacher: &ModelFile) -> (Reply, Comparison, Tokenizer) {
     (reply, comparison, tokenizer)
 }
 
-/// Log-probabilities of what follows each of some tokens, read one by one.
+/// Log-probabilities of the next token after each of some tokens, fed one by one.
 fn log_probabilities(file: &ModelFile, tokens: &[u32]) -> Vec<Vec<f64>> {
     let mut machine = Machine::cpu();
     let weights = file.load(&mut machine, Purpose::Inference(file.storage())).unwrap();
@@ -79,12 +79,12 @@ fn the_divergence_from_a_teacher_is_that_of_its_logits() {
 fn a_model_does_not_diverge_from_itself() {
     let (_, comparison, _) = compared(&ModelFile::embedded_student().unwrap());
     for token in comparison.turn.iter().chain(&comparison.reply) {
-        // Keys and values of the one were written token by token, the other's many at once.
+        // One model's keys and values were written token by token, the other's in chunks.
         assert!(token.kl < 1e-8 && (token.student_p - token.teacher_p).abs() < 1e-5, "{token:?}");
     }
 }
 
-/// A runner that has a conversation, and what it says.
+/// A runner with a conversation, and its events.
 struct Talk {
     runner: Runner,
     events: Vec<Event>,
@@ -104,7 +104,7 @@ impl Talk {
         self.run(Command::OpenChat(Box::new(request(model, teacher))))
     }
 
-    /// Says something; what comes back.
+    /// Sends a message and returns the reply.
     fn say(&mut self, text: &str) -> (String, GenerateReport) {
         self.run(Command::Say { text: text.into() }).unwrap();
         let text = self.text(|event| if let Event::Text { text } = event { Some(text) } else { None });
@@ -147,15 +147,15 @@ fn turns_are_edited_and_replies_made_again() {
     let (second, report) = talk.say("what do you like?");
     assert_eq!((report.context_used, report.context), (report.prompt_tokens + report.tokens - usize::from(report.stopped == Stopped::EndToken), CONTEXT));
     assert!(report.cached_tokens > 0 && report.prompt_tokens > report.cached_tokens, "{report:?}");
-    // The last reply again: the same draws, from a cache that holds all but the prompt's last token.
+    // Regenerate the last reply: the same draws, from a cache with all but the prompt's last token.
     talk.set(&[("user", "hello there"), ("assistant", &first)]).unwrap();
     let (again, cached) = talk.say("what do you like?");
     assert_eq!((&again, cached.cached_tokens), (&second, report.prompt_tokens - 1));
-    // The first turn in other words: what came after it is gone.
+    // Edit the first turn: later messages are removed.
     talk.set(&[]).unwrap();
     let (_, edited) = talk.say("hello there, my friend");
     assert!(edited.prompt_tokens < report.prompt_tokens);
-    // A role the template does not know, and absurd settings, leave all as it is.
+    // An unknown role and invalid settings change nothing.
     let refused = talk.set(&[("system", "be kind")]).unwrap_err();
     assert!(refused.contains("not system") && refused.contains("Say it as the user"), "{refused}");
     let absurd = Request { sampling: Sampling { temperature: -1.0, ..Sampling::GREEDY }, ..warm(12) };
@@ -209,7 +209,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     assert!(after.cached_tokens >= before.prompt_tokens, "{after:?}");
 }
 
-/// A directory of this test alone, removed when it goes out of scope.
+/// A temporary directory, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {

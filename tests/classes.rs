@@ -1,5 +1,5 @@
-//! Tokenizer classes that rebuild their tokenizer: the ids are those of `AutoTokenizer` of transformers 5.24 on a folder
-//! of these files beside the `config.json` of a LLaMA.
+//! Tokenizer classes that rebuild their tokenizer: the ids are those of `AutoTokenizer` of transformers 5.24 for a folder
+//! with these files and the `config.json` of a LLaMA.
 
 use serde_json::{Value, json};
 use signet::data::{Beside, Fields, Tokenizer};
@@ -9,8 +9,8 @@ fn added(id: usize, text: &str) -> Value {
     json!({ "id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true })
 }
 
-/// A `tokenizer.json` as that of LLaMA 2: three special tokens, bytes from 3 on, a space (259), the letters (260 to 285),
-/// and what merges make. It does not write unknown characters as bytes.
+/// A `tokenizer.json` like that of LLaMA 2: three special tokens, bytes from 3 on, a space (259), letters (260 to 285), and
+/// merged tokens; without byte fallback.
 fn pieces() -> Value {
     let texts = ["<unk>", "<s>", "</s>"].map(String::from).into_iter();
     let texts = texts.chain((0..=255u8).map(|byte| format!("<0x{byte:02X}>"))).chain(["\u{2581}".to_string()]);
@@ -42,7 +42,7 @@ fn pieces() -> Value {
     })
 }
 
-/// A byte-level `tokenizer.json` of the letters, a space (26), `</s>` (27), and digits that are split before they are joined.
+/// A byte-level `tokenizer.json` with letters, a space (26), `</s>` (27), and digits that are pre-tokenized one by one.
 fn bytes() -> Value {
     let texts = ('a'..='z').map(String::from).chain(["\u{120}", "</s>", "1", "2", "12"].map(String::from));
     let vocabulary: BTreeMap<String, usize> = texts.enumerate().map(|(id, text)| (text, id)).collect();
@@ -64,9 +64,9 @@ fn names(named: &[(String, String)]) -> Vec<(&str, &str)> {
     named.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
 }
 
-/// Texts, and the ids that a tokenizer makes of them.
+/// Texts and their expected ids.
 type Encodings<'a> = &'a [(&'a str, &'a [u32])];
-/// Names of special tokens, and their texts.
+/// Special tokens: names and texts.
 type SpecialTokens<'a> = &'a [(&'a str, &'a str)];
 
 #[test]
@@ -99,7 +99,7 @@ fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
 
 #[test]
 fn a_class_adds_its_own_tokens_to_those_that_files_name() {
-    // A null field counts as absent, and a token that an `added_tokens_decoder` does not name is not added.
+    // A null field counts as absent, and tokens missing from `added_tokens_decoder` are not added.
     let mut plain = pieces();
     plain["added_tokens"] = json!([]);
     let (tokenizer, named) = read(&plain, &json!({ "tokenizer_class": "LlamaTokenizer", "eos_token": null }));
@@ -185,7 +185,7 @@ fn a_gemma_tokenizer_puts_no_space_in_front() {
         }
         assert_eq!(tokenizer.decode(&[286, 268], false).unwrap(), " hi", "{class}");
     }
-    // Without an unknown token, a character that has no token is an error.
+    // Without an unknown token, characters without a token are errors.
     let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": "GemmaTokenizer", "unk_token": null }));
     assert!(tokenizer.encode("a").is_ok() && tokenizer.encode("a?").unwrap_err().to_string().contains("`None` not found"));
 }
@@ -243,7 +243,7 @@ fn model_types_have_classes_of_their_own() {
     ] {
         assert_eq!(read(bytes(), model_type, class), (ids.clone(), special), "{model_type} {class:?}");
     }
-    // Mistral's files name this class, and are taken as they are.
+    // Mistral's files name this class, and are used unchanged.
     assert_eq!(read(pieces(), "mistral", Some("LlamaTokenizer")).0[..4], [286, 2, 286, 268]);
     assert_eq!(read(pieces(), "llama", Some("LlamaTokenizer")).0[..3], [286, 2, 287]);
 }
@@ -279,7 +279,7 @@ fn objects_in_lists_of_special_tokens_count_where_transformers_reads_them() {
         let (tokenizer, _) = Tokenizer::with_beside(bytes().to_string().as_bytes(), &beside).unwrap();
         assert_eq!(tokenizer.encode("a<e>").unwrap(), ids, "{about}");
     }
-    // Special tokens are looked for before a text is normalized.
+    // Special tokens are matched before normalization.
     let beside = Beside { special_tokens_map: fields(json!({ "extra_special_tokens": [{ "content": "i ", "rstrip": false }] })), ..Beside::default() };
     let (tokenizer, _) = Tokenizer::with_beside(pieces().to_string().as_bytes(), &beside).unwrap();
     assert_eq!(tokenizer.encode("a i b").unwrap(), [259, 260, 259, 289, 259, 261]);
@@ -294,7 +294,7 @@ fn tokens_keep_the_properties_that_a_class_leaves_them() {
         let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": class, "added_tokens_decoder": decoder, "extra_special_tokens": ["<e>"] }));
         assert_eq!(texts.map(|text| tokenizer.encode(text).unwrap()), ids, "{class}");
     }
-    // The token by which texts are filled.
+    // The padding token.
     let padding = json!({ "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<p>" });
     for (mut json, class, ids) in [(pieces(), "LlamaTokenizer", [289]), (bytes(), "GPT2Tokenizer", [15]), (bytes(), "Qwen2Tokenizer", [15])] {
         json["padding"] = padding.clone();

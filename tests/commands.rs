@@ -1,19 +1,19 @@
-//! Commands that are printed to be copied: a shell reads the words that were meant, with spaces and quotes in every path.
+//! Commands that are printed for copying: a shell parses them correctly, with spaces and quotes in every path.
 
 use crate::resume::{short, with};
 use crate::train::{SMALL, Scratch, as_str, run, signet, some_text, text};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A name that a shell takes apart unless it is quoted.
+/// A name that a shell splits unless it is quoted.
 const NAME: &str = "it's one name";
-/// A model that needs no training.
+/// A model without training.
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/gguf/tiny.gguf");
 
-/// Checks that `label` is followed by a command of this program with these arguments, as the shell reads it.
+/// Checks that `label` is followed by a command of this program with these arguments, as a shell parses it.
 fn assert_command(said: &str, label: &str, arguments: &[&str]) {
     let (_, rest) = said.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {said}"));
-    // Within a message, the command stands between backticks.
+    // In a message, the command is in backticks.
     let command = rest.split(['\n', '`']).next().unwrap_or_default();
     let read = text(&Command::new("sh").args(["-c", &format!("printf '%s\\n' {command}")]).output().unwrap());
     let expected = [&[env!("CARGO_BIN_EXE_signet")][..], arguments].concat();

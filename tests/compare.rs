@@ -1,10 +1,10 @@
-//! Runs side by side, made up so that what must come out is known.
+//! Comparison of synthetic runs with known results.
 
 use crate::train::{Scratch, run};
 use signet::runner::{Axis, Command, CompareReport, CompareRequest, Divergence, Event, Loss, Losses, Metrics, Runner, Stop, Term, TrainConfig};
 use std::path::{Path, PathBuf};
 
-/// A run of ten steps whose KL divergence on held-out text is `kl` at its end, and a tenth less at step 6.
+/// A run of ten steps whose final held-out KL divergence is `kl`, and a tenth less at step 6.
 fn made(folder: &Path, name: &str, config: &TrainConfig, kl: f64) -> PathBuf {
     let run = folder.join(name);
     std::fs::create_dir_all(run.join("checkpoints")).unwrap();
@@ -131,10 +131,10 @@ fn what_cannot_be_compared_is_said() {
     warned(&other("unfinished", TrainConfig { steps: 99, ..ten_steps() }), &["unfinished: is at step 10 of 99"]);
     let twice = other("again", ten_steps());
     warned(&twice, &["seed 11111 is in it twice"]);
-    // Changed on the way, it is another experiment.
+    // A run with changed settings is another experiment.
     std::fs::write(twice.join("changes.jsonl"), "{\"step\":3,\"lr\":0.5}\n").unwrap();
     assert_eq!(compare(&[one.clone(), twice], None).unwrap().groups.len(), 2);
-    // A run without a teacher has no divergences, and the best of all is by the next token.
+    // A run without a teacher has no divergences, so the best run is chosen by next-token loss.
     let alone = other("alone", TrainConfig { loss: Loss::Ar, ..ten_steps() });
     let text = std::fs::read_to_string(alone.join("metrics.jsonl")).unwrap();
     let untaught = text.lines().map(|line| {

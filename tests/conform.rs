@@ -1,10 +1,10 @@
-//! Every case and whole models on every adapter of this machine, software adapters too, and every
-//! case on the CPU device.
+//! Conformance of all cases and whole models on every adapter of this machine, including software adapters, and of all
+//! cases on the CPU device.
 
 use signet::conform::{Check, ConformOptions, ConformTarget, Report, run};
 use signet::device::{Adapter, adapters};
 
-/// The seed of the operands: `SIGNET_SEED`, else one from the clock, which is printed.
+/// The seed of the operands: `SIGNET_SEED`, or one from the clock, which is printed.
 fn options(checks: &[Check]) -> ConformOptions {
     let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_secs();
     let seed = std::env::var("SIGNET_SEED").map_or_else(|_| clock(), |seed| seed.parse().expect("SIGNET_SEED is a number"));

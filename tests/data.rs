@@ -1,5 +1,4 @@
-//! Text through every way in: what it is split into, its ids against another library's, the cache, bad
-//! files, and runs on it.
+//! Text data: splitting, ids compared with another library, the token cache, bad files, and runs.
 
 use crate::train::{SMALL, Scratch, run, signet, text};
 use flate2::Compression;
@@ -18,7 +17,7 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap()
 }
 
-/// As the runner renders without a teacher's template; a message of a system is refused.
+/// Renders conversations as the runner does without a teacher's template, which rejects system messages.
 fn render(conversation: Conversation) -> Result<String, String> {
     let one = |message: &Json| match message.get("role").and_then(Json::as_str) {
         Some(role @ ("user" | "assistant")) => Ok(format!("<|{role}|>{}", message.get("content").and_then(Json::as_str).unwrap_or_default())),
@@ -57,7 +56,7 @@ fn zst(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
-/// What became of a text before there were stores: as the first version of this program had it.
+/// The ids of a text as the first version of this program encoded it, before there were token stores.
 fn as_ever(text: &str, seq: usize) -> (Vec<u32>, Vec<u32>) {
     let tokenizer = tokenizer();
     let documents: Vec<&str> = text.split_inclusive("<|end|>").filter(|text| !text.trim().is_empty()).map(str::trim_start).collect();
@@ -83,7 +82,7 @@ fn plain_text_is_split_as_it_always_was() {
     assert!(now == as_ever(corpus, SPLIT.seq), "the embedded corpus");
     let few = format!("\n\n {} \n<|end|>\n\n  {}", "some words ".repeat(300), "of two documents ".repeat(40));
     let many: String = (0..173).map(|n| format!("\n {}document {n} ends here.{}", " ".repeat(n % 3), "<|end|>\n\n".repeat(1 + n % 2))).collect();
-    // Ends of pieces fall into end tokens and characters.
+    // Pieces end inside of end tokens and characters.
     let long: String = (0..60).map(|n| format!("{}é東<|end|>\n", "x ".repeat(5000 + n))).collect();
     for text in [few, many.clone() + "and one without", many + " \n ", long, "word ".repeat(400_000)] {
         std::fs::write(&file, &text).unwrap();
@@ -100,7 +99,7 @@ fn several_files_are_documents_of_one_text() {
     std::fs::write(&b, "the second<|end|>\n").unwrap();
     let all = open(&[scratch.path("*.txt")], None).unwrap();
     assert_eq!(ids(&all), tokenizer().encode("the first file\n<|end|>the second<|end|>\n").unwrap());
-    // Beside rows, each plain document is one.
+    // Next to files of rows, a plain document is one row.
     std::fs::write(scratch.path("c.jsonl"), "{\"text\": \"a row\"}\n\n").unwrap();
     let all = open(&[a, b, scratch.path("c.jsonl")], None).unwrap();
     assert_eq!(all.about().documents, 3);
@@ -137,7 +136,7 @@ fn rows_give_the_ids_of_another_library_however_they_are_packed() {
 fn bad_files_are_named_with_the_place_and_what_to_do() {
     let scratch = Scratch::new("data-bad");
     let row = "{\"text\": \"a\"}\n";
-    // A frame whose header asks for a window of 3.75 TB, and one whose 64 MiB are more than its few bytes allow.
+    // A frame with a window of 3.75 TB, and one with 64 MiB, more than its few bytes allow.
     let window = |byte: u8| [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, byte, 0x01, 0x00, 0x00][..], b"x"].concat();
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     bomb.write_all(&vec![b' '; 200 << 20]).unwrap();
@@ -210,7 +209,7 @@ fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
     let words: String = (0..400).map(|n| format!("word {} ", n * n % 61)).collect();
     for (name, whole) in [("a.gz", gz(words.as_bytes())), ("a.zst", zst(words.as_bytes()))] {
         let path = scratch.path(name);
-        // Below the magic number it is taken for text.
+        // Shorter than the magic number, it is treated as text.
         for length in 4..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             let error = open(std::slice::from_ref(&path), None).unwrap_err().to_string();
@@ -220,7 +219,7 @@ fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
             let mut spoilt = whole.clone();
             spoilt[at] ^= 0x55;
             std::fs::write(&path, &spoilt).unwrap();
-            // Some bytes of a header say nothing of the contents.
+            // Some header bytes do not affect the contents.
             if let Ok(store) = open(std::slice::from_ref(&path), None) {
                 assert_eq!(ids(&store), tokenizer().encode(&words).unwrap(), "{name} at {at}");
             }
@@ -228,7 +227,7 @@ fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
     }
 }
 
-/// A text that is large enough to be kept.
+/// A text that is large enough to be cached.
 fn large(scratch: &Scratch, name: &str) -> PathBuf {
     let rows: String = (0..30_000).map(|n| format!("{{\"text\": \"document number {n} of a text that is kept, {}\"}}\n", n * n)).collect();
     std::fs::write(scratch.path(name), rows).unwrap();
@@ -244,13 +243,13 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
         let mut watch = Watch { stop, progress: &mut |progress| made.set(made.get() + usize::from(progress.tokenizing)) };
         Store::open(std::slice::from_ref(file), &how(&tokenizer, Some(&cache)), &mut watch)
     };
-    // Stopped half-way, nothing is left but the lock.
+    // After a stop half-way, only the lock remains.
     let asked = Cell::new(0);
     let stop = || asked.replace(asked.get() + 1) > 0;
     assert!(matches!(open(&file, &stop), Err(DataError::Stopped)));
     let left: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(left.len() == 1 && left[0].ends_with(".lock"), "{left:?}");
-    // Two at once: one makes it, the other waits.
+    // Two processes: one makes the cache, the other waits.
     let stores: Vec<Store> = std::thread::scope(|scope| {
         let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(std::slice::from_ref(&file), Some(&cache)).unwrap())).collect();
         both.into_iter().map(|one| one.join().unwrap()).collect()
@@ -264,12 +263,12 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
     let whole: String = std::fs::read_to_string(&file).unwrap();
     let expected = whole.lines().flat_map(|line| tokenizer.encode(&(line[10..line.len() - 2].to_string() + "<|end|>")).unwrap());
     assert!(ids(&again).into_iter().eq(expected), "the ids of encoding directly");
-    // A copy is the same text, another byte is another.
+    // A copy has the same key; a changed byte changes it.
     std::fs::copy(&file, scratch.path("b.jsonl")).unwrap();
     assert_eq!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(place.as_path()));
     std::fs::write(scratch.path("b.jsonl"), whole.replace("number 7 ", "number 8 ")).unwrap();
     assert_ne!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(place.as_path()));
-    // What is short is made again; what is no id is refused when it is read.
+    // A truncated cache is rebuilt; invalid ids are errors when read.
     let ids_file = place.join("ids");
     let bytes = std::fs::read(&ids_file).unwrap();
     std::fs::write(&ids_file, &bytes[..bytes.len() - 2]).unwrap();
@@ -284,7 +283,7 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
 #[test]
 fn documents_are_shuffled_as_wholes_and_the_same_are_held_out() {
     let scratch = Scratch::new("data-shuffle");
-    // Documents of 1 to 7 ids that all say which they are.
+    // Documents of 1 to 7 ids that encode the document's number.
     let rows: String = (0..1000u32).map(|n| format!("{{\"token_ids\": {:?}}}\n", vec![n; 1 + n as usize % 7])).collect();
     std::fs::write(scratch.path("a.jsonl"), rows).unwrap();
     let corpus = |shuffle| Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), None, Split { shuffle, share: 0.1, ..SPLIT }).unwrap();
@@ -330,7 +329,7 @@ fn runs_train_on_patterns_of_packed_rows_and_resume() {
     assert!(good, "{said}");
     let settings = std::fs::read_to_string(scratch.path("runs/chat/run.toml")).unwrap();
     assert!(settings.contains("part-0.jsonl.gz") && settings.contains("part-1.jsonl.gz") && !settings.contains('*'), "{settings}");
-    // The same pattern goes on; with one more file it is another run.
+    // The same pattern resumes; with one more file it is different data.
     let again = [&train[..], &["--resume"]].concat();
     assert!(run(&again).0);
     std::fs::write(scratch.path("part-2.jsonl.gz"), gz(chat(3).as_bytes())).unwrap();
@@ -356,6 +355,6 @@ fn perplexity_reads_packed_text_and_rows() {
     };
     let plain = measure("a.txt");
     assert_eq!(plain, measure("a.txt.gz"));
-    // One row is the same text with an end token behind.
+    // A single row is the same text with an end token.
     assert_eq!(measure("a.jsonl").1, plain.1 + 1);
 }

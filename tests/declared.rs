@@ -1,5 +1,5 @@
-//! Declarations in the files of a model besides its shape and weights: tokens beside `tokenizer.json`, end tokens, and a head
-//! of its own, as transformers 5.24 and llama.cpp read them; and that what is written declares them again.
+//! Declarations in a model's files besides shape and weights: additional tokens, end tokens, and an untied head, as in
+//! transformers 5.24 and llama.cpp; and that exports preserve them.
 
 use crate::runs::ask;
 use crate::train::Scratch;
@@ -17,7 +17,7 @@ use signet::train::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Rows of the embedding of the models made here.
+/// Embedding rows of the test models.
 const ROWS: usize = 36;
 
 /// A byte-level BPE of the letters (0 to 25), a space (26) and `</s>` as an ordinary entry (27), with added tokens from 28 on.
@@ -35,7 +35,7 @@ fn tokenizer(added: &[&str]) -> Value {
     })
 }
 
-/// A model that answers each token with the next id, in a folder with these files.
+/// A model that predicts the next id after each token, in a folder with these files.
 fn speaker(path: &Path, files: &[(&str, Value)]) {
     std::fs::create_dir_all(path).unwrap();
     let config = json!({
@@ -49,7 +49,7 @@ fn speaker(path: &Path, files: &[(&str, Value)]) {
     write(&path.join("model.safetensors"), true, |row| Some((row + ROWS - 1) % ROWS));
 }
 
-/// Writes tensors: the embedding is the identity, blocks add nothing, and a row of the head has a 1 where `head` says.
+/// Writes tensors: the embedding is the identity, blocks add zero, and each row of the head has a 1 at the index `head`.
 fn write(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
     let layer = |name: &str, rows: usize, cols: usize| (format!("model.layers.0.{name}.weight"), vec![rows, cols]);
     let mut tensors = vec![("model.embed_tokens.weight".to_string(), vec![ROWS, ROWS])];
@@ -75,7 +75,7 @@ fn write(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
     std::fs::write(path, file).unwrap();
 }
 
-/// The ids of a text, and the ids with which a model continues it.
+/// The ids of a text, and the ids that a model generates after it.
 fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
     let file = ModelFile::open(path).unwrap();
     let tokenizer = file.tokenizer.clone().unwrap();
@@ -88,7 +88,7 @@ fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
     (prompt, said.ids)
 }
 
-/// The tokenizer that files beside a `tokenizer.json` make of it, and the names of its special tokens.
+/// The tokenizer of a `tokenizer.json` with the files beside it, and its special tokens.
 fn beside(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<(Tokenizer, Vec<(String, String)>), String> {
     let fields = |text: &str| if text.is_empty() { Fields::default() } else { Fields::parse(text.as_bytes()).unwrap() };
     let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added), ..Beside::default() };
@@ -109,7 +109,7 @@ fn an_entry_of_the_vocabulary_may_lie_above_the_embedding() {
     let error = tokenizer.encode("hi<pad>").unwrap_err().to_string();
     assert!(error.contains("\"<pad>\" has the id 36, but the model's embedding has only 36 rows"), "{error}");
     assert_eq!(says(&scratch.path("m"), "h").0, [7]);
-    // The packed model is the same.
+    // The packed model gives the same ids.
     pack(&file, &scratch.path("p")).unwrap();
     assert_eq!(ModelFile::open(&scratch.path("p")).unwrap().tokenizer.unwrap().encode("hi").unwrap(), [7, 8]);
 }
@@ -119,18 +119,18 @@ fn added_tokens_beside_the_tokenizer_have_the_ids_of_transformers() {
     // The ids are those of `AutoTokenizer`.
     let plain = tokenizer(&["<x>"]);
     let cases: [(&str, &str, &str, &str, &[u32]); 12] = [
-        // The id that a file names counts for the order alone.
+        // An id in a file only determines the order.
         (r#"{"added_tokens_decoder":{"33":{"content":"<b>","special":true},"31":{"content":"<a>","special":true}}}"#, "", "", "<a><b><x>", &[29, 30, 28]),
         (r#"{"added_tokens_decoder":{"29":{"content":"<a>","lstrip":true,"rstrip":true,"special":true}}}"#, "", "", "h <a> i", &[7, 29, 8]),
         (r#"{"added_tokens_decoder":{"29":{"content":"<a>","single_word":true,"special":true}},"extra_special_tokens":["<"]}"#, "", "", "h<a>", &[7, 0]),
-        // Special tokens without an id get the next ones: roles first, then names of the model's own, then the list.
+        // Special tokens without an id get the next ids: standard roles first, then custom names, then the list.
         (r#"{"extra_special_tokens":["<e>"],"turn_token":"<t>","pad_token":"<p>","eos_token":"<q>"}"#, "", "", "<q><p><t><e>", &[29, 30, 31, 32]),
         (r#"{"additional_special_tokens":["<f>","<e>"]}"#, "", "", "<e><f>", &[30, 29]),
         (r#"{"additional_special_tokens":["<f>"],"extra_special_tokens":["<e>"]}"#, "", "", "<e>", &[29]),
         (r#"{"extra_special_tokens":{"z":"<z>","b":{"__type":"AddedToken","content":"<b>","lstrip":true}}}"#, "", "", "a <b><z>", &[0, 30, 29]),
-        // An entry of the vocabulary becomes special where it is.
+        // An entry of the vocabulary becomes special and keeps its id.
         (r#"{"eos_token":"</s>"}"#, "", "", "a</s>", &[0, 27]),
-        // The map takes precedence, unless there is an added_tokens_decoder.
+        // special_tokens_map.json takes precedence, unless there is an added_tokens_decoder.
         (r#"{"eos_token":"<q>"}"#, r#"{"eos_token":{"content":"<r>","lstrip":true}}"#, "", "a <r>", &[0, 29]),
         (r#"{"eos_token":"<q>","added_tokens_decoder":{}}"#, r#"{"eos_token":"<r>"}"#, r#"{"<s>":29}"#, "<q>", &[29]),
         (r#"{"pad_token":"<p>"}"#, "", r#"{"<p>":30,"<s>":29}"#, "<p><s>", &[30, 29]),
@@ -178,7 +178,7 @@ fn a_token_beyond_the_embedding_is_refused_only_in_a_text() {
     assert!(error.contains("\"<8>\" has the id 36, but the model's embedding has only 36 rows"), "{error}");
 }
 
-/// The end tokens of replies and of documents that the files of a folder declare beside `tokenizer.json`.
+/// The end tokens of replies and documents that a folder's files declare.
 fn ends(name: &str, files: &[(&str, Value)]) -> (Vec<u32>, Option<u32>) {
     let scratch = Scratch::new(&format!("declared-{name}"));
     let files = [&[("tokenizer.json", tokenizer(&["<|end|>", "<a>", "<b>", "<|endoftext|>"]))][..], files].concat();
@@ -207,7 +207,7 @@ fn a_reply_ends_where_the_files_say_and_a_document_at_the_eos_token() {
     assert_eq!(ends("unknown", &[eos("<new>")]), (vec![32], Some(32)));
     assert_eq!(ends("vocabulary", &[eos("</s>")]), (vec![27], Some(27)), "an entry that is declared");
     assert_eq!(ends("nobody", &[("tokenizer_config.json", json!({}))]), (vec![], None), "none is declared");
-    // Only special tokens suggest an end, and only where the files say nothing.
+    // End tokens are inferred from special tokens only if the files declare none.
     assert_eq!(ends("silent", &[]), (vec![28, 31], Some(28)));
 }
 
@@ -285,7 +285,7 @@ fn all_templates_and_special_tokens_go_along() {
     let chat = |name: &str| ModelFile::open(&scratch.path(name)).unwrap().chat;
     assert_eq!((chat("dense"), chat("m.signet")), (source.chat.clone(), source.chat.clone()));
     assert_eq!((chat("m.gguf").template, chat("m.gguf").eos_token()), (source.chat.template, Some("<a>")));
-    // Files take the place of all templates in the configuration.
+    // Template files replace all templates in the configuration.
     std::fs::write(path.join("chat_template.jinja"), "D").unwrap();
     assert_eq!(chat("m").template, Some(Templates::One("D".into())));
     std::fs::create_dir(path.join("additional_chat_templates")).unwrap();
@@ -363,7 +363,7 @@ fn a_named_tokenizer_comes_with_what_lies_beside_it() {
     for path in [folder.clone(), folder.join("tokenizer.json")] {
         assert_eq!(documents(path), ["a<new><over>", "hi<over>yo<over>"]);
     }
-    // It has none of the characters around the roles of the default template.
+    // It lacks the characters around the roles of the default template.
     assert_eq!(documents(folder.join("alone.json")), ["anew", "userhiassistantyo"]);
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
     let config = TrainConfig { tokenizer: Source::Path(folder), teacher: Source::None, loss: Loss::Ar, ..TrainConfig::default() };
@@ -388,12 +388,12 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     let own = model("own", true);
     let file = ModelFile::open(&own).unwrap();
     assert!(!file.config.tie_word_embeddings && says(&own, "c").1[..3] == [3, 4, 5]);
-    // The same head in the file: one memory is enough. No head: the embedding is it.
+    // A head equal to the embedding is tied, and so is a missing head.
     let same = model("same", true);
     write(&same.join("model.safetensors"), true, Some);
     let none = model("none", true);
     write(&none.join("model.safetensors"), false, |_| None);
-    // A head alone, and no embedding: the head is it.
+    // A head without an embedding is the embedding.
     let alone = model("alone", true);
     write(&alone.join("model.safetensors"), false, |_| None);
     let mut bytes = std::fs::read(alone.join("model.safetensors")).unwrap();
@@ -407,7 +407,7 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     }
     config(false, &none);
     assert!(ModelFile::open(&none).unwrap_err().to_string().contains("no tensor lm_head.weight"));
-    // Written models have that head, too, and say so.
+    // Exports have the untied head and declare it.
     pack(&file, &scratch.path("own.signet")).unwrap();
     export_gguf(&file, &scratch.path("own.gguf"), &mut |_, _| true).unwrap();
     export_dense(&file, &scratch.path("own-dense"), Floats::F32, &mut |_, _| true).unwrap();
@@ -416,7 +416,7 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
         assert_eq!(says(&scratch.path(name), "c").1[..3], [3, 4, 5], "{name}");
     }
     assert!(Gguf::open(&scratch.path("own.gguf")).unwrap().shape("output.weight").is_some());
-    // A model without a head of its own cannot take it; a model with one takes the embedding of a tied model.
+    // A tied model cannot load an untied head; an untied model can load a tied one.
     let mut machine = Machine::cpu();
     let tied = ModelFile::open(&same).unwrap().load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
     let refused = file.init_student(&mut machine, &tied).unwrap_err().to_string();

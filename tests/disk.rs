@@ -1,5 +1,5 @@
-//! Disks and processes that get in each other's way: writers of one output, runs that are moved while they
-//! train, records with gaps, and what killed processes left.
+//! Conflicts between processes on disk: two writers of one output, runs moved during training, records with gaps, and
+//! leftovers of killed processes.
 
 use crate::infer::student as golden_student;
 use crate::train::{Scratch, as_str, run, signet, student, teacher, text};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs two commands at the same time.
+/// Runs two commands concurrently.
 fn both(commands: [&[&str]; 2]) -> [Output; 2] {
     let start = |arguments| signet(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     commands.map(start).map(|child: Child| child.wait_with_output().unwrap())
@@ -56,7 +56,7 @@ fn of_two_exports_to_one_place_one_is_whole_and_the_other_refused() {
     assert!(hidden(&scratch.path("")).is_empty());
 }
 
-/// The arguments of a run named `run`, with other values of some options.
+/// The arguments of a run named `run`, with some options replaced.
 fn arguments_with(scratch: &Scratch, values: &[(&str, &str)]) -> Vec<String> {
     let mut arguments = student(scratch, &teacher(scratch), "run", "cpu");
     for (option, value) in values {
@@ -66,7 +66,7 @@ fn arguments_with(scratch: &Scratch, values: &[(&str, &str)]) -> Vec<String> {
     arguments
 }
 
-/// Starts a run and waits until it has recorded something.
+/// Starts a run and waits for its first record.
 fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
     let path = scratch.path("runs/run");
     let child = signet(&as_str(arguments)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -87,7 +87,7 @@ fn a_run_that_was_moved_stops_where_another_has_its_place() {
     std::fs::create_dir_all(other.join("checkpoints")).unwrap();
     std::fs::write(other.join("run.toml"), "steps = 3").unwrap();
     let held = signet::platform::Lock::try_acquire(&other.join(".lock")).unwrap().unwrap();
-    // Between the two renames the first process may make its directory again.
+    // Between the two renames the first process may recreate its directory.
     let swap = |n: usize| {
         std::fs::rename(&path, scratch.path(&format!("runs/moved-{n}"))).unwrap();
         std::fs::rename(&other, &path).is_ok()
@@ -115,7 +115,7 @@ fn gaps_in_the_record_are_reported_when_a_run_goes_on() {
     let file = scratch.path("runs/run/metrics.jsonl");
     let lines: Vec<String> = std::fs::read_to_string(&file).unwrap().split_inclusive('\n').map(String::from).collect();
     assert_eq!(lines.len(), 10);
-    // Up to step 7, of which there is a checkpoint.
+    // Up to step 7, which has a checkpoint.
     let damaged = [&lines[..2], &["\0\0\0\n".to_string()], &lines[4..7], &lines[5..6]].concat().concat();
     std::fs::write(&file, damaged.clone() + &lines[7..].concat()).unwrap();
     last();

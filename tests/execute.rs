@@ -1,4 +1,4 @@
-//! The executor: what a program consists of, and what it refuses.
+//! The executor: dispatches, memory and errors of programs.
 
 use crate::device::machine;
 use signet::data::Batch;
@@ -42,7 +42,7 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
             assert_eq!(words, [(71.0 * run as f32).to_bits(); 195]);
         }
         assert_eq!(program.submits(), if matches!(machine, Machine::Cpu(_)) { 0 } else { 3 });
-        // Two activations are alive at a time; what is kept has a slot of its own.
+        // Two activations are live at a time; kept tensors have their own slots.
         assert_eq!(program.slot_bytes(), 3 * 195 * 4);
     }
 }
@@ -61,7 +61,7 @@ fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
     for pair in held.chunks(2) {
         tape.push_one(Add, pair, &[]).expect("fits");
     }
-    // One for all that are large, which the sums may use afterwards; eight that are held.
+    // One slot for all large tensors, reused for the sums; eight for tensors that are held.
     assert_eq!(machine.compile(tape).expect("compiles").slot_bytes(), 4 * 64 * (100 + 8));
 }
 
@@ -94,7 +94,7 @@ fn a_program_of_another_machine_is_refused() {
     assert!(matches!(machine.run(&mut program), Err(MachineError::Foreign)));
 }
 
-/// However short submits have to be, what comes of a program is the same.
+/// The results of a program do not depend on the length of submissions.
 #[test]
 fn short_submits_do_not_change_bits() {
     let outcome = |longest: Option<f64>| {
@@ -124,8 +124,7 @@ fn short_submits_do_not_change_bits() {
     assert!(fewer < 40, "{fewer} submits");
 }
 
-/// Gradients of two micro-steps where every dispatch that can be cut is cut to single bands, and
-/// where none is, in both kinds of tiles.
+/// Gradients of two micro-steps, with every dispatch split into single bands and with none split, for both kinds of tiles.
 #[test]
 fn bands_do_not_change_bits() {
     let outcome = |variant: &str, longest: f64| {
@@ -157,7 +156,7 @@ fn bands_do_not_change_bits() {
     }
 }
 
-/// Dispatches of the packed model of a size in decoding: for a layer, and besides.
+/// Dispatches of decoding with a packed preset: per layer, and outside layers.
 fn decode_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };

@@ -1,4 +1,4 @@
-//! Models written for other programs: what they compute stays the same, and nothing is half written.
+//! Exports for other programs: they compute the same, and are written atomically.
 
 use crate::infer::{logits, relative, student};
 use crate::train::{Scratch, run, teacher};
@@ -42,7 +42,7 @@ fn a_dense_export_computes_what_the_signs_do() {
     })
     .unwrap();
     assert_eq!(tensors.dtype("model.layers.0.mlp.up_proj.weight"), Some(Dtype::BF16));
-    // transformers asks for it.
+    // transformers requires it.
     assert_eq!(tensors.metadata("format"), Some("pt"));
 }
 

@@ -1,5 +1,4 @@
-//! Directories of models as others leave them: read as transformers reads them, or refused with a message that names
-//! what is there.
+//! Model directories from other programs: loaded as in transformers, or rejected with an error that names the problem.
 
 use crate::published::{Copied, distance};
 use pollster::block_on;
@@ -11,13 +10,13 @@ use signet::model::{Floats, ModelFile, Purpose, export_dense, export_latent, pac
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The most that logits may be off, relatively.
+/// Relative tolerance of logits.
 const CLOSE: f64 = 5e-6;
 
-/// A tensor that is written: its name, type and values.
+/// A tensor to write: name, type and values.
 type Written = (String, Dtype, Vec<f32>);
 
-/// Writes the tensors of a file again, under the names, in the types and with the values that `change` gives.
+/// Rewrites the tensors of a file with names, types and values from `change`.
 fn rewritten(path: &Path, change: &mut dyn FnMut(&str, Vec<f32>) -> Option<Written>) {
     let file = TensorFile::open(path).unwrap();
     let mut tensors = Vec::new();
@@ -101,7 +100,7 @@ fn an_index_may_name_too_much_or_another_file_and_files_may_lie_below() {
 fn what_says_the_same_otherwise_is_read() {
     let copied = Copied::new("llama3", "otherwise");
     copied.edit("config.json", r#""hidden_act": "silu""#, r#""hidden_act": "swish", "note": NaN"#);
-    // A byte order mark, and doubles beside floats.
+    // A byte order mark, and float64 in addition to float32.
     let config = std::fs::read(copied.0.join("config.json")).unwrap();
     std::fs::write(copied.0.join("config.json"), [b"\xef\xbb\xbf", &config[..]].concat()).unwrap();
     let path = copied.0.join("model.safetensors");
@@ -191,7 +190,7 @@ fn a_row_without_a_text_stays_what_it_is_in_other_files() {
     let packed = copied.0.join("packed.signet");
     pack(&file, &packed).unwrap();
     assert_eq!(unusable(&packed), [7, 30]);
-    // A binarized model, whose signs alone are packed.
+    // A binarized model.
     let latent = copied.0.join("latent");
     export_latent(&ModelFile::open(&crate::published::published("fbi")).unwrap(), &latent, &mut |_, _| true).unwrap();
     spoil(&latent.join("model.safetensors"));
@@ -199,7 +198,7 @@ fn a_row_without_a_text_stays_what_it_is_in_other_files() {
     pack(&ModelFile::open(&latent).unwrap(), &packed).unwrap();
     assert!(ModelFile::open(&packed).unwrap().packed());
     assert_eq!(unusable(&packed), [7, 30]);
-    // A head that is not finite spoils every text.
+    // A non-finite head affects every text.
     rewritten(&latent.join("model.safetensors"), &mut |own, mut values| {
         values[0] = if own == "lm_head.weight" { f32::NAN } else { values[0] };
         Some((own.to_string(), Dtype::F32, values))

@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets as ordinary tests: each seed, each beginning of it, and thousands of changes
-//! that are the same every time. `docs/fuzzing.md` says how the targets themselves are run.
+//! The seeds of the fuzz targets as ordinary tests: each seed, its prefixes, and thousands of deterministic mutations.
+//! `docs/fuzzing.md` describes how to run the targets themselves.
 
 #[path = "../fuzz/allocator.rs"]
 pub(crate) mod allocator;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
-/// Changes tried of all seeds of a reader together.
+/// Mutations of all seeds of a reader together.
 const CHANGES: u64 = 3000;
 
 /// The seeds of a reader by name.
@@ -31,14 +31,14 @@ fn seeds(reader: &str) -> BTreeMap<String, Vec<u8>> {
     seeds
 }
 
-/// Reads, and names what it was that failed.
+/// Reads an input, and names it if it fails.
 fn read(reader: &str, what: &str, bytes: &[u8]) {
     let done = std::panic::catch_unwind(|| check(reader, bytes));
     assert!(done.is_ok(), "{reader}, {what}: failed on {:?}", String::from_utf8_lossy(bytes));
 }
 
-/// One of endlessly many changes of a seed: some bytes replaced, lengths and numbers made extreme, parts doubled
-/// or taken out, or the end of another seed put in the place of its own.
+/// Mutates a seed: replaces bytes, makes lengths and numbers extreme, duplicates or removes parts, or replaces the end by
+/// that of another seed.
 fn changed(seed: &[u8], other: &[u8], key: Key) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     let mut drawn = 0;
@@ -83,7 +83,7 @@ fn every_seed_is_read_whole_cut_and_changed() {
         let seeds = seeds(reader.name);
         for (name, seed) in &seeds {
             read(reader.name, name, seed);
-            // Beginnings of a long one are tried at every third byte.
+            // Prefixes of a long seed are tried at every third byte.
             let step = if seed.len() > 2000 { 3 } else { 1 };
             (0..seed.len()).step_by(step).for_each(|length| read(reader.name, name, &seed[..length]));
         }

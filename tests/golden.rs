@@ -1,5 +1,5 @@
-//! Golden figures: whole training runs computed in float64 by another framework (see
-//! `tests/golden/README.md`), held on the CPU device and on every adapter.
+//! Golden tests: whole training runs computed in float64 by another framework (see `tests/golden/README.md`), reproduced
+//! on the CPU device and on every adapter.
 
 use crate::shared::root;
 use pollster::block_on;
@@ -40,7 +40,7 @@ struct Hyperparameters {
     optimizer_steps: usize,
 }
 
-/// Every directory of golden runs: those of the repository, or of `SIGNET_GOLDEN`.
+/// Directories of golden runs: those of the repository, or of `SIGNET_GOLDEN`.
 fn runs() -> Vec<PathBuf> {
     let root = std::env::var_os("SIGNET_GOLDEN").map_or_else(|| root().join("tests/golden"), PathBuf::from);
     let entries = std::fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
@@ -50,7 +50,7 @@ fn runs() -> Vec<PathBuf> {
     runs
 }
 
-/// Those of `architectures` that none of `golden` is of.
+/// The architectures without a golden run.
 fn without_golden<'a>(architectures: &[&'a str], golden: &[String]) -> Vec<&'a str> {
     architectures.iter().copied().filter(|architecture| !golden.iter().any(|has| has == architecture)).collect()
 }
@@ -120,7 +120,7 @@ impl Golden {
     }
 }
 
-/// Logits of both models on the first batch, to 1e-5.
+/// Checks logits of both models on the first batch, to 1e-5.
 fn check_logits(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
     for (model, linears) in [("student", Linears::Binary), ("teacher", Linears::Dense)] {
@@ -144,7 +144,7 @@ fn check_logits(machine: &mut Machine, golden: &Golden) {
     }
 }
 
-/// A whole run: losses, gradients, norms, flips, and parameters along the way.
+/// Checks a whole run: losses, gradients, norms, flips, and intermediate parameters.
 fn check_run(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
     let student = golden.weights(machine, "student", Linears::Binary, Purpose::Training(Moments::F32));
@@ -214,7 +214,7 @@ fn check_flips(golden: &Golden, step: &Step, optimizer_step: usize, flips: &[u32
     }
 }
 
-/// Compares every parameter (or gradient) with the golden tensor of its name.
+/// Compares all parameters (or gradients) with the golden tensors.
 fn compare(machine: &mut Machine, step: &Step, golden: &Golden, stage: &str, tolerance: f64) {
     for name in step.student.names() {
         let trained = step.student.trained(name).unwrap();

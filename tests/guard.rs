@@ -1,5 +1,5 @@
-//! Spikes at steps of the test's choosing: which checkpoints are written and gone back to, and that a run
-//! which was stopped, killed or asked to save comes to the same bits as one that was left alone.
+//! The training guard with loss spikes at chosen steps: checkpoints, rollbacks, and that runs that are stopped, killed or
+//! saved give the same bits as uninterrupted ones.
 
 use crate::rot::copy;
 use crate::train::{SMALL, Scratch};
@@ -12,7 +12,7 @@ const STEPS: u64 = 70;
 const TOKENS: usize = 4000;
 const SEQ: usize = 16;
 
-/// A number drawn from a sequence that is always the same.
+/// A number of a fixed pseudorandom sequence.
 struct Draw(u64);
 
 impl Draw {
@@ -28,8 +28,8 @@ struct Spiky {
 }
 
 impl Spiky {
-    /// A text of few words whose batches of the numbers `bad` are noise. A step takes one batch; after a
-    /// rollback the numbers of steps and batches differ.
+    /// A text of few words in which batches `bad` are noise. Each step takes one batch; after a rollback the numbers of steps
+    /// and batches differ.
     fn new(name: &str, bad: &[u64]) -> Self {
         let scratch = Scratch::new(name);
         std::fs::write(scratch.path("small.json"), SMALL).unwrap();
@@ -74,7 +74,7 @@ impl Spiky {
         Self { scratch, config }
     }
 
-    /// Trains, or resumes; `hear` is told of every event, and may order and stop.
+    /// Trains or resumes a run; `hear` receives all events and may send orders and stop it.
     fn train(&self, name: &str, hear: &mut dyn FnMut(&TrainEvent, &Orders, &Stop)) -> Result<Vec<TrainEvent>, String> {
         let resume = self.scratch.path(name).join("run.toml").exists();
         let config = (!resume).then(|| self.config.clone());
@@ -91,7 +91,7 @@ impl Spiky {
         result.map(|()| heard).map_err(|error| format!("{error:#}"))
     }
 
-    /// Trains until the line of step `last` was heard, and stops. It may have begun one step more.
+    /// Trains until the metrics of step `last` arrive, and stops. One more step may have started.
     fn until(&self, name: &str, last: u64) -> Vec<TrainEvent> {
         let mut stop_at = |event: &TrainEvent, _: &Orders, stop: &Stop| {
             if matches!(event, TrainEvent::Step(metrics) if metrics.step >= last) {
@@ -109,7 +109,7 @@ impl Spiky {
         Checkpoint::read(&self.checkpoint(name, step)).unwrap().state
     }
 
-    /// The steps of the checkpoints that are there.
+    /// The steps of the existing checkpoints.
     fn steps(&self, name: &str) -> Vec<u64> {
         signet::train::checkpoints(&self.scratch.path(name)).unwrap()
     }
@@ -125,7 +125,7 @@ impl Spiky {
 
 fn quiet(_: &TrainEvent, _: &Orders, _: &Stop) {}
 
-/// The steps of checkpoints in the order in which they were written.
+/// The steps of checkpoints in the order of writing.
 fn saved(heard: &[TrainEvent]) -> Vec<u64> {
     heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect()
 }
@@ -155,7 +155,7 @@ fn a_checkpoint_that_a_spike_puts_off_is_made_at_the_first_quiet_step() {
         })
         .unwrap();
     assert_eq!(acted(&heard), [(29, Watched), (40, Watched), (41, Watched), (50, Watched), (51, Watched), (52, back(42, 1))]);
-    // A spike right before a boundary puts nothing off.
+    // A spike right before a boundary delays nothing.
     assert_eq!(saved(&heard), [10, 20, 30, 42, 50, 60, 70]);
     assert!(scheduled.iter().all(|&scheduled| scheduled == Some(true)));
     let held: Vec<u64> = spiky.result("run").2.iter().filter(|line| line.held_out.is_some()).map(|line| line.step).collect();
@@ -178,7 +178,7 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
     let rollbacks: Vec<_> = acted(&whole).into_iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).collect();
     assert_eq!(rollbacks, [(49, back(42, 1)), (56, back(50, 2))]);
     let result = spiky.result("whole");
-    // Before, in and after a spike; while a checkpoint is owed; before and after a rollback.
+    // Before, in and after a spike; while a checkpoint is delayed; before and after a rollback.
     for stop in [5, 30, 39, 40, 41, 43, 46, 47, 48, 49, 53, 55] {
         let name = format!("stopped-{stop}");
         let first = spiky.until(&name, stop);
@@ -191,20 +191,20 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
         spiky.train(&name, &mut quiet).unwrap();
         assert!(spiky.result(&name) == result, "stopped at {stop}: the results differ");
     }
-    // A stop right after a rollback saves it, where a rollback may go back to again.
+    // A stop right after a rollback saves it, and a later rollback may return there.
     spiky.until("back", 49);
     let state = spiky.state("back", 42);
     assert_eq!((spiky.steps("back").pop(), state.guard.rollbacks, state.scheduled), (Some(42), 1, Some(true)));
     let heard = spiky.train("back", &mut quiet).unwrap();
     assert!(acted(&heard).contains(&(56, back(50, 2))) && spiky.result("back") == result, "the results differ");
-    // As if it had been killed while a checkpoint was owed: what the stop saved is all that knows of it.
+    // As if killed while a checkpoint was delayed: only the checkpoint of the stop records that.
     spiky.until("killed", 40);
     let last = *spiky.steps("killed").last().unwrap();
     assert!(spiky.state("killed", last).owed && last == 40, "{last}");
     let heard = spiky.train("killed", &mut quiet).unwrap();
     assert_eq!(saved(&heard)[0], 42);
     assert!(spiky.result("killed") == result, "the results differ");
-    // Saves at every third step are no place to go back to, and are pruned before the one that is.
+    // Saves at every third step are not targets of a rollback, and are pruned before those that are.
     let mut order = |event: &TrainEvent, orders: &Orders, _: &Stop| {
         if let TrainEvent::Step(metrics) = event
             && metrics.step.is_multiple_of(3)
@@ -215,7 +215,7 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
     let heard = spiky.train("saves", &mut order).unwrap();
     assert!(saved(&heard).len() > 25 && spiky.result("saves") == result, "the results differ");
     assert!(spiky.steps("saves").contains(&70));
-    // Stopped again and again.
+    // Stopped repeatedly.
     for stop in (2..STEPS).step_by(5) {
         spiky.until("often", stop);
         assert!(spiky.steps("often").len() <= 4, "{:?}", spiky.steps("often"));
@@ -231,7 +231,7 @@ fn a_change_after_a_rollback_is_replayed_after_it() {
     let mut change = |event: &TrainEvent, orders: &Orders, _: &Stop| match event {
         TrainEvent::Guard { action: GuardAction::RolledBack { .. }, .. } => gone_back = true,
         TrainEvent::Step(metrics) if gone_back && metrics.step == 43 => orders.give(Order::Change { what: Changed::new("lr", 0.001) }),
-        // As if it were killed two steps later.
+        // As if killed two steps later.
         TrainEvent::Step(metrics) if gone_back && metrics.step == 46 && !killed => {
             copy(&spiky.scratch.path("whole"), &spiky.scratch.path("killed"));
             killed = true;
@@ -241,14 +241,14 @@ fn a_change_after_a_rollback_is_replayed_after_it() {
     let heard = spiky.train("whole", &mut change).unwrap();
     assert!(killed && acted(&heard).iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).count() == 1, "{:?}", acted(&heard));
     assert!(spiky.scratch.path("killed/changes.jsonl").exists());
-    // The steps before the rollback are not trained again: with the new rate they might not lead to it.
+    // The steps before the rollback are not repeated: with the new learning rate they might not lead to it.
     let last = *spiky.steps("killed").last().unwrap();
     assert_eq!((last, spiky.state("killed", last).guard.rollbacks), (44, 1));
     spiky.train("killed", &mut quiet).unwrap();
     assert!(spiky.result("whole") == spiky.result("killed"), "the results differ");
 }
 
-/// Edits the state of a checkpoint as text.
+/// Edits the state file of a checkpoint.
 fn edit(spiky: &Spiky, name: &str, step: u64, edit: impl Fn(&mut serde_json::Map<String, serde_json::Value>)) {
     let path = spiky.checkpoint(name, step).join("state.json");
     let mut state: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -259,7 +259,7 @@ fn edit(spiky: &Spiky, name: &str, step: u64, edit: impl Fn(&mut serde_json::Map
 #[test]
 fn a_run_of_an_older_version_goes_on() {
     let mut spiky = Spiky::new("guard-older", &[35, 45, 46, 47]);
-    // A norm that any step passes is one that skips it.
+    // A threshold that every step exceeds skips it.
     spiky.config.guard = GuardConfig { norm_z: 1.0, ..spiky.config.guard };
     spiky.train("whole", &mut quiet).unwrap();
     let whole = spiky.result("whole");

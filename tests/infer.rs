@@ -1,4 +1,4 @@
-//! From a file to text: packing, opening what is hostile, generating, chatting.
+//! Packing, hostile model files, generation, and chat.
 
 use crate::device::machine;
 use crate::shared::root;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A directory of this test alone, removed when it goes out of scope.
+/// A temporary directory, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -57,7 +57,7 @@ pub(crate) fn relative(got: &[f32], want: &[f32]) -> f64 {
     norm(&mut got.iter().zip(want).map(|(&a, &b)| f64::from(a) - f64::from(b))) / norm(&mut want.iter().map(|&b| f64::from(b)))
 }
 
-/// A copy of a model directory in which everything but the latent weights was rounded to f16.
+/// Copies a model directory with everything but the latent weights rounded to f16.
 fn rounded(source: &Path, out: &Path) {
     std::fs::create_dir_all(out).unwrap();
     std::fs::copy(source.join("config.json"), out.join("config.json")).unwrap();
@@ -130,7 +130,7 @@ fn refusal(path: &Path) -> String {
     text
 }
 
-/// Changes the bytes and the shape of a tensor of some name; one left without a shape is left out.
+/// Changes bytes and shape of a named tensor; an empty shape removes it.
 type Change<'a> = &'a dyn Fn(&str, &mut Vec<u8>, &mut Vec<usize>);
 
 /// Rewrites a packed file: `change` gets each tensor's bytes and shape, and the metadata.
@@ -187,7 +187,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
     }
     forged(&good, &bad, &same, &|header| _ = header.remove("signet.format"));
     expect("is not a packed model");
-    // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows: texts within them are read.
+    // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows: texts with ids below are valid.
     forged(&good, &bad, &same, &|header| _ = header.insert("tokenizer".into(), tokenizer().to_json().unwrap()));
     let foreign = ModelFile::open(&bad).unwrap().tokenizer.unwrap();
     assert_eq!((foreign.vocabulary(), foreign.encode("x").unwrap().len()), (211, 1));
@@ -197,7 +197,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
         _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1048576"))
     });
     expect("num_hidden_layers is 1048576; it must be between 1 and 1024");
-    // A shape no machine could hold is refused before memory is reserved for it.
+    // A huge shape is an error before memory is allocated.
     let huge = |header: &mut BTreeMap<String, String>| {
         let config =
             header["config"].replace("\"vocab_size\":211", "\"vocab_size\":1048576").replace("\"intermediate_size\":136", "\"intermediate_size\":1048576");
@@ -273,7 +273,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     for length in [0, 1, 7, 8, 9, header / 2, header + 7, header + 8, header + 9, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(bad, &bytes[..length]).unwrap();
-        // An empty file cannot even be mapped on some systems.
+        // An empty file cannot be mapped on some systems.
         expect(if length == 0 { "bad.signet: " } else { "is not a complete safetensors file" });
     }
     for length in [u64::MAX, u64::MAX / 2, bytes.len() as u64] {
@@ -311,7 +311,7 @@ fn what_cannot_be_packed_or_trained_is_said() {
     assert!(nothing.starts_with("cannot read ") && nothing.contains("nothing"), "{nothing}");
     std::fs::create_dir(scratch.file("empty")).unwrap();
     assert!(ModelFile::open(&scratch.file("empty")).unwrap_err().to_string().contains("A model is a file made by `signet pack`"));
-    // Until the asset is made, the error names it.
+    // The error names a missing asset.
     if let Err(error) = ModelFile::embedded_student() {
         assert!(error.to_string().starts_with("the embedded student: "), "{error}");
     }
@@ -340,7 +340,7 @@ fn a_student_has_its_template_and_a_tokenizer_cut_to_its_rows() {
     assert_eq!(latent.tokenizer.unwrap().vocabulary(), 211);
 }
 
-/// A model of random weights that knows the embedded tokenizer's ids.
+/// A model with random weights and the embedded tokenizer's vocabulary.
 fn speaker(machine: &mut Machine, capacity: usize) -> (Generator, Tokenizer) {
     let tokenizer = tokenizer();
     let config = LlamaConfig {
@@ -375,7 +375,7 @@ fn text_is_whole(mut machine: Machine) {
     assert_eq!(pieces, first.text);
     assert_eq!((first.report.tokens, first.report.cached_tokens, first.report.stopped), (60, 0, Stopped::MaxTokens));
     assert!(first.report.first_token_seconds > 0.0 && first.report.tokens_per_second > 0.0);
-    // The same tokens again: all but the last prompt token are cached, and the text is the same.
+    // Generate again: all but the last prompt token are cached, and the text is the same.
     let again = block_on(generator.generate(&mut machine, &tokenizer, &prompt, &warm(60), &|| false, &mut |_| {})).unwrap();
     assert_eq!((&again.ids, again.report.cached_tokens), (&first.ids, prompt.len() - 1));
     let (mut fresh, _) = speaker(&mut machine, 256);
@@ -403,7 +403,7 @@ fn text_ends(mut machine: Machine) {
     let stop = Request { stop_tokens: vec![whole.ids[4]], ..warm(30) };
     let ended = run(&prompt, &stop, &|| false).unwrap();
     assert_eq!((ended.report.stopped, &ended.ids[..]), (Stopped::EndToken, &whole.ids[..4]));
-    // What was begun beyond the end is forgotten: the text that ended goes on as it would have.
+    // Tokens in flight beyond the end are discarded: the text continues as if they had not been started.
     let longer = [&prompt[..], &ended.ids].concat();
     let resumed = run(&longer, &warm(10), &|| false).unwrap();
     assert_eq!((resumed.report.cached_tokens, &resumed.ids[..]), (longer.len() - 1, &whole.ids[4..14]));
@@ -433,8 +433,7 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
         let text = format!("turn {turn}: tell me about it");
         let reply = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &text, &|| false, &mut |_| {})).unwrap();
         if reply.dropped == 0 && turn > 0 {
-            // Sampled tokens may be written otherwise when their text is encoded anew; all before
-            // the last reply must be found.
+            // Re-encoding sampled text may give other tokens, but all tokens before the last reply must be cached.
             assert!(reply.report.cached_tokens + 12 + 1 >= before, "turn {turn}: {} of {before} cached", reply.report.cached_tokens);
         }
         dropped += reply.dropped;

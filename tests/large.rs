@@ -1,5 +1,4 @@
-//! One optimizer step of the 130M preset, as large as the paper's smallest model: on a Vulkan
-//! adapter as on the CPU device.
+//! One optimizer step of the 130M preset, the paper's smallest model: a Vulkan adapter compared with the CPU device.
 
 use pollster::block_on;
 use signet::data::Batch;
@@ -54,8 +53,8 @@ fn a_step_of_130m_on_vulkan_equals_the_cpu_device() {
     assert!((cpu.losses.kl() - gpu.losses.kl()).abs() <= 1e-5 * cpu.losses.ad());
     assert!((cpu.norm - gpu.norm).abs() <= 1e-4 * cpu.norm);
     assert!(cpu.taken && gpu.taken);
-    // AdamW's first step moves every weight by the learning rate, whatever its gradient's size: a
-    // flip differs only where a weight lands within rounding of zero, or a gradient is rounding itself.
+    // AdamW's first step changes every weight by the learning rate, independent of the gradient's size: a
+    // flip differs only if a weight ends within rounding of zero, or the gradient itself is rounding error.
     let total: u32 = cpu.flips.iter().sum();
     let differing: u32 = cpu.flips.iter().zip(&gpu.flips).map(|(a, b)| a.abs_diff(*b)).sum();
     println!("flips {total}, differing {differing}");

@@ -1,5 +1,5 @@
-//! The ways to distil against figures of another framework in float64 (`tests/golden/losses/make.py`),
-//! on the CPU device and on every adapter.
+//! Distillation losses compared with another framework in float64 (`tests/golden/losses/make.py`), on the CPU device and
+//! on every adapter.
 
 use crate::shared::root;
 use pollster::block_on;
@@ -29,7 +29,7 @@ struct Case {
     temperature: f64,
     divergence: Divergence,
     next_token: f64,
-    /// τ² times the divergence of each row; with `ids`, of the distributions joined to those and a bucket.
+    /// τ² times the divergence of each row; with `ids`, of the distributions over these tokens and a bucket of all others.
     rows: Vec<f64>,
     gradient: Vec<f64>,
     #[serde(default)]
@@ -119,7 +119,7 @@ impl Golden {
     }
 }
 
-/// To some roundings of what the largest is made of.
+/// Compares with a tolerance of some roundings, relative to the largest value.
 fn near(what: &str, got: &[f32], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}");
     let most = want.iter().fold(1.0, |most: f64, x| most.max(x.abs()));

@@ -1,5 +1,5 @@
-//! Memory: what is planned is what a run takes, what does not fit is refused before it begins, and
-//! activations computed again give the same bits as those that were held.
+//! Memory: a run uses what was planned, one that does not fit is an error before it starts, and recomputed activations give
+//! the same bits as stored ones.
 
 use crate::device::machine;
 use crate::train::{Scratch, run};
@@ -54,7 +54,7 @@ fn a_plan_is_what_a_run_takes() {
     assert_eq!(totals[0], totals[1]);
 }
 
-/// As the first adapter, but it binds less than a third of the head.
+/// The first adapter with a binding limit below a third of the head.
 fn narrow_machine() -> Machine {
     let adapters = block_on(adapters());
     let gpu = block_on(Gpu::open_within(&adapters[0], Checks::Off, 48 << 10, KNOWN_FAILURES)).unwrap();
@@ -83,8 +83,8 @@ fn what_no_binding_holds_is_split_and_gives_the_same() {
         assert_eq!(machine.bytes(), plan(&config, &shapes, Recompute::Off, machine.counter()).unwrap().total());
         words
     });
-    // Gradients of the last hidden state are sums over the vocabulary, split into blocks: rounded
-    // otherwise. AdamW's first steps move a weight by the rate whatever its gradient's size.
+    // Gradients of the last hidden state are sums over the vocabulary, split into blocks and so rounded
+    // differently. AdamW's first steps change a weight by the learning rate, independent of the gradient's size.
     let pairs = || steps[0].iter().flatten().zip(steps[1].iter().flatten()).map(|(&a, &b)| (f32::from_bits(a), f32::from_bits(b)));
     let apart = pairs().filter(|(a, b)| (a - b).abs() > 1e-4 * (a.abs() + b.abs()) + 1e-6).count();
     assert!(apart * 1000 < pairs().count(), "{apart} of {} parameters differ", pairs().count());

@@ -1,5 +1,4 @@
-//! A training that is spoken to while it runs: it does as it is told, and its numbers are those of one
-//! that was left alone.
+//! Orders to a run in training: they are executed, and the results are those of an uninterrupted run.
 
 use crate::train::{SMALL, Scratch};
 use signet::runner::{Changed, Command, Event, Loss, Metrics, Order, Runner, SettingValue, Stop, TrainConfig, TrainEvent, TrainRequest};
@@ -8,7 +7,7 @@ use std::path::PathBuf;
 
 const STEPS: u64 = 24;
 
-/// Settings whose guard decides something at every step, and whose limit hangs on when a report was in.
+/// Settings with a guard that decides at every step, and whose threshold depends on the reports so far.
 fn settings(scratch: &Scratch) -> TrainConfig {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     TrainConfig {
@@ -30,7 +29,7 @@ fn settings(scratch: &Scratch) -> TrainConfig {
     }
 }
 
-/// Runs, or goes on with, the run `name`; `hear` is told of what happens, and may speak through the runner's desk.
+/// Starts or resumes the run `name`; `hear` receives events and may send orders.
 fn train(scratch: &Scratch, name: &str, resume: bool, hear: &mut dyn FnMut(&TrainEvent, &signet::runner::Orders, &Stop)) -> Result<Vec<TrainEvent>, String> {
     train_on("cpu", scratch, name, resume, hear)
 }
@@ -57,7 +56,7 @@ fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
     scratch.path(name).join(format!("checkpoints/step-{step:08}"))
 }
 
-/// What a run came to: parameters, moments, and metrics without their timings.
+/// The results of a run: parameters, moments, and metrics without timings.
 fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<Metrics>) {
     let file = |file: &str| std::fs::read(checkpoint(scratch, name, STEPS).join(file)).unwrap();
     let metrics = read_piece(&scratch.path(name), Place::default()).unwrap().metrics;
@@ -93,7 +92,7 @@ fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
     let saved: Vec<u64> = heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect();
     let [10, asked, stopped] = saved[..] else { panic!("{saved:?}") };
     assert!((13..16).contains(&asked) && (16..18).contains(&stopped), "{saved:?}");
-    // From where it was stopped, and from where it was told to save.
+    // From the stop, and from the requested save.
     train(&scratch, "spoken", true, &mut |_, _, _| {}).unwrap();
     assert!(result(&scratch, "whole") == result(&scratch, "spoken"), "the results differ");
     for later in [stopped, 20, STEPS] {
@@ -129,7 +128,7 @@ fn change_to(name: &str, value: impl Into<SettingValue>) -> Order {
     Order::Change { what: Changed::new(name, value) }
 }
 
-/// Changes the rate, and later the prompt and the rate again.
+/// Changes the learning rate, and later the prompt and the learning rate.
 fn change(event: &TrainEvent, orders: &signet::runner::Orders) {
     match step(event) {
         Some(3) => orders.give(change_to("lr", 0.01)),
@@ -156,7 +155,7 @@ fn a_changed_run_resumes_before_the_change_to_the_same_bits() {
         }
     };
     train(&scratch, "stopped", false, &mut stopped).unwrap();
-    // As if it had been killed after its first checkpoint: what was changed at 5 was, what was at 16 comes.
+    // As if killed after its first checkpoint: the change at 5 is in it, the one at 16 is replayed.
     let path = scratch.path("stopped/checkpoints");
     for entry in std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("step-00000010")) {
         std::fs::remove_dir_all(entry).unwrap();
@@ -200,7 +199,7 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     assert!(error.contains("changes.jsonl") && error.contains("99.0 is not between 0.0 and 10.0"), "{error}");
 }
 
-/// Trains with pauses, saves and samples, and stops and resumes; gives a step whose line does not time that step alone.
+/// Trains with pauses, saves, samples, stops and resumes; returns a step whose metrics include other time than the step's.
 fn mistimed(scratch: &Scratch, name: &str, device: &str) -> Option<String> {
     const REST: f64 = 1.5;
     let mut rests = 0;
@@ -235,7 +234,7 @@ fn pauses_saves_and_samples_do_not_show_in_the_speed() {
     let scratch = Scratch::new("speed");
     let adapter = pollster::block_on(signet::device::adapters()).first().map(|adapter| adapter.index.to_string());
     for (n, device) in ["cpu".to_string()].iter().chain(&adapter).enumerate() {
-        // A busy machine holds up any step now and then, but not in every run.
+        // A busy machine may delay any step, but not in every run.
         let odd: Vec<String> = ["first", "second", "third"].iter().map_while(|name| mistimed(&scratch, &format!("{name}-{n}"), device)).collect();
         assert!(odd.len() < 3, "{device}: {odd:?}");
     }

@@ -1,6 +1,6 @@
-//! Help texts, names in `--json` and in files, and bytes of packed and exported models, on which other programs and
-//! people rely, stay as they are. They are pinned in `tests/pins/`, and docs/settings.md is written from the table of
-//! settings; after a change that is meant, rewrite them with `UPDATE_PINS=1 cargo test pins`, and read the difference.
+//! Pinned outputs, on which other programs rely: help texts, names in `--json` and in files, and bytes of packed and
+//! exported models. They are in `tests/pins/`; docs/settings.md is generated from the table of settings. After an intended
+//! change, update them with `UPDATE_PINS=1 cargo test pins` and review the difference.
 
 mod json;
 mod settings;
@@ -11,18 +11,18 @@ use json::Names;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Models that need no training: a dense one, and a student.
+/// Models without training: a dense one, and a student.
 const MODELS: [(&str, &str); 2] =
     [("TINY", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/gguf/tiny.gguf")), ("FBI", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/published/fbi"))];
 /// A small run that writes every kind of file.
 const RUN: &str = "train --device cpu --name run --steps 2 --warmup 1 --seq 16 --batch 1 --sample-every 2 --sample-tokens 4 --eval-every 2 --eval-batches 1";
 
-/// Compares with what is pinned under `name`.
+/// Compares with the pinned output `name`.
 fn pinned(name: &str, now: &str) {
     kept(&format!("tests/pins/{name}"), now);
 }
 
-/// Compares with the file of this path, or writes it.
+/// Compares with a file, or writes it.
 fn kept(file: &str, now: &str) {
     let path = root().join(file);
     if std::env::var_os("UPDATE_PINS").is_some() {
@@ -35,7 +35,7 @@ fn kept(file: &str, now: &str) {
     assert!(before == now, "{file} differs; if that is meant: UPDATE_PINS=1 cargo test pins{difference}");
 }
 
-/// A run's folder of files to work with.
+/// A folder with files of a run.
 struct Folder(Scratch);
 
 impl Folder {
@@ -51,7 +51,7 @@ impl Folder {
         self.0.path(name)
     }
 
-    /// Runs a command here; gives what it wrote to standard output.
+    /// Runs a command in the folder and returns its standard output.
     fn run(&self, arguments: &str) -> String {
         self.hear(arguments, "")
     }
@@ -67,7 +67,7 @@ impl Folder {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// All files below a folder, by their paths from it.
+    /// All files below a folder, by relative path.
     fn files(&self, folder: &str) -> Vec<String> {
         let root = self.path(folder);
         let (mut found, mut left) = (Vec::new(), vec![root.clone()]);
@@ -85,7 +85,7 @@ impl Folder {
     }
 }
 
-/// The help of a command and of those below it.
+/// The help of a command and its subcommands.
 fn help(path: &[&str], to: &mut String) {
     let shown = signet(&[path, &["--help"]].concat()).output().unwrap();
     let shown = text(&shown).replace("\r\n", "\n");
@@ -180,7 +180,7 @@ fn files_of_a_run_and_their_names() {
     pinned("files.txt", &all);
 }
 
-/// The embedded models hold the same bits on every machine, so what is made of them does.
+/// The embedded models have the same bits on every machine, and so do files made from them.
 #[test]
 fn bytes_of_packed_and_exported_models() {
     let folder = Folder::new("pins-bytes");

@@ -1,5 +1,5 @@
-//! Models in the layouts in which they are published, against the logits of transformers; and what is wrong
-//! with such a directory, named. `published/make.py` made them.
+//! Models in published layouts, compared with the logits of transformers, and errors in such directories. They are made
+//! by `published/make.py`.
 
 use crate::shared::root;
 use pollster::block_on;
@@ -10,7 +10,7 @@ use signet::model::{Linears, LlamaConfig, ModelFile, Purpose, RopeScaling, pack}
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A copy of one of the directories, removed when it goes out of scope.
+/// A temporary copy of one of the directories, removed when it is dropped.
 pub(crate) struct Copied(pub(crate) PathBuf);
 
 impl Copied {
@@ -56,7 +56,7 @@ struct Reference {
     rows: BTreeMap<usize, Vec<f32>>,
 }
 
-/// How far a model's logits are from transformers', relatively, where they are furthest.
+/// The maximum relative error of a model's logits against transformers.
 pub(crate) fn distance(file: &ModelFile, name: &str) -> f64 {
     let reference: Reference = serde_json::from_slice(&std::fs::read(published(name).join("logits.json")).unwrap()).unwrap();
     let mut machine = Machine::cpu();
@@ -190,7 +190,7 @@ fn pytorch_files_are_read_as_pytorch_reads_them() {
     for name in ["kinds.bin", "deflated.bin"] {
         let file = torch(name).unwrap();
         assert_eq!(file.floats("e4m3", 3, 4).unwrap(), whole, "{name}");
-        // With two bits of mantissa some are rounded.
+        // With two bits of mantissa some values are rounded.
         assert_eq!(file.floats("e5m2", 4, 3).unwrap(), [0.0, 0.5, 1.0, 0.125, 0.625, 1.0, 0.25, 0.75, 1.25, 0.375, 0.875, 1.5], "{name}");
         let problem = file.floats("meta", 2, 2).unwrap_err().to_string();
         assert!(problem.contains("tensor meta is a tensor without values"), "{problem}");

@@ -1,5 +1,5 @@
-//! Resuming: settings that are given must be the run's, files that are no longer needed may be gone, and a
-//! run that gave up says what can be done.
+//! Resuming: passed settings must match the run's, files that are no longer needed may be missing, and a run that gave up
+//! says what to do.
 
 use crate::train::{SMALL, Scratch, as_str, run, signet, some_text, text};
 
@@ -8,7 +8,7 @@ pub(crate) fn short(scratch: &Scratch, name: &str) -> Vec<String> {
     short_on(scratch, name, &some_text(scratch))
 }
 
-/// The same, on a text of the caller's.
+/// The same, with a given text.
 fn short_on(scratch: &Scratch, name: &str, data: &str) -> Vec<String> {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let fixed = "train --device cpu --teacher none --loss ar --seq 16 --batch 1 --warmup 1 --eval-batches 1 --sample-every 0 --eval-every 0";
@@ -30,7 +30,7 @@ fn a_setting_that_is_given_is_held_against_the_run_even_if_it_is_the_default() {
     assert!(good, "{said}");
     let (runs, name) = (scratch.path("runs").display().to_string(), ["--name", "run"]);
     let resume = |more: &[&str]| run(&[&["train", "--resume", "--device", "cpu", "--runs", &runs], &name[..], more].concat());
-    // One option, some, or all of them, as they were; also as a file.
+    // One, some or all options with their original values, also from a file.
     let file = scratch.path("runs/run/run.toml").display().to_string();
     for more in [&[][..], &["--lr", "0.01"], &["--steps", "6", "--guard-tolerate", "2"], &["--config", &file], &["--config", &file, "--seq", "16"]] {
         let (good, said) = resume(more);
@@ -41,7 +41,7 @@ fn a_setting_that_is_given_is_held_against_the_run_even_if_it_is_the_default() {
     std::fs::write(scratch.path("part.toml"), "[guard]\npatience = 16\ntolerate = 4\n").unwrap();
     let part = scratch.path("part.toml").display().to_string();
     for (more, words) in [
-        // The default's value, which is another than the run's.
+        // The default value, which differs from the run's.
         (&["--lr", "0.002"][..], "lr was 0.01, is 0.002"),
         (&["--steps", "1000"], "steps was 6, is 1000"),
         (&["--full-precision"], "binary was true, is false"),
@@ -80,7 +80,7 @@ fn a_run_resumes_without_the_model_that_it_started_from() {
     std::fs::remove_dir_all(checkpoint(9)).unwrap();
     let (good, said) = with(&arguments, &[&begin[..], &["--resume"]].concat());
     assert!(good && std::fs::read(checkpoint(9).join("model.safetensors")).unwrap() == weights, "{said}");
-    // Without a checkpoint the run begins again, and needs it.
+    // Without a checkpoint the run starts over, and needs it.
     std::fs::remove_dir_all(scratch.path("runs/second/checkpoints")).unwrap();
     std::fs::create_dir(scratch.path("runs/second/checkpoints")).unwrap();
     let (good, said) = with(&arguments, &["--resume"]);
@@ -103,7 +103,7 @@ fn a_run_keeps_the_shape_of_its_model() {
     };
     let other = "describes another model";
     assert!(!resume().contains(other));
-    // As a later version may fill in what the file leaves out.
+    // As a later version may add missing fields.
     let epsilon = SMALL.replacen('{', "{\"rms_norm_eps\": 1e-2, ", 1);
     for changed in [&epsilon, &SMALL.replace("72", "80")] {
         std::fs::write(scratch.path("small.json"), changed).unwrap();
@@ -112,7 +112,7 @@ fn a_run_keeps_the_shape_of_its_model() {
     std::fs::remove_file(scratch.path("small.json")).unwrap();
     resume();
     std::fs::remove_file(scratch.path("runs/run/run.toml")).unwrap();
-    // The checkpoint alone is a model; a comparison needs the settings.
+    // The checkpoint is a model without the settings; a comparison needs them.
     let [path, packed] = ["runs/run", "run.signet"].map(|name| scratch.path(name).display().to_string());
     let (good, said) = run(&["pack", &path, &packed]);
     assert!(good, "{said}");
@@ -128,7 +128,7 @@ fn a_run_that_started_from_a_fetched_model_resumes_without_it_and_fetches_nothin
     let scratch = Scratch::new("fetched");
     let (good, said) = with(&short(&scratch, "first"), &["--steps", "2"]);
     assert!(good, "{said}");
-    // The cache of Hugging Face as a download leaves it. Nobody answers at the address.
+    // The Hugging Face cache after a download. The server address is unreachable.
     let cache = scratch.path("home/hub/models--owner--model");
     for folder in ["refs", "snapshots"] {
         std::fs::create_dir_all(cache.join(folder)).unwrap();
@@ -170,14 +170,14 @@ fn a_run_keeps_the_chat_template_that_it_began_with() {
     let last = scratch.path("runs/run/checkpoints/step-00000004");
     let weights = std::fs::read(last.join("model.safetensors")).unwrap();
     std::fs::remove_dir_all(&last).unwrap();
-    // Earlier versions did not look beside the tokenizer.
+    // Earlier versions did not read the files beside the tokenizer.
     std::fs::write(folder.join("tokenizer_config.json"), r#"{"chat_template": "{{ messages }}", "eos_token": "<|end|>"}"#).unwrap();
     let (good, said) = with(&arguments, &[&begin[..], &["--resume"]].concat());
     assert!(good && std::fs::read(last.join("model.safetensors")).unwrap() == weights, "{said}");
     assert!(!last.join("tokenizer_config.json").exists());
 }
 
-/// The arguments of a command line as a shell reads them; quotes are single, or a backslash before one.
+/// Splits a command line as a shell does, with single quotes and backslashes.
 fn shell(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut escaped) = (Vec::new(), String::new(), false, false);
     for c in line.chars() {
@@ -197,7 +197,7 @@ fn shell(line: &str) -> Vec<String> {
 fn a_run_that_gives_up_says_how_to_continue_and_that_works() {
     let scratch = Scratch::new("it's diverged");
     let arguments = short(&scratch, "a run");
-    // Any loss above twice the median is a spike, and there is none to tolerate.
+    // Any loss above twice the median is a spike, and none is tolerated.
     let wild = ["--steps", "200", "--checkpoint-every", "4", "--lr", "5", "--guard-tolerate", "1", "--guard-rollbacks", "0", "--guard-patience", "4"];
     let (good, said) = with(&arguments, &[&wild[..], &["--guard-loss-z", "0", "--guard-norm-z", "0", "--full-precision"]].concat());
     assert!(!good && said.contains("the largest number of rollbacks") && !said.contains("--resume"), "{said}");
@@ -207,7 +207,7 @@ fn a_run_that_gives_up_says_how_to_continue_and_that_works() {
     for (option, value) in [("--name", "a run-2".to_string()), ("--config", run.join("run.toml").display().to_string()), ("--lr", "2.5".into())] {
         assert!(words.windows(2).any(|pair| pair == [option, &value]), "{option} {value}: {line}");
     }
-    // Of few steps, since it would only diverge again.
+    // Few steps, since it would diverge again.
     let words: Vec<&str> = words[1..].iter().map(String::as_str).chain(["--steps", "2", "--guard=false"]).collect();
     let output = signet(&words).output().unwrap();
     assert!(output.status.success(), "{line}: {}", text(&output));

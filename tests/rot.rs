@@ -1,5 +1,5 @@
-//! Bit rot: flipped bits and cut files in everything that a run, `pack`, the token cache and `teach` write. Each is
-//! either found by `check`, or in a file that nothing depends on; and no training goes on from it to other weights.
+//! Bit rot: flipped bits and truncation in all files of a run, `pack`, the token cache and `teach`. Each is either found by
+//! `check`, or in a file that nothing depends on; and no training continues from it to other weights.
 
 use crate::runs::ask;
 use crate::shared::root;
@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A model of which a checkpoint is small, but for its vocabulary.
+/// A model with small checkpoints, except for its vocabulary.
 const TINY: &str = r#""hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "tie_word_embeddings": true"#;
-/// Files of a run that nothing reads but people.
+/// Files of a run that only users read.
 const FOR_PEOPLE: [&str; 4] = ["log.txt", "samples.txt", "curves.svg", ".lock"];
 
 fn settings(scratch: &Scratch) -> TrainConfig {
@@ -54,7 +54,7 @@ fn train(path: &Path, config: Option<TrainConfig>, from_step: Option<u64>) -> Re
     Ok(events.into_iter().filter_map(|event| if let Event::Train(TrainEvent::Note { text }) = event { Some(text) } else { None }).collect())
 }
 
-/// Findings of `check`, file by file.
+/// Findings of `check` by file.
 fn check(path: &Path) -> Vec<(PathBuf, Outcome)> {
     let events = ask(Command::Check { path: path.into(), repair: false }).unwrap();
     events.into_iter().filter_map(|event| if let Event::Checked { path, outcome } = event { Some((path, outcome)) } else { None }).collect()
@@ -64,7 +64,7 @@ fn is_damaged(path: &Path) -> bool {
     check(path).iter().any(|(_, outcome)| matches!(outcome, Outcome::Damaged { .. }))
 }
 
-/// The files in a directory and those below it.
+/// All files below a directory.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -83,7 +83,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Damages a file in one way after another: flips of a bit first, then cuts. The file is as it was in the end.
+/// Damages a file in several ways: bit flips, then truncation. The file is restored at the end.
 fn each_damage(file: &Path, tries: u64, then: &mut dyn FnMut(&str)) {
     let whole = std::fs::read(file).unwrap();
     let key = Key::new(3, &file.file_name().unwrap().to_string_lossy());
@@ -108,7 +108,7 @@ fn each_damage(file: &Path, tries: u64, then: &mut dyn FnMut(&str)) {
     std::fs::write(file, whole).unwrap();
 }
 
-/// Tries flips, and half as many cuts, of each file; returns how many of how many `found` finds, by file.
+/// Tries bit flips, and half as many truncations, of each file; returns how many `found` detects, by file.
 fn count(of: &[PathBuf], tries: u64, found: &mut dyn FnMut(&str) -> bool) -> BTreeMap<String, (u64, u64)> {
     let mut counts = BTreeMap::new();
     for file in of {
@@ -145,7 +145,7 @@ fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
         assert!(!is_damaged(&whole), "{what}");
         false
     });
-    // The same run before its last checkpoint: a resume computes that again.
+    // The same run before its last checkpoint, which a resume recomputes.
     let short = scratch.path("short");
     copy(&whole, &short);
     std::fs::remove_dir_all(short.join("checkpoints/step-00000012")).unwrap();
@@ -178,13 +178,13 @@ fn what_is_whole_is_not_called_damaged() {
     let run_path = scratch.path("whole");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
     let step = |step: u64| run_path.join(format!("checkpoints/step-{step:08}"));
-    // A file is checked with all that it belongs to.
+    // A file is checked together with its directory.
     assert_eq!(check(&run_path.join("run.toml")), check(&run_path));
     for name in ["model.safetensors", "optimizer.safetensors", "state.json", "config.json", "tokenizer.json"] {
         let found = check(&step(12).join(name));
         assert!(found.len() > 4 && found.iter().all(|(_, outcome)| *outcome == Outcome::Whole), "{name}: {found:?}");
     }
-    // A newer version may know what this one does not.
+    // A newer version may have unknown fields.
     let file = step(12).join("state.json");
     let right = std::fs::read_to_string(&file).unwrap();
     let mut state: serde_json::Value = serde_json::from_str(&right).unwrap();
@@ -194,7 +194,7 @@ fn what_is_whole_is_not_called_damaged() {
     assert!(matches!(&found[..], [(_, Outcome::Newer { problem })] if problem.contains("format 99") && problem.contains("Update")), "{found:?}");
     assert_eq!(signet::train::newest_whole(&run_path, 99), Some(8));
     std::fs::write(&file, right).unwrap();
-    // As a training does that keeps no more than two.
+    // As a run that keeps at most two checkpoints.
     let mut found = Vec::new();
     let mut progress = |verifying| {
         if let Verifying::File { path, outcome } = verifying {
@@ -214,7 +214,7 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
     let run_path = scratch.path("runs/older");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
     let right = std::fs::read(run_path.join("checkpoints/step-00000012/model.safetensors")).unwrap();
-    // Files beside checkpoints are not checkpoints.
+    // Other files in the directory are not checkpoints.
     let strays =
         ["step-00000200 (copy)", ".DS_Store", "step-abc", "step-00000100.bak", "step-100", "step-99999999999999999999", "step-000000013", "step-+0000016"];
     strays.iter().for_each(|name| std::fs::create_dir_all(run_path.join("checkpoints").join(name)).unwrap());
@@ -256,7 +256,7 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
     assert!(std::fs::read(&model).unwrap() == right, "other weights");
     assert!(std::fs::read(run_path.join("checkpoints/step-00000012.aside/model.safetensors")).unwrap() == bytes, "what was moved aside is lost");
     assert!(!is_damaged(&run_path), "{:?}", check(&run_path));
-    // Lines of steps that were recorded, but changed: told, and nothing more.
+    // Changed lines of recorded steps are only reported.
     let metrics = std::fs::read_to_string(run_path.join("metrics.jsonl")).unwrap();
     std::fs::write(run_path.join("metrics.jsonl"), metrics.replacen("\"lr\":", "\"lr\":1", 1)).unwrap();
     let notes = train(&run_path, None, None).unwrap();
@@ -287,7 +287,7 @@ fn changed_settings_are_refused_by_name_and_put_back() {
     let (good, said) = run(&["check", "--repair", run_path.to_str().unwrap()]);
     assert!(good && said.contains("put back") && std::fs::read_to_string(&file).unwrap() == right, "{said}");
     assert!(run_path.join("run.toml.damaged").exists());
-    // Before there is a checkpoint, the file alone tells.
+    // Before the first checkpoint, only the file itself can show damage.
     std::fs::remove_dir_all(run_path.join("checkpoints")).unwrap();
     std::fs::create_dir_all(run_path.join("checkpoints")).unwrap();
     for text in [other.as_str(), "", &right[..right.len() / 2]] {
@@ -385,7 +385,7 @@ fn damage_in_a_token_cache_is_found_or_the_cache_is_made_again() {
         }
         assert!(open().unwrap() == right, "{name}");
     }
-    // A cache of an earlier version has no checksums, and is used as it is.
+    // A cache of an earlier version has no checksums, and is used unchecked.
     std::fs::remove_file(dir.join("checksums")).unwrap();
     let mut about: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("about.json")).unwrap()).unwrap();
     let about = about.as_object_mut().unwrap();
@@ -447,7 +447,7 @@ fn what_an_earlier_version_wrote_is_resumed_and_opened() {
     assert!(!is_damaged(&run_path), "{:?}", check(&run_path));
 }
 
-/// The seed is made by a program of its own (`fuzz/seeds.py`), as `docs/formats.md` describes it.
+/// The seed is made independently by `fuzz/seeds.py`, from the description in `docs/formats.md`.
 #[test]
 fn checksums_are_those_that_are_described() {
     let seed = |name: &str| std::fs::read(root().join("fuzz/seeds").join(name)).unwrap();

@@ -1,11 +1,11 @@
-//! The runs of a folder through the runner: listing, following, renaming, the trash, and export.
+//! Managing runs through the runner: listing, following, renaming, trash, and export.
 
 use crate::shared::{Scratch, line, recorded};
 use signet::platform::Lock;
 use signet::runner::{Command, Event, Place, RunInfo, Runner, Stop};
 use std::path::{Path, PathBuf};
 
-/// What a command told, or why it failed.
+/// The events of a command, or its error.
 pub(crate) fn ask(command: Command) -> Result<Vec<Event>, String> {
     let mut events = Vec::new();
     Runner::new(Stop::default()).run(command, &mut |event| events.push(event)).map_err(|error| format!("{error:#}"))?;
@@ -157,7 +157,7 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
     }
     let said = write(&runs, "both.svg", false).unwrap_err();
     assert!(said.contains("already") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{said}");
-    // A run that is gone spoils nothing that was written before.
+    // A missing run does not affect earlier output.
     let gone = [runs[0].clone(), folder.join("gone")];
     for name in ["both.svg", "both.csv"] {
         let before = std::fs::read(scratch.path(name)).unwrap();
@@ -173,7 +173,7 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
 fn an_archive_holds_every_file_of_its_runs() {
     let scratch = Scratch::new("runs-zip");
     let (one, other) = (recorded(&scratch.path("runs"), "same", 40), recorded(&scratch.path("more"), "same", 3));
-    // Longer than what is read at once.
+    // Longer than the read buffer.
     let weights: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
     std::fs::write(one.join("checkpoints/step-00000002/model.safetensors"), &weights).unwrap();
     std::fs::write(one.join(".lock"), "").unwrap();
@@ -191,7 +191,7 @@ fn an_archive_holds_every_file_of_its_runs() {
         std::io::Read::read_to_end(&mut archive.by_name(name).unwrap(), &mut bytes).unwrap();
         assert_eq!(bytes, std::fs::read(scratch.path(&path)).unwrap(), "{name}");
     }
-    // A run without weights gives no model, and a model is of one run.
+    // A run without weights has no model, and a model is of one run.
     for runs in [vec![other.clone()], vec![one, other]] {
         ask(Command::Export { runs, out: scratch.path("m.signet"), replace: false }).unwrap_err();
     }

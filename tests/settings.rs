@@ -1,5 +1,5 @@
-//! What somebody types or names before a run: absurd settings are refused or planned quickly and never
-//! panic; presets are what `train` reads; files that are not what they are taken for say so.
+//! Settings and inputs before a run: absurd settings are rejected or planned quickly and never panic; presets are valid
+//! for `train`; files of another kind give clear errors.
 
 mod earlier;
 
@@ -9,7 +9,7 @@ use signet::runner::{Command, Event, Init, InputKind, PlanReport, PlanTrainReque
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// No plan takes longer, of whatever settings: a form asks for one after every change.
+/// Maximum time of a plan, since a form requests one after every change.
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn plan(runner: &mut Runner, config: TrainConfig, device: &str) -> Result<PlanReport, (Option<String>, String)> {
@@ -59,7 +59,7 @@ fn absurd_numbers_are_refused_by_name_or_planned() {
                     planned += 1;
                 }
                 Err((setting, error)) => {
-                    // A number may be too much for another: batch · seq, steps · batch.
+                    // A number may be too large for another: batch · seq, steps · batch.
                     assert!(setting.is_some_and(|setting| names.contains(&setting)), "{name} = {value}: {error}");
                     refused += 1;
                 }
@@ -113,7 +113,7 @@ fn a_plan_tells_the_models_and_the_runs_numbers() {
     let report = plan(&mut runner, TrainConfig { model: "5M".into(), accumulate: 2, ..Default::default() }, "cpu").unwrap();
     let length = report.length.unwrap();
     assert_eq!((length.tokens_per_step, length.tokens), (2048, 2_048_000));
-    // The corpus has 7.8 MB, about four bytes a token.
+    // The corpus has 7.8 MB, about four bytes per token.
     let text = length.text_tokens.unwrap();
     assert!((1_000_000..4_000_000).contains(&text), "{text}");
     assert!((length.epochs().unwrap() - length.tokens as f64 / text as f64).abs() < 1e-9);
@@ -199,7 +199,7 @@ fn dropped_files_are_told_apart() {
         let problem = look(&at(name), InputKind::Any).1.unwrap_err();
         assert!(problem.contains(words) && problem.contains(name), "{name}: {problem}");
     }
-    // Taken for something else than it is, it says so too.
+    // A file of another kind gives an error that says so.
     assert!(look(&at("story.md"), InputKind::Model).1.is_err() && look(&at("story.md"), InputKind::Tokenizer).1.is_err());
 }
 

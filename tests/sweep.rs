@@ -1,4 +1,4 @@
-//! Sweeps through the command line: killed, gone on with, skipped where done, and refused before they begin.
+//! Sweeps on the command line: killed and resumed, finished runs skipped, and errors before the start.
 
 use crate::train::{Scratch, run, signet, teacher, text};
 use std::io::{BufRead, BufReader};
@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 const STEPS: u64 = 12;
 
-/// A file of four runs; gives its path.
+/// Writes a sweep of four runs and returns its path.
 fn file(scratch: &Scratch, grid: &str) -> PathBuf {
     let made = scratch.path("runs/teacher/checkpoints/step-00000008");
     let teacher = if made.exists() { made } else { teacher(scratch) };
@@ -50,7 +50,7 @@ fn a_killed_sweep_goes_on_to_the_same_bits_and_skips_what_is_done() {
     assert!(second.any(|line| line.contains("\"saved\"")));
     child.kill().unwrap();
     child.wait().unwrap();
-    // The run that was begun keeps its model; the others need the file as it was.
+    // The started run keeps its model; the others need the original file.
     let shape = std::fs::read_to_string(scratch.path("small.json")).unwrap();
     std::fs::write(scratch.path("small.json"), shape.replace("72", "80")).unwrap();
     let (good, said) = run(&arguments(&file, &killed, &["--dry-run"]));
@@ -99,7 +99,7 @@ fn what_cannot_be_is_refused_before_anything_begins() {
         ("[grid]\nloss = [\"ad\", \"mixed\"]\n", &["grid.loss = \"mixed\"", "unknown variant"][..]),
         ("[grid]\nseed = [1]\ntemprature = [2.0]\n", &["grid.temprature = 2.0", "unknown field"]),
         ("[grid]\nlr = []\n", &["grid.lr", "empty"]),
-        // Each alone would do.
+        // Each alone is valid.
         ("[grid]\nloss = [\"ar\", \"ad\"]\nteacher = [\"none\"]\n", &["loss-ad_teacher-none", "setting teacher"]),
         ("[grid]\nseed = [1]\ndata = [[], [\"no such file.txt\"]]\n", &["data-no-such-file.txt_seed-1", "no such file.txt"]),
         ("[grid]\nseq = [32, 4096]\n", &["seq-4096", "context"]),

@@ -1,11 +1,11 @@
-//! Teacher caches: made, killed and gone on with, damaged, refused, and trained from.
+//! Teacher caches: creation, kill and resume, damage, errors, and training.
 
 use crate::train::{Scratch, as_str, killed_and_resumed_as, run, signet, student, teacher};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// A share of the embedded corpus, so that a test takes seconds.
+/// A part of the embedded corpus, so that a test takes seconds.
 fn corpus(scratch: &Scratch) -> String {
     let text = signet::assets::corpus().unwrap();
     let end = text[..60_000].rfind("<|end|>").unwrap() + "<|end|>".len();
@@ -26,7 +26,7 @@ fn contents(scratch: &Scratch, out: &str) -> Vec<u8> {
     std::fs::read(scratch.path(out).join("teacher.safetensors")).unwrap()
 }
 
-/// A run of 60 steps that learns from a cache.
+/// A run of 60 steps with a teacher cache.
 fn learner(scratch: &Scratch, teacher: &str, cache: &str, name: &str, device: &str) -> Vec<String> {
     let mut arguments = student(scratch, Path::new(teacher), name, device);
     let data = arguments.iter().position(|argument| argument == "--data").expect("a student has a text");
@@ -58,8 +58,8 @@ fn a_cache_that_was_killed_or_damaged_becomes_the_same_byte_for_byte() {
     assert!(whole || !good && said.contains("windows are not made yet"), "{said}");
     assert!(run(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[]))).0);
     assert!(contents(&scratch, "whole") == contents(&scratch, "killed"), "the caches differ");
-    // A bit of each of the last windows, those held out among them: a share's low byte. Behind the shares are the
-    // checksums of the windows' texts.
+    // A bit in each of the last windows, including held-out ones: the low byte of a probability. The probabilities are
+    // followed by checksums of the windows' texts.
     let mut bytes = contents(&scratch, "whole");
     let windows = signet::formats::safetensors::TensorFile::open(&scratch.path("whole/teacher.safetensors")).unwrap().raw("texts").unwrap().1[0];
     let (end, window) = (bytes.len() - 8 * windows, 32 * 9 * 2);
@@ -136,7 +136,7 @@ fn a_killed_run_that_learns_from_a_cache_resumes_to_the_same_bits_and_from_no_ot
     let top = other.iter().position(|argument| argument == "--top").unwrap();
     other[top + 1] = "8".into();
     assert!(run(&as_str(&other)).0);
-    // A finished run would open no cache.
+    // A finished run does not open the cache.
     std::fs::remove_dir_all(scratch.path("runs/killed/checkpoints/step-00000060")).unwrap();
     let (good, said) = run(&[&as_str(&learner(&scratch, "none", "cache", "killed", "cpu"))[..], &["--resume"]].concat());
     assert!(!good && said.contains("is not the teacher cache of this run"), "{said}");
@@ -174,7 +174,7 @@ fn a_run_resumes_from_its_cache_without_the_teacher() {
     let (good, said) = run(&as_str(&resumed));
     assert!(good && said.contains(&name) && said.contains("without its teacher"), "{said}");
     assert!(std::fs::read(last.join("model.safetensors")).unwrap() == weights, "the parameters differ");
-    // A new run needs it, to know what it would learn from.
+    // A new run needs the teacher's settings.
     let (good, said) = run(&as_str(&learner(&scratch, &name, "cache", "new", "cpu")));
     assert!(!good && said.contains("setting teacher"), "{said}");
 }

@@ -1,5 +1,5 @@
-//! Chat templates against jinja2, as transformers sets it up: `templates/cases.jsonl` has the right
-//! values, and `templates/make.py` how they were made.
+//! Chat templates compared with jinja2 as configured by transformers: `templates/cases.jsonl` has the expected values, made
+//! by `templates/make.py`.
 
 use signet::infer::{Message, Template, TemplateVariables};
 use signet::jinja::Json;
@@ -34,7 +34,7 @@ fn templates_give_what_jinja2_gives() {
         count += 1;
         let (name, template) = (text(&case, "name"), text(&case, "template"));
         let input = head.get("inputs").and_then(|inputs| inputs.get(text(&case, "input"))).expect("an input");
-        // The last section has what Signet refuses although jinja2 renders it.
+        // The last section has templates that jinja2 renders but Signet rejects.
         let right = case.get("text").and_then(Json::as_str).filter(|_| !name.starts_with("Refused"));
         let got = render(template, input);
         if got.as_deref().ok() != right {

@@ -1,5 +1,5 @@
-//! The invariants of ARCHITECTURE.md, as far as a text shows whether they hold. Each rule gives
-//! `file:line: what is wrong`; the last test spoils the tree once for every rule.
+//! The invariants of ARCHITECTURE.md, as far as the source text shows them. Each rule reports `file:line: problem`; the
+//! last test violates each rule once.
 
 mod circles;
 mod source;
@@ -7,24 +7,24 @@ mod source;
 use signet::ops::ALL;
 use source::{Source, Tree, tree};
 
-/// No file is longer.
+/// Maximum lines of a file.
 const LINES: usize = 500;
 
-/// What a module may name of this crate, besides itself, where the order in `lib.rs` says too little.
+/// The modules that a module may name, where this is stricter than the order in `lib.rs`.
 const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"])];
 
-/// The one module of the library that faces may name.
+/// The only module of the library that front ends may name.
 const FACES: &str = "runner";
 
-/// What operations share.
+/// Modules that operations share.
 const SHARED_BY_OPS: &[&str] = &["group", "expect", "TASK", "control"];
-/// The one that names others: those whose sequences it has kernels for.
+/// The operation that may name others, since it has kernels for their sequences.
 const FUSED: &str = "fused";
-/// Files in `src/ops` that are no operation.
+/// Files in `src/ops` that are not operations.
 const NO_OPS: &[&str] = &["group", "mod", "control"];
 
-/// Words that only `platform` has: of the target, and of calls that clippy.toml keeps for it but cannot see in code of
-/// the page alone.
+/// Words that only `platform` may use: target conditions, and calls that clippy.toml reserves for it but cannot see in
+/// code for the page only.
 const PLATFORM_ONLY: &[&str] = &[
     "memmap2",
     "rayon",
@@ -41,7 +41,7 @@ const PLATFORM_ONLY: &[&str] = &[
     "cfg!(unix",
 ];
 
-/// Where a window and a page differ.
+/// Files in which window and page differ.
 const FRONTS: &[&str] = &[
     "crates/app/src/main.rs",
     "crates/app/src/lib.rs",
@@ -51,7 +51,7 @@ const FRONTS: &[&str] = &[
     "crates/cli/src/app.rs",
 ];
 
-/// Files whose header must say that they are pure.
+/// Files whose header must declare that they are pure.
 const PURE: &[&str] = &[
     "src/data/batches.rs",
     "src/graph/count.rs",
@@ -62,16 +62,16 @@ const PURE: &[&str] = &[
     "src/train/guard.rs",
     "src/train/schedule.rs",
 ];
-/// What a file that calls itself pure does not name.
+/// Words that a pure file must not contain.
 const IMPURE: &[&str] = &["platform", "device", "Machine", "std::io", "std::env", "println!", "async", "await"];
 
-/// Promises instead of work. Written in two halves, so that this file makes none.
+/// Markers of unfinished work, split so that this file has none.
 const PROMISES: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore")];
 
-/// Paths of somebody's machine.
+/// Absolute paths of a developer's machine.
 const MACHINE_PATHS: &[&str] = &["/work/", "/root/", "/home/", "/tmp/", "C:\\Users"];
 
-/// What was found.
+/// The violations found.
 #[derive(Default)]
 struct Findings {
     problems: Vec<String>,
@@ -83,7 +83,7 @@ impl Findings {
     }
 }
 
-/// The modules that a file of a crate is in, from its root: `src/ops/add.rs` is in `ops`, `add`.
+/// The module path of a file in a crate: `src/ops/add.rs` is in `ops`, `add`.
 fn module(path: &str) -> Vec<String> {
     let inner = path.split_once("src/").map_or(path, |(_, inner)| inner).trim_end_matches(".rs");
     inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(String::from).collect()
@@ -99,7 +99,7 @@ fn below<'a>(folder: &str, tree: &'a Tree) -> Vec<(&'a str, Source)> {
     files.map(|(path, text)| (path.as_str(), Source::new(path, text))).collect()
 }
 
-/// A module imports only those declared above it in `lib.rs`, and some even less.
+/// A module imports only modules declared above it in `lib.rs`, and some even fewer.
 fn layers(tree: &Tree, found: &mut Findings) {
     let order: Vec<&str> = tree["src/lib.rs"].lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let place = |name: &str| order.iter().position(|known| *known == name);
@@ -122,7 +122,7 @@ fn layers(tree: &Tree, found: &mut Findings) {
     }
 }
 
-/// The faces reach only the runner; where a window and a page differ, the platform too.
+/// Front ends name only the runner; files in which window and page differ also the platform.
 fn faces(tree: &Tree, found: &mut Findings) {
     for (path, source) in below("crates/", tree) {
         for (offset, used) in source.rooted("signet", &[]) {
@@ -140,7 +140,7 @@ fn operations(tree: &Tree) -> Vec<&str> {
     stems.filter(|stem| !stem.contains('/') && !NO_OPS.contains(stem)).collect()
 }
 
-/// Operations do not know each other, and the graph knows none of them.
+/// Operations do not name each other, and the graph names none of them.
 fn operations_apart(tree: &Tree, found: &mut Findings) {
     let operations = operations(tree);
     for (path, source) in sources(tree) {
@@ -163,7 +163,7 @@ fn operations_apart(tree: &Tree, found: &mut Findings) {
     }
 }
 
-/// Every operation has a shader of its name, a place in `ALL`, and cases; every shader has an operation.
+/// Every operation has a shader of the same name, an entry in `ALL`, and cases; every shader has an operation.
 fn operations_whole(tree: &Tree, found: &mut Findings) {
     let operations = operations(tree);
     let listed = |name: &str| ALL.iter().any(|family| family.name == name && !(family.cases)().is_empty());
@@ -177,14 +177,14 @@ fn operations_whole(tree: &Tree, found: &mut Findings) {
         }
     }
     let shaders = tree.keys().filter_map(|path| path.strip_prefix("shaders/")?.strip_suffix(".wgsl"));
-    // `x.tier.wgsl` holds further kernels of `x`.
+    // `x.tier.wgsl` has further kernels of `x`.
     let of = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     for name in shaders.filter(|name| !name.starts_with("shared/") && !operations.contains(&of(name).as_str())) {
         found.add(&format!("shaders/{name}.wgsl"), 1, name, "there is no operation of this name");
     }
 }
 
-/// Targets and what they offer are `platform`'s; buffers are mapped by `readback`.
+/// Only `platform` depends on the target, and only `readback` maps buffers.
 fn places(tree: &Tree, found: &mut Findings) {
     // A build script is no part of what it builds.
     let faces = below("crates/", tree).into_iter().filter(|(path, _)| !path.ends_with("/build.rs"));
@@ -200,14 +200,14 @@ fn places(tree: &Tree, found: &mut Findings) {
     }
 }
 
-/// The comment that a file opens with, below a shader's `#variants`.
+/// The opening comment of a file, after a shader's `#variants`.
 fn header(path: &str, text: &str) -> String {
     let mark = if path.ends_with(".rs") { "//!" } else { "//" };
     let lines = text.lines().skip_while(|line| line.starts_with("#variants"));
     lines.map_while(|line| line.strip_prefix(mark)).collect::<Vec<_>>().join(" ")
 }
 
-/// Files called pure are, and those that must be are called so.
+/// Files declared pure are pure, and those that must be are declared so.
 fn pure(tree: &Tree, found: &mut Findings) {
     for (path, source) in sources(tree) {
         let says = header(path, &tree[path]).to_lowercase().split(|c: char| !c.is_alphabetic()).any(|word| word == "pure");
@@ -220,8 +220,7 @@ fn pure(tree: &Tree, found: &mut Findings) {
     }
 }
 
-/// Every file says what it is for, is of a size that can be read, keeps no promise and names no
-/// place that only its author has.
+/// Every file has an opening comment and at most the maximum of lines, and has no unfinished work and no absolute path.
 fn files(tree: &Tree, found: &mut Findings) {
     for (path, text) in tree {
         let (rust, shader) = (path.ends_with(".rs"), path.ends_with(".wgsl"));

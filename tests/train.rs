@@ -1,11 +1,11 @@
-//! Runs of the `train` command: exact resumption after kill -9, the guard, and bad input.
+//! The `train` command: exact resume after kill -9, the guard, and bad input.
 
 pub(crate) use crate::shared::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A model small enough for many steps a second, with the embedded tokenizer's vocabulary.
+/// A model small enough for many steps per second, with the embedded tokenizer's vocabulary.
 pub(crate) const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
 pub(crate) fn signet(arguments: &[&str]) -> Command {
@@ -18,13 +18,13 @@ pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs to the end; gives what was printed, and whether it succeeded.
+/// Runs a command to the end; returns its success and output.
 pub(crate) fn run(arguments: &[&str]) -> (bool, String) {
     let output = signet(arguments).output().unwrap();
     (output.status.success(), text(&output))
 }
 
-/// A text to train on: the beginning of the embedded corpus, which takes seconds to tokenize whole.
+/// A training text: the beginning of the embedded corpus, since the whole takes seconds to tokenize.
 pub(crate) fn some_text(scratch: &Scratch) -> String {
     let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/corpus.txt")).unwrap();
     let path = scratch.path("some.txt");
@@ -32,7 +32,7 @@ pub(crate) fn some_text(scratch: &Scratch) -> String {
     path.display().to_string()
 }
 
-/// A teacher of a few steps, made by the program itself; gives its directory.
+/// Trains a teacher for a few steps and returns its directory.
 pub(crate) fn teacher(scratch: &Scratch) -> PathBuf {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let (model, runs) = (scratch.path("small.json"), scratch.path("runs"));
@@ -64,7 +64,7 @@ pub(crate) fn teacher(scratch: &Scratch) -> PathBuf {
     runs.join("teacher/checkpoints/step-00000008")
 }
 
-/// Arguments of a run of 60 steps that learns from `teacher`.
+/// Arguments of a run of 60 steps with `teacher`.
 pub(crate) fn student(scratch: &Scratch, teacher: &Path, name: &str, device: &str) -> Vec<String> {
     let path = |name: &str| scratch.path(name).to_str().unwrap().to_string();
     let fixed = "train --steps 60 --warmup 5 --seq 32 --batch 2 --accumulate 2 --checkpoint-every 7 --eval-every 20 --eval-batches 2 --sample-every 25";
@@ -86,7 +86,7 @@ pub(crate) fn as_str(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-/// Copies a directory with all it holds.
+/// Copies a directory recursively.
 fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -98,7 +98,7 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// What a run left: parameters and moments byte for byte, and its metrics but for the timings.
+/// The results of a run: bytes of parameters and moments, and metrics without timings.
 fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<serde_json::Value>) {
     let run = scratch.path("runs").join(name);
     let last = run.join("checkpoints/step-00000060");
@@ -112,7 +112,7 @@ fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<serde_json::V
     (std::fs::read(last.join("model.safetensors")).unwrap(), std::fs::read(last.join("optimizer.safetensors")).unwrap(), metrics)
 }
 
-/// A run killed three times at random moments and resumed ends as one that was left alone.
+/// A run that is killed three times at random moments and resumed gives the same result as an uninterrupted one.
 fn killed_and_resumed(device: &str, more: &[&str]) {
     let scratch = Scratch::new(&format!("resume-{device}-{}", more.len()));
     let teacher = teacher(&scratch);
@@ -126,7 +126,7 @@ pub(crate) fn killed_and_resumed_as(scratch: &Scratch, arguments: &dyn Fn(&str) 
     assert!(good, "{said}");
     let whole = begun.elapsed();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    // Killed before there was anything to resume, it begins again.
+    // Killed before there was anything to resume, it starts over.
     let go_on = || {
         let mut arguments = arguments("killed");
         if scratch.path("runs/killed/run.toml").exists() {
@@ -135,7 +135,7 @@ pub(crate) fn killed_and_resumed_as(scratch: &Scratch, arguments: &dyn Fn(&str) 
         arguments
     };
     for kill in 0..3u32 {
-        // Some share of the whole run's time: before, between and within checkpoints.
+        // A fraction of the whole run's time: before, between and within checkpoints.
         let share = f64::from((seed >> (8 * kill)) & 0xff) / 255.0;
         let wait = whole.mul_f64(0.1 + 0.7 * share);
         println!("kill {kill} after {wait:?} of {whole:?}");
@@ -166,10 +166,10 @@ fn a_killed_run_with_8_bit_moments_and_teacher_resumes_to_the_same_bits() {
     killed_and_resumed("cpu", &["--moments", "q8", "--teacher-storage", "q8"]);
 }
 
-/// A run of 200 steps of the small model; gives loss and flip-flop ratio of each.
+/// Trains the small model for 200 steps; returns loss and flip-flop ratio of each.
 fn curve(scratch: &Scratch, name: &str, more: &[&str]) -> Vec<[f64; 2]> {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
-    // A step that one run skips and the other takes would hide what is looked for.
+    // A step that only one run skips would hide the difference.
     std::fs::write(scratch.path("unguarded.toml"), "[guard]\nenabled = false\n").unwrap();
     let settings = scratch.path("unguarded.toml").display().to_string();
     let fixed = "train --device cpu --steps 200 --warmup 10 --seq 32 --batch 4 --eval-every 0 --eval-batches 1 --sample-every 0 --checkpoint-every 0";
@@ -206,8 +206,8 @@ fn a_killed_run_resumes_to_the_same_bits_on_a_vulkan_adapter() {
     killed_and_resumed(&vulkan.index.to_string(), &[]);
 }
 
-/// A run that was tuned goes on with the variants it was begun with, also where a new run would
-/// take others: what it comes to is the same as without the interruption.
+/// A tuned run resumes with its original variants, even if a new run would use others: the result is the same as without
+/// interruption.
 #[test]
 fn a_tuned_run_keeps_its_variants() {
     let adapters = pollster::block_on(signet::device::adapters());
@@ -227,7 +227,7 @@ fn a_tuned_run_keeps_its_variants() {
     let variants = std::fs::read_to_string(scratch.path("runs/whole/variants.json")).unwrap();
     // The kernels that were faster than the portable ones differ from machine to machine.
     assert!(variants.contains(" → "), "{variants}");
-    // As if it had been killed after its first checkpoint, on a machine that forgot its tuning.
+    // As if killed after its first checkpoint, on a machine that lost its tuning cache.
     copy_dir(&scratch.path("runs/whole"), &scratch.path("runs/killed"));
     let mut checkpoints: Vec<_> = std::fs::read_dir(scratch.path("runs/killed/checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
     checkpoints.sort();
@@ -283,7 +283,7 @@ fn ctrl_c_saves_and_stops() {
     assert!(saved > 0);
 }
 
-/// Words drawn evenly, and in their midst noise that no model foresees.
+/// Uniformly drawn words, with unpredictable noise in the middle.
 fn text_with_noise() -> String {
     let mut x = 12345u64;
     let mut draw = move |n: u64| {

@@ -1,4 +1,4 @@
-//! The tests of the window: the app, driven by the names that a screen reader says.
+//! Tests of the window: the app, driven by accessible names.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
