@@ -83,7 +83,7 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     if on_gpu && bench.kernels {
         progress(1 + progress_parts(&bench), of, "timing kernels")?;
         let measured = super::kernels::rates(&mut machine().await?.0).await?;
-        kernels = super::kernels::kernels(&mut at, &[engine.decode_program()], measured).await?;
+        kernels = super::kernels::time_kernels(&mut at, &[engine.decode_program()], measured).await?;
         rates = Some(measured);
     }
     drop((engine, at));

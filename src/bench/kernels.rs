@@ -52,7 +52,7 @@ pub struct DispatchCounts {
 }
 
 /// Times the kernels of programs, slowest first. Empty on the CPU.
-pub(super) async fn kernels(machine: &mut Machine, programs: &[&Program], rates: Rates) -> Result<Vec<KernelRow>> {
+pub(super) async fn time_kernels(machine: &mut Machine, programs: &[&Program], rates: Rates) -> Result<Vec<KernelRow>> {
     const RUNS: usize = 3;
     let mut rows: BTreeMap<&str, KernelRow> = BTreeMap::new();
     for program in programs {

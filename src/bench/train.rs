@@ -104,7 +104,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     let dispatches = if on_gpu { Some(super::dispatch_counts(&config, bench.batch, bench.seq)?) } else { None };
     let measured = if on_gpu && bench.kernels { Some(super::kernels::rates(machine).await?) } else { None };
     let kernels = match measured {
-        Some(rates) => super::kernels::kernels(machine, &step.programs(), rates).await?,
+        Some(rates) => super::kernels::time_kernels(machine, &step.programs(), rates).await?,
         None => Vec::new(),
     };
     let submits = step.programs().iter().map(|program| program.submits()).sum();

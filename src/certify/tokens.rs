@@ -39,7 +39,7 @@ impl Student {
     }
 
     /// Samples tokens on the host from logits; end tokens do not end the text.
-    async fn chosen(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<Drawn>> {
+    async fn sample_on_host(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<Drawn>> {
         let mut text = self.prompt.clone();
         let mut chosen = Vec::new();
         for _ in 0..TOKENS {
@@ -53,7 +53,7 @@ impl Student {
     }
 
     /// Samples tokens on the machine.
-    async fn decoded(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<u32>> {
+    async fn sample_on_device(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<u32>> {
         self.engine.set_sampler(&mut self.machine, self.sampler, &self.prompt)?;
         let mut queue = DecodeQueue::new(&mut self.engine, &mut self.machine, &self.prompt, TOKENS)?;
         let mut tokens = Vec::new();
@@ -66,8 +66,8 @@ impl Student {
 }
 
 pub(super) async fn check(gpu: &Arc<Gpu>, sampling: Sampling, stop: &dyn Fn() -> bool) -> Result<Finding> {
-    let expected = Student::new(Machine::cpu(), sampling)?.chosen(stop).await?;
-    let got = Student::new(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), sampling)?.decoded(stop).await?;
+    let expected = Student::new(Machine::cpu(), sampling)?.sample_on_host(stop).await?;
+    let got = Student::new(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), sampling)?.sample_on_device(stop).await?;
     Ok(compare(&expected, &got))
 }
 
@@ -91,9 +91,9 @@ mod tests {
     fn the_margins_of_the_prompt_are_large_enough() {
         for sampling in [Sampling::GREEDY, DRAWN] {
             let student = || Student::new(Machine::cpu(), sampling).expect("the embedded student loads");
-            let chosen = pollster::block_on(student().chosen(&|| false)).expect("it decodes");
+            let chosen = pollster::block_on(student().sample_on_host(&|| false)).expect("it decodes");
             assert!(chosen.len() == TOKENS && chosen.iter().all(|drawn| drawn.margin >= MARGIN), "{chosen:?}");
-            let decoded = pollster::block_on(student().decoded(&|| false)).expect("it decodes");
+            let decoded = pollster::block_on(student().sample_on_device(&|| false)).expect("it decodes");
             assert_eq!(chosen.iter().map(|drawn| drawn.token).collect::<Vec<_>>(), decoded);
         }
     }

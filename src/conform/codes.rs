@@ -3,7 +3,7 @@
 
 use super::fill::Contents;
 use super::results::{ExpectedResult, error_ratio};
-use super::{Outcome, UNIT, broken};
+use super::{Outcome, UNIT, hard_failure};
 use crate::graph::{Case, Expect, LOG_BLOCK, Real, Spec, Storage, Traced, log_codes, unpack};
 
 /// Replaces codes in a case by the floats that they represent.
@@ -32,7 +32,7 @@ pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], s
             let from = row * cols + n * LOG_BLOCK;
             let problem = |problem: String| format!("{} {}, row {row}, block {n}: {problem}", result.what, result.spec);
             worst = worst.max(check_scale(f32::from_bits(words[0]), oracle).map_err(|(share, text)| (share, problem(text)))?);
-            check_codes(result.spec.storage, words, oracle, from, step).map_err(|text| broken(problem(text)))?;
+            check_codes(result.spec.storage, words, oracle, from, step).map_err(|text| hard_failure(problem(text)))?;
         }
     }
     Ok(worst)

@@ -4,7 +4,7 @@
 use super::fill::{Contents, Random};
 use super::results::error_ratio;
 use super::trial::{CpuTrial, Trial};
-use super::{Outcome, broken};
+use super::{Outcome, hard_failure};
 use crate::graph::{Calculus, Case, Class, Data, Forward, GradientRole, Loss, Spec};
 
 /// Number of perturbed elements of an operand.
@@ -22,12 +22,12 @@ pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Ou
 
 /// Checks gradients that a backward pass computes.
 fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, random: &mut Random) -> Outcome {
-    let trial = Trial::gradient(case, contents, random).map_err(broken)?;
-    let mut backward = CpuTrial::<f64>::new(&trial).map_err(broken)?;
+    let trial = Trial::gradient(case, contents, random).map_err(hard_failure)?;
+    let mut backward = CpuTrial::<f64>::new(&trial).map_err(hard_failure)?;
     let upstream = floats(&trial.memory.last().expect("the upstream gradient").1);
     backward.run();
-    let alone = Trial::forward(case, contents).map_err(broken)?;
-    let mut forward = CpuTrial::<f64>::new(&alone).map_err(broken)?;
+    let alone = Trial::forward(case, contents).map_err(hard_failure)?;
+    let mut forward = CpuTrial::<f64>::new(&alone).map_err(hard_failure)?;
     let mut values = values(case, contents);
     let specs: Vec<Spec> = case.inputs.iter().map(|input| input.spec).collect();
     let mut worst: f64 = 0.0;
@@ -63,8 +63,8 @@ fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, r
 
 /// Checks the gradient that an operation itself writes to its first update.
 fn in_place(case: &Case, contents: &Contents, loss: &Loss, random: &mut Random) -> Outcome {
-    let trial = Trial::forward(case, contents).map_err(broken)?;
-    let mut bench = CpuTrial::<f64>::new(&trial).map_err(broken)?;
+    let trial = Trial::forward(case, contents).map_err(hard_failure)?;
+    let mut bench = CpuTrial::<f64>::new(&trial).map_err(hard_failure)?;
     let values = values(case, contents);
     let original = floats(&contents.updates[0]);
     bench.run();

@@ -219,7 +219,7 @@ fn applies(case: &Case, check: Check) -> bool {
 type Outcome = Result<f64, (f64, String)>;
 
 /// A failure without a numeric error.
-fn broken(failure: impl std::fmt::Display) -> (f64, String) {
+fn hard_failure(failure: impl std::fmt::Display) -> (f64, String) {
     (f64::MAX, failure.to_string())
 }
 
@@ -233,7 +233,7 @@ struct VariantOutcome {
 
 impl VariantOutcome {
     /// A single result, if there are no variants.
-    fn alone(outcome: Outcome) -> Vec<Self> {
+    fn without_variants(outcome: Outcome) -> Vec<Self> {
         vec![Self { variant: String::new(), checked: false, known: None, outcome }]
     }
 }
@@ -241,22 +241,22 @@ impl VariantOutcome {
 async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mut Random, report: &mut Report) -> Vec<VariantOutcome> {
     let contents = Contents::draw(case, random);
     let trial = match check {
-        Check::Forward => Trial::forward(case, &contents).map_err(broken),
-        Check::Backward => Trial::gradient(case, &contents, random).map_err(broken),
-        Check::Differences => return VariantOutcome::alone(differences::check(case, &contents, random)),
+        Check::Forward => Trial::forward(case, &contents).map_err(hard_failure),
+        Check::Backward => Trial::gradient(case, &contents, random).map_err(hard_failure),
+        Check::Differences => return VariantOutcome::without_variants(differences::check(case, &contents, random)),
     };
     let in_floats = match check {
-        Check::Forward => Some(codes::in_floats(case, &contents)).map(|(case, contents)| Trial::forward(&case, &contents)).transpose().map_err(broken),
+        Check::Forward => Some(codes::in_floats(case, &contents)).map(|(case, contents)| Trial::forward(&case, &contents)).transpose().map_err(hard_failure),
         _ => Ok(None),
     };
     let prepared = trial.and_then(|trial| Ok((oracle(in_floats?.as_ref().unwrap_or(&trial))?, trial)));
     let (expected, trial) = match prepared {
         Ok(prepared) => prepared,
-        Err(failure) => return VariantOutcome::alone(Err(failure)),
+        Err(failure) => return VariantOutcome::without_variants(Err(failure)),
     };
     let ConformTarget::Gpu(ways) = target else {
-        let got = trial.run_on(Machine::cpu()).await.map_err(broken);
-        return VariantOutcome::alone(got.and_then(|got| check_results(&trial, &expected, &got, Storage::F32)));
+        let got = trial.run_on(Machine::cpu()).await.map_err(hard_failure);
+        return VariantOutcome::without_variants(got.and_then(|got| check_results(&trial, &expected, &got, Storage::F32)));
     };
     let mut tried = Vec::new();
     for gpu in ways {
@@ -264,7 +264,7 @@ async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mu
         for (name, offers) in group_by_variant(offers, report) {
             let storage = if offers.iter().any(|offer| offer.storage == Storage::F16) { Storage::F16 } else { Storage::F32 };
             let known = offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned());
-            let got = trial.run_on(machine_with_variant(gpu, name)).await.map_err(broken);
+            let got = trial.run_on(machine_with_variant(gpu, name)).await.map_err(hard_failure);
             let outcome = got.and_then(|got| check_results(&trial, &expected, &got, storage));
             tried.push(VariantOutcome { variant: name.into(), checked: gpu.checks() == Checks::On, known, outcome });
         }
@@ -274,7 +274,7 @@ async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mu
 
 /// Computes the oracle's value of every result of a trial.
 fn oracle(trial: &Trial) -> Result<Vec<Data<Traced>>, (f64, String)> {
-    let mut oracle = CpuTrial::<Traced>::new(trial).map_err(broken)?;
+    let mut oracle = CpuTrial::<Traced>::new(trial).map_err(hard_failure)?;
     oracle.run();
     Ok((0..trial.results.len()).map(|n| oracle.result(n)).collect())
 }
@@ -284,7 +284,7 @@ fn group_by_variant(offers: Vec<VariantSupport>, report: &mut Report) -> Vec<(&'
     let mut names: Vec<(&'static str, Vec<VariantSupport>)> = Vec::new();
     for offer in offers {
         if let Some(why) = &offer.obstacle {
-            report.lack(offer.operation, offer.variant, why);
+            report.add_unavailable(offer.operation, offer.variant, why);
             continue;
         }
         match names.iter_mut().find(|(name, _)| *name == offer.variant) {

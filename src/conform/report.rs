@@ -134,7 +134,7 @@ impl Report {
     }
 
     /// Adds a variant that the device cannot run.
-    pub(super) fn lack(&mut self, operation: &str, variant: &str, why: &str) {
+    pub(super) fn add_unavailable(&mut self, operation: &str, variant: &str, why: &str) {
         let lack = Unavailable { operation: operation.into(), variant: variant.into(), why: why.into() };
         if !self.unavailable.contains(&lack) {
             self.unavailable.push(lack);

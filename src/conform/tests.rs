@@ -74,7 +74,7 @@ fn gpu() -> ConformTarget {
     ConformTarget::Gpu(vec![Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))])
 }
 
-fn knowing(table: &'static [KnownFailure]) -> ConformTarget {
+fn gpu_with_known_failures(table: &'static [KnownFailure]) -> ConformTarget {
     let adapters = pollster::block_on(adapters());
     ConformTarget::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_within(&adapters[0], Checks::Off, u64::MAX, table)).expect("opens"))])
 }
@@ -187,7 +187,7 @@ const RIGHT_AFTER_ALL: KnownFailure =
 
 #[test]
 fn known_failures_pass_and_use_the_fallback() {
-    let (target, denied) = (knowing(&[]), knowing(&[WRONG]));
+    let (target, denied) = (gpu_with_known_failures(&[]), gpu_with_known_failures(&[WRONG]));
     let unknown = report(&target);
     assert!(!unknown.passed() && unknown.rows[0].failed == 0 && unknown.rows[1].failed == 1, "{}", unknown.table());
     let known = report(&denied);
@@ -204,17 +204,17 @@ fn known_failures_pass_and_use_the_fallback() {
 
 #[test]
 fn a_known_failure_that_passes_fails_the_report() {
-    let report = report(&knowing(&[WRONG, RIGHT_AFTER_ALL]));
+    let report = report(&gpu_with_known_failures(&[WRONG, RIGHT_AFTER_ALL]));
     assert!(!report.passed() && report.failed() == 0);
     assert!(report.table().contains("it was wrong once (https://example.org): 0 of 1 comparisons failed. This entry is outdated: remove it"));
     // A failure that occurs only sometimes may pass.
     const NOW_AND_THEN: KnownFailure = KnownFailure { sometimes: true, ..RIGHT_AFTER_ALL };
-    assert!(super::tests::report(&knowing(&[WRONG, NOW_AND_THEN])).passed());
+    assert!(super::tests::report(&gpu_with_known_failures(&[WRONG, NOW_AND_THEN])).passed());
 }
 
 #[test]
 fn reports_are_deterministic_and_survive_json() {
-    let target = knowing(&[WRONG]);
+    let target = gpu_with_known_failures(&[WRONG]);
     let (first, second) = (report(&target), report(&target));
     assert_eq!(first.markdown(), second.markdown());
     let json = serde_json::to_string(&first).expect("plain data");
@@ -227,21 +227,21 @@ fn reports_are_deterministic_and_survive_json() {
 fn a_run_reports_progress_and_can_be_stopped() {
     let options = ConformOptions { filter: Some("add: ".into()), ..ConformOptions::all(1) };
     let watched = |stop_at: usize| {
-        let mut told = Vec::new();
+        let mut updates = Vec::new();
         let report = pollster::block_on(run(&ConformTarget::Cpu, &options, |what| match what {
             ConformUpdate::Case(_) => true,
             ConformUpdate::Done { done, of } => {
-                told.push((done, of));
+                updates.push((done, of));
                 done < stop_at
             }
         }));
-        (report, told)
+        (report, updates)
     };
-    let (whole, told) = watched(usize::MAX);
+    let (whole, updates) = watched(usize::MAX);
     assert!(whole.passed() && whole.cases() > 3, "{}", whole.table());
-    assert_eq!(told, (0..=whole.cases()).map(|done| (done, whole.cases())).collect::<Vec<_>>());
-    let (part, told) = watched(2);
-    assert_eq!((part.cases(), part.failed(), told.len()), (2, 0, 3));
+    assert_eq!(updates, (0..=whole.cases()).map(|done| (done, whole.cases())).collect::<Vec<_>>());
+    let (part, updates) = watched(2);
+    assert_eq!((part.cases(), part.failed(), updates.len()), (2, 0, 3));
     assert!(!part.passed() && part.markdown().contains(&format!("The run is incomplete: stopped after 2 of {} cases", whole.cases())), "{}", part.markdown());
 }
 

@@ -2,7 +2,7 @@
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
 use super::results::{ExpectedResult, ResultLocation, error_ratio};
-use super::{Outcome, UNIT, broken, codes};
+use super::{Outcome, UNIT, codes, hard_failure};
 use crate::graph::{
     BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Home, Machine, MachineError, MemoryId, Overlap, Runs,
 };
@@ -202,7 +202,7 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
 /// Compares the results of a device with the expected ones.
 pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &DeviceResults, storage: Storage) -> Outcome {
     if let Some(place) = got.out_of_bounds.first() {
-        return Err(broken(format!("a kernel wrote outside {place}")));
+        return Err(hard_failure(format!("a kernel wrote outside {place}")));
     }
     let mut worst: f64 = 0.0;
     for (n, result) in trial.results.iter().enumerate() {
@@ -253,7 +253,7 @@ fn same_words(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome
         Some(at) => {
             let (row, word) = (at / result.spec.row_words(), at % result.spec.row_words());
             let (got, expected) = (got[at], expected[at]);
-            Err(broken(format!("{} {}, row {row}, word {word}: {got:#x}, expected {expected:#x}", result.what, result.spec)))
+            Err(hard_failure(format!("{} {}, row {row}, word {word}: {got:#x}, expected {expected:#x}", result.what, result.spec)))
         }
     }
 }

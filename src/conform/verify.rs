@@ -4,7 +4,7 @@
 
 use super::fill::{Contents, Random, draw};
 use super::trial::{CpuTrial, DeviceResults, Trial, check_results};
-use super::{UNIT, UNIT_F16, broken};
+use super::{UNIT, UNIT_F16, hard_failure};
 use crate::device::Gpu;
 use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, GradientRole, Input, Machine, Spec, Specs, Storage, Traced, Update, Variant, Variants};
 use crate::ops::FUSIONS;
@@ -42,29 +42,29 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
     let candidates = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&**op, specs);
     let Some(chosen) = candidates.iter().find(|candidate| candidate.name == variant) else {
         let names: Vec<&str> = candidates.iter().map(|candidate| candidate.name).collect();
-        return Err(broken(format!("{} has no variant {variant} for these shapes. Available: {}", op.name(), names.join(", "))));
+        return Err(hard_failure(format!("{} has no variant {variant} for these shapes. Available: {}", op.name(), names.join(", "))));
     };
     let case = case(op, specs);
     let mut random = Random::new(seed, &[op.name(), "verify"]);
     let contents = Contents::draw(&case, &mut random);
-    let trial = Trial::forward(&case, &contents).map_err(broken)?;
+    let trial = Trial::forward(&case, &contents).map_err(hard_failure)?;
     let run = async |trial: &Trial, name: &str| {
         let mut machine = Machine::gpu(gpu.clone(), FUSIONS);
         machine.set_variants(Variants::preferring(name));
-        trial.run_on(machine).await.map_err(broken)
+        trial.run_on(machine).await.map_err(hard_failure)
     };
     let got = run(&trial, variant).await?;
     if products(&trial, specs) <= MAX_ORACLE_PRODUCTS {
-        let mut oracle = CpuTrial::<Traced>::new(&trial).map_err(broken)?;
+        let mut oracle = CpuTrial::<Traced>::new(&trial).map_err(hard_failure)?;
         oracle.run();
         let expected: Vec<_> = (0..trial.results.len()).map(|n| oracle.result(n)).collect();
         return check_results(&trial, &expected, &got, chosen.storage);
     }
     if let Some(place) = got.out_of_bounds.first() {
-        return Err(broken(format!("a kernel wrote outside {place}")));
+        return Err(hard_failure(format!("a kernel wrote outside {place}")));
     }
     let portable = run(&trial, Variant::PORTABLE).await?;
-    let moved = Trial::forward(&case, &perturb(&case, contents, &mut random)).map_err(broken)?;
+    let moved = Trial::forward(&case, &perturb(&case, contents, &mut random)).map_err(hard_failure)?;
     let moved = run(&moved, Variant::PORTABLE).await?;
     compare(&trial, allowed(&trial, specs, chosen), [&got, &portable, &moved])
 }
@@ -135,7 +135,7 @@ fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults;
         let [got, want, moved] = [got, portable, moved].map(|got| &got.results[n]);
         if spec.storage != Storage::F32 {
             if let Some(at) = got.iter().zip(want).position(|(got, want)| got != want) {
-                return Err(broken(format!("{} {spec}, word {at}: {:#x}, and {:#x} by the portable variant", watched.what, got[at], want[at])));
+                return Err(hard_failure(format!("{} {spec}, word {at}: {:#x}, and {:#x} by the portable variant", watched.what, got[at], want[at])));
             }
             continue;
         }

@@ -44,7 +44,7 @@ impl<'a> Encoder<'a> {
     /// continuation. Its tokens are those of the whole text after the number of tokens of the context. A sequence that is too
     /// long is truncated on the left.
     pub fn request(&self, context: &str, continuation: &str) -> Result<ScoreRequest, TaskError> {
-        let (mut tokens, scored) = self.pair(context, continuation).map_err(|error| TaskError(error.to_string()))?;
+        let (mut tokens, scored) = self.encode_pair(context, continuation).map_err(|error| TaskError(error.to_string()))?;
         if scored.is_empty() {
             return Err(TaskError(format!("its choice {continuation:?} adds no token to the prompt")));
         }
@@ -60,7 +60,7 @@ impl<'a> Encoder<'a> {
         Ok(ScoreRequest { tokens, scored: scored.len() })
     }
 
-    fn pair(&self, context: &str, continuation: &str) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+    fn encode_pair(&self, context: &str, continuation: &str) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
         let read = context.trim_end_matches(is_space);
         if read.is_empty() {
             let mut scored = self.tokenizer.encode(&format!("{context}{continuation}"))?;

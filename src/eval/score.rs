@@ -163,12 +163,12 @@ impl Head {
         let terms: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.terms).await?);
         let logits: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.logits).await?);
         let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(slots.len());
-        Ok(rows.map(|((row, terms), &target)| (terms[Term::Ar.index()], likeliest(row) == target as usize)).collect())
+        Ok(rows.map(|((row, terms), &target)| (terms[Term::Ar.index()], argmax(row) == target as usize)).collect())
     }
 }
 
 /// Index of the first maximum.
-fn likeliest(row: &[f32]) -> usize {
+fn argmax(row: &[f32]) -> usize {
     let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter().position(|&x| x == top).unwrap_or(0)
 }

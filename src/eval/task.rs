@@ -170,7 +170,7 @@ impl Task {
         let mut task = Self { definition, path: path.into(), text: text.into(), prompt: None, continuation: None, required: Vec::new() };
         task.check()?;
         let Definition { prompt, continuation, .. } = &task.definition;
-        let parse = |source: Snippet<'_>| Template::parse(source.text, OPTIONS).map_err(|error| task.explain(source, &error));
+        let parse = |source: Snippet<'_>| Template::parse(source.text, OPTIONS).map_err(|error| task.error_at(source, &error));
         let prompt = parse(Snippet::new("prompt", prompt))?;
         let continuation = continuation.as_ref().map(|source| parse(Snippet::new("continuation", source))).transpose()?;
         (task.prompt, task.continuation) = (Some(prompt), continuation);
@@ -294,16 +294,16 @@ impl Task {
 
     fn value(&self, source: Snippet<'_>, fields: &BTreeMap<String, Json>) -> Result<Json, TaskError> {
         let value = Expression::parse(source.text, OPTIONS).and_then(|expression| expression.eval(&variables(fields)));
-        value.map_err(|error| self.explain(source, &error))
+        value.map_err(|error| self.error_at(source, &error))
     }
 
     fn render(&self, template: Option<&Template>, source: Snippet<'_>, fields: &BTreeMap<String, Json>) -> Result<String, TaskError> {
         let text = template.map_or(Ok(String::new()), |template| template.render(&variables(fields)));
-        text.map_err(|error| self.explain(source, &error))
+        text.map_err(|error| self.error_at(source, &error))
     }
 
     /// Converts an error of a template or expression, with its line in the task file.
-    fn explain(&self, source: Snippet<'_>, error: &Error) -> TaskError {
+    fn error_at(&self, source: Snippet<'_>, error: &Error) -> TaskError {
         let line = self.text[..source.at.min(self.text.len())].matches('\n').count() + 1;
         let detail = match error.kind {
             ErrorKind::Undefined => "it uses a field that the row does not have",
@@ -340,7 +340,7 @@ impl Task {
     }
 
     fn variables(&self, source: Snippet<'_>) -> Result<BTreeSet<String>, TaskError> {
-        Ok(Expression::parse(source.text, OPTIONS).map_err(|error| self.explain(source, &error))?.variables())
+        Ok(Expression::parse(source.text, OPTIONS).map_err(|error| self.error_at(source, &error))?.variables())
     }
 
     /// Describes the missing fields of a row, for the closest format.

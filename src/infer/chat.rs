@@ -97,7 +97,7 @@ impl Chat {
         messages.push(Message::new("user", text));
         // Reserve room for the reply, whose length is not known.
         let room = self.request.max_tokens.min(generator.capacity() / 4).max(1);
-        let (prompt, dropped) = self.fit(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
+        let (prompt, dropped) = self.truncate(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
         let turn = self.last_turn(&messages, &prompt, tokenizer);
         let generated = generator.generate(machine, tokenizer, &prompt, &self.request(tokenizer), stop_requested, emit).await?;
         let mut reply = Reply { text: generated.text, dropped, prompt, turn, ids: generated.ids, report: generated.report };
@@ -121,7 +121,7 @@ impl Chat {
 
     /// Encodes a conversation; if it has more than `most` tokens, drops the oldest turns. Returns the tokens and the number
     /// of dropped messages.
-    fn fit(&self, messages: &mut Vec<Message>, tokenizer: &Tokenizer, most: usize) -> Result<(Vec<u32>, usize), ChatError> {
+    fn truncate(&self, messages: &mut Vec<Message>, tokenizer: &Tokenizer, most: usize) -> Result<(Vec<u32>, usize), ChatError> {
         let encode = |messages: &[Message]| -> Result<Vec<u32>, ChatError> { Ok(tokenizer.encode(&self.template.render(messages, true)?)?) };
         let mut prompt = encode(messages)?;
         if prompt.len() <= most {

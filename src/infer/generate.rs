@@ -232,7 +232,7 @@ impl Generator {
     }
 
     /// Clears the cache, after the weights have changed.
-    pub fn forget(&mut self) {
+    pub fn clear_cache(&mut self) {
         self.cached.clear();
         self.engine.rewind(0);
     }

@@ -45,16 +45,16 @@ mod tests {
 
     fn run(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
         let mut scan = StopScan::new(&stops.iter().map(|stop| stop.to_string()).collect::<Vec<_>>());
-        let mut given = Vec::new();
+        let mut emitted = Vec::new();
         for piece in pieces {
             let (text, found) = scan.push(piece);
-            given.push(text);
+            emitted.push(text);
             if found {
-                return (given, true);
+                return (emitted, true);
             }
         }
-        given.push(scan.finish());
-        (given, false)
+        emitted.push(scan.finish());
+        (emitted, false)
     }
 
     #[test]

@@ -212,7 +212,7 @@ impl ModelFile {
 }
 
 /// Unties the embeddings if the file has a head with other values, as transformers 5 does.
-pub(super) fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
+pub(super) fn untied_if_different(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
     let tied = config.tie_word_embeddings && (tensors.shape(config.architecture().head()).is_none() || same_values(tensors, &config));
     LlamaConfig { tie_word_embeddings: tied, ..config }
 }

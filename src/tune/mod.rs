@@ -72,7 +72,7 @@ pub async fn tune(
         progress(done, open.len(), choice.op.name());
         let key_in_table = table_key(key, options);
         let denied = table.denied.entry(key_in_table.clone()).or_default();
-        if let Some(entry) = best(gpu, choice, options, denied).await? {
+        if let Some(entry) = fastest_correct(gpu, choice, options, denied).await? {
             table.chosen.insert(key_in_table, entry);
         }
     }
@@ -98,7 +98,7 @@ fn table_key(key: &str, options: &TuneOptions) -> String {
 
 /// Times all candidates and returns the fastest correct one. Incorrect candidates are added to `denied`. `None` if there is
 /// only one candidate.
-async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
+async fn fastest_correct(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
     let allowed = |variant: &Variant| variant.name == Variant::PORTABLE || options.half || variant.storage != Storage::F16;
     let candidates: Vec<Variant> = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
     if candidates.len() < 2 {

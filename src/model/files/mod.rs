@@ -83,7 +83,7 @@ impl ModelFile {
 type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 /// Checks that `out` does not exist: an export never overwrites files.
-fn refuse_existing(out: &Path) -> Result<(), ModelError> {
+fn check_not_existing(out: &Path) -> Result<(), ModelError> {
     if platform::exists(out) {
         return Err(FormatError::new(out, "already exists. Choose another path, or remove it first").into());
     }

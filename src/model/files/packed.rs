@@ -10,7 +10,7 @@ use crate::formats::{FormatError, TensorSource};
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::config::LlamaConfig;
 use crate::model::error::{ModelError, write_error};
-use crate::model::file::{self, ModelFile, with_own_head};
+use crate::model::file::{self, ModelFile, untied_if_different};
 use crate::model::floats::Floats;
 use crate::model::weights::Linears;
 use crate::platform::{self, Output, Verdict};
@@ -307,7 +307,7 @@ impl ModelFile {
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
         let header = Header::read(&tensors)?;
         let Header { config, tokenizer, chat } = header;
-        let config = with_own_head(config, &tensors);
+        let config = untied_if_different(config, &tensors);
         let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
         let (linears, tensors) = match packed {
             true => (Linears::Binary, file::Tensors::Packed(Box::new(tensors))),

@@ -142,7 +142,7 @@ impl Session {
                 self.models = None;
                 return Err(error.into());
             }
-            models.student.generator.forget();
+            models.student.generator.clear_cache();
         }
         emit(Event::Refreshed { step: snapshot.step });
         self.request.snapshot = Some(snapshot);

@@ -7,7 +7,7 @@ use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
 use crate::model::config::LlamaConfig;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
-use crate::model::files::{Progress, refuse_existing};
+use crate::model::files::{Progress, check_not_existing};
 use crate::model::floats::Floats;
 use crate::model::tensors::{HeadKind, Role, Tensor};
 use crate::platform;
@@ -22,7 +22,7 @@ struct ExportedTensor {
 
 /// Writes `source` as GGUF, with binarized layers as dense matrices. Returns the bytes of the tensors.
 pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
-    refuse_existing(out)?;
+    check_not_existing(out)?;
     let metadata = metadata(source)?;
     let tensors = planned(&source.config);
     let mut total = 0;

@@ -15,7 +15,7 @@ use crate::formats::{FileSums, FormatError, Opened, Shards, TensorSource, TorchF
 use crate::model::chat_format::ChatFormat;
 use crate::model::config::LlamaConfig;
 use crate::model::error::ModelError;
-use crate::model::file::{self, ModelFile, with_own_head};
+use crate::model::file::{self, ModelFile, untied_if_different};
 use crate::model::weights::Linears;
 use crate::platform;
 use std::path::Path;
@@ -118,11 +118,11 @@ fn weights(bytes: &[u8]) -> Option<String> {
 impl ModelFile {
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
-        tensor_names::refuse_prefix(&*tensors, config.architecture())?;
+        tensor_names::check_prefix(&*tensors, config.architecture())?;
         let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
         let (config, tensors) = match config.tie_word_embeddings && tensors.shape(embedding).is_none() && tensors.shape(head).is_some() {
             true => (config, tensor_names::with_renamed(tensors, head, embedding)),
-            false => (with_own_head(config, &*tensors), tensors),
+            false => (untied_if_different(config, &*tensors), tensors),
         };
         let linears = match config.linears_of(0).next() {
             Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,

@@ -53,7 +53,7 @@ pub(super) fn with_renamed(inner: Box<dyn TensorSource>, own: &str, name: &str) 
 }
 
 /// Checks that the names have no unknown prefix, with which all tensors would be missing.
-pub(super) fn refuse_prefix(tensors: &dyn TensorSource, architecture: &Architecture) -> Result<(), FormatError> {
+pub(super) fn check_prefix(tensors: &dyn TensorSource, architecture: &Architecture) -> Result<(), FormatError> {
     prefix_problem(&tensors.names(), architecture).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
 }
 

@@ -6,7 +6,7 @@ use crate::formats::safetensors::{TensorInfo, TensorWriter};
 use crate::model::chat_format::ChatFormat;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
-use crate::model::files::{Progress, refuse_existing};
+use crate::model::files::{Progress, check_not_existing};
 use crate::model::floats::Floats;
 use crate::model::signs::no_latent;
 use crate::model::tensors::{Role, WEIGHT};
@@ -53,7 +53,7 @@ fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo
 
 /// Writes a directory with these tensors, atomically. Returns the bytes of the tensors.
 fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
-    refuse_existing(out)?;
+    check_not_existing(out)?;
     let files = [
         ("config.json", Some(pretty(&config(source, floats)))),
         ("generation_config.json", source.tokenizer.as_ref().map(|tokenizer| generation_config(tokenizer, &source.chat))),
