@@ -1,4 +1,4 @@
-//! What a GPU does when it is asked too much, and when it is gone.
+//! GPU errors: exceeded limits and a lost device.
 
 use signet::device::{Checks, DeviceChoice, Gpu, adapters, select};
 use signet::graph::{Class, Home, Machine, MachineError, Spec};
@@ -19,7 +19,7 @@ fn memory_is_zeroed_written_and_read_back() {
     pollster::block_on(async {
         assert_eq!(machine.read(&home).await.expect("reads"), [0; 300]);
         machine.write(&home.rows(1, 1), &[7; 100]).expect("writes");
-        // Asked for before the next write, so it must not see it.
+        // Requested before the next write, which it must not see.
         let pending = machine.read_later(&[home.rows(1, 1), home.rows(2, 1)]).expect("asks");
         machine.write(&home.rows(1, 1), &[8; 100]).expect("writes");
         machine.drain().await.expect("drains");
@@ -44,7 +44,7 @@ fn an_adapter_with_too_little_is_refused_with_limit_and_amount_and_never_taken_u
         adapter.limits.max_compute_invocations_per_workgroup = 64;
         adapter.limits.max_storage_buffers_per_shader_stage = 4;
     }
-    let wants = ["max_compute_invocations_per_workgroup is 64, and 256 are needed", "max_storage_buffers_per_shader_stage is 4, and 8 are needed"];
+    let wants = ["max_compute_invocations_per_workgroup is 64, but 256 is required", "max_storage_buffers_per_shader_stage is 4, but 8 is required"];
     let refusals = [
         select(&adapters, &DeviceChoice::Index(0)).expect_err("too little").to_string(),
         pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect_err("too little").to_string(),

@@ -1,5 +1,4 @@
-//! GGUF files: what Python reads of them, and what is refused. How the files in `tests/gguf` were made
-//! says `make.py` there.
+//! GGUF files: the same contents as read by Python, and errors. The files in `tests/gguf` are made by `make.py` there.
 
 use crate::infer::{logits, relative};
 use crate::runs::ask;
@@ -94,7 +93,7 @@ fn a_sentence_piece_vocabulary_gives_llama_2s_ids() {
 #[test]
 fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
     let scratch = Scratch::new("gguf");
-    // By its ending and by its beginning.
+    // Detected by extension and by content.
     let events = ask(Command::CheckInput { path: made("tiny.gguf"), kind: InputKind::Any }).unwrap();
     let Some(Event::Input { kind: InputKind::Model, problem: None, what, .. }) = events.first() else { panic!("{events:?}") };
     assert!(what.contains("a model of 127.3 K") && what.contains("320 token ids, with its tokenizer"), "{what}");
@@ -136,7 +135,7 @@ fn what_is_exported_is_read_again() {
     assert_eq!(again.tokenizer.as_ref().unwrap().encode("<|user|>Hi, how are 12 of you?<|assistant|>").unwrap(), tokens);
     let error = relative(&logits(&again, Storage::F32, &tokens), &logits(&student, Storage::F32, &tokens));
     assert!(error < 2e-3, "{error:e} by rounding to halves");
-    // As Llama 3 turns, and as what was stretched evenly does.
+    // The scaling of Llama 3, and linear scaling.
     let tiny = ModelFile::open(&made("tiny.gguf")).unwrap();
     let llama3 = |factor, original| RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: original };
     for scaling in [llama3(8.0, 8192), llama3(4.0, 64), llama3(32.0, 2000), RopeScaling::Linear { factor: 2.0 }] {
@@ -147,7 +146,7 @@ fn what_is_exported_is_read_again() {
         let again = ModelFile::open(&out).unwrap();
         assert_eq!(again.config, LlamaConfig { rope_scaling: Some(scaling), ..tiny.config.clone() });
     }
-    // Factors that no published model has are kept one by one.
+    // Factors that match no published scaling are kept.
     let mut strange = tiny;
     strange.config.rope_scaling = Some(RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 8.0, original_max_position_embeddings: 512 });
     export_gguf(&strange, &scratch.path("strange"), &mut |_, _| true).unwrap();
@@ -159,14 +158,14 @@ fn what_is_exported_is_read_again() {
     assert_eq!(ModelFile::open(&scratch.path("once more")).unwrap().config, again.config);
 }
 
-/// A file of these bytes, opened as far as it goes and with all its tensors read.
+/// Opens a file with these bytes and reads all its tensors.
 fn opened(bytes: Vec<u8>) -> Result<(), String> {
     let file = Gguf::owned("forged.gguf", Arc::new(bytes)).map_err(|error: FormatError| error.to_string())?;
     let file = ModelFile::from_gguf(file).map_err(|error| error.to_string())?;
     file.load(&mut Machine::cpu(), Purpose::Inference(Storage::F32)).map(drop).map_err(|error| error.to_string())
 }
 
-/// The tiny model with the first of some bytes replaced by others, and why it is refused.
+/// The error of the tiny model with some bytes replaced.
 fn forged(from: &[u8], to: &[u8]) -> String {
     let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
     let at = bytes.windows(from.len()).position(|window| window == from).unwrap_or_else(|| panic!("{} is not in the file", String::from_utf8_lossy(from)));
@@ -180,10 +179,10 @@ fn forged(from: &[u8], to: &[u8]) -> String {
 fn what_signet_would_compute_wrongly_is_refused_by_name() {
     for (from, to, reason) in [
         ("\u{5}\0\0\0\0\0\0\0llama", "\u{5}\0\0\0\0\0\0\0qwen2", "has the architecture qwen2, which Signet does not support. Supported: llama"),
-        ("llama.rope.freq_base", "llama.rope.freq_bass", "metadata llama.rope.freq_bass is there"),
-        ("llama.block_count", "llama.black_count", "metadata llama.black_count is there"),
+        ("llama.rope.freq_base", "llama.rope.freq_bass", "metadata llama.rope.freq_bass is not supported"),
+        ("llama.block_count", "llama.black_count", "metadata llama.black_count is not supported"),
         ("general.architecture", "general.architectura", "has no metadata general.architecture"),
-        ("blk.1.attn_q.weight", "blk.1.attn_q.kitten", "tensor blk.1.attn_q.kitten is there"),
+        ("blk.1.attn_q.weight", "blk.1.attn_q.kitten", "tensor blk.1.attn_q.kitten is not supported"),
         ("blk.1.attn_q.weight", "blk.1.attn_k.weight", "tensor blk.1.attn_k.weight is duplicated"),
         ("tokenizer.ggml.pre", "tokenizer.ggml.pro", "has no metadata tokenizer.ggml.pre"),
         ("\u{6}\0\0\0\0\0\0\0smollm", "\u{6}\0\0\0\0\0\0\0viking", "its tokenizer splits text as \"viking\""),
@@ -211,7 +210,7 @@ fn a_weight_that_is_no_number_is_named_with_its_element() {
 
 #[test]
 fn a_cut_file_is_refused_at_every_length() {
-    // Of how many bytes the first is no more of a value: the rest is padding.
+    // The number of bytes that end with a value: the rest is padding.
     for (name, step, padding) in [("blocks.gguf", 1, 20), ("sentence.gguf", 1, 31), ("tiny.gguf", 211, 0)] {
         let whole = std::fs::read(made(name)).unwrap();
         let least = whole.len() - padding;
@@ -232,7 +231,7 @@ fn no_length_is_believed() {
             for at in (0..header - 8).step_by(step) {
                 let mut bytes = whole[..].to_vec();
                 bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(value));
-                // Some of these change no more than a text; none may panic, or ask for memory that there is not.
+                // Some of these only change a text; none may panic or allocate too much memory.
                 if let Err(error) = Gguf::owned("forged.gguf", Arc::new(bytes)) {
                     assert!(error.to_string().starts_with("forged.gguf: "), "{error}");
                 }
