@@ -176,7 +176,7 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
         let error = open(&[path], None).unwrap_err().to_string();
         assert!(expected.iter().all(|part| error.contains(part)), "{name}: {error}");
     }
-    for (path, expected) in [("*.nothing", "no file matches this pattern"), ("none.txt", "no such file"), ("[", "is no pattern")] {
+    for (path, expected) in [("*.nothing", "no file matches this pattern"), ("none.txt", "no such file"), ("[", "is not a valid pattern")] {
         let error = open(&[scratch.path(path)], None).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains(path), "{path}: {error}");
     }

@@ -151,12 +151,12 @@ fn what_is_wrong_beside_a_tokenizer_is_named() {
     let many: String = (0..20_000).map(|n| format!(r#""a{n}_token":"<{n}>","#)).collect();
     let many = format!("{{{many}\"x\":0}}");
     for (config, special, added, problem) in [
-        (r#"{"added_tokens_decoder":{"x":{"content":"<a>"}}}"#, "", "", "added_tokens_decoder: \"x\" is no id"),
-        (r#"{"added_tokens_decoder":{"3":7}}"#, "", "", "added_tokens_decoder: 3 is no token"),
-        (r#"{"added_tokens_decoder":[1]}"#, "", "", "added_tokens_decoder is no JSON object"),
+        (r#"{"added_tokens_decoder":{"x":{"content":"<a>"}}}"#, "", "", "added_tokens_decoder: \"x\" is not an id"),
+        (r#"{"added_tokens_decoder":{"3":7}}"#, "", "", "added_tokens_decoder: 3 is not a token"),
+        (r#"{"added_tokens_decoder":[1]}"#, "", "", "added_tokens_decoder is not a JSON object"),
         (r#"{"eos_token":7}"#, "", "", "eos_token is neither"),
         ("", r#"{"eos_token":{"lstrip":true}}"#, "", "special_tokens_map.json: eos_token has no content"),
-        ("", "", r#"{"<a>":-1}"#, "added_tokens.json: -1 is no id"),
+        ("", "", r#"{"<a>":-1}"#, "added_tokens.json: -1 is not an id"),
         (&many, "", "", "tokenizer_config.json has 20001 fields"),
     ] {
         let error = beside(&tokenizer(&[]), config, special, added).map(drop).unwrap_err();

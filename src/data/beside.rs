@@ -342,8 +342,8 @@ impl Beside {
         let special: HashSet<String> = texts.chain(listed.chain(mapped).map(|token| token.content)).collect();
         let mut decoder = BTreeMap::new();
         for (content, id) in &self.added_tokens.0 {
-            let Field::Other(id) = id else { return Err(format!("added_tokens.json: the id of {content:?} is no number")) };
-            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| format!("added_tokens.json: {id} is no id (of {content:?})"))?;
+            let Field::Other(id) = id else { return Err(format!("added_tokens.json: the id of {content:?} is not a number")) };
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| format!("added_tokens.json: {id} is not an id (of {content:?})"))?;
             let special = special.contains(content);
             decoder.insert(id, Token { normalized: Some(!special), special, plain: false, ..Token::named(content) });
         }
@@ -424,12 +424,12 @@ fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
 /// Parses an `added_tokens_decoder`.
 fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
     let Field::Object(tokens) = decoder else {
-        return if decoder.is_truthy() { Err(format!("{DECODER} is no JSON object")) } else { Ok(BTreeMap::new()) };
+        return if decoder.is_truthy() { Err(format!("{DECODER} is not a JSON object")) } else { Ok(BTreeMap::new()) };
     };
     let entry = |(id, field): &(String, Field)| {
         let token = if field.text().is_none() { field.token() } else { None };
-        let number = id.trim().parse().map_err(|_| format!("{DECODER}: {id:?} is no id"))?;
-        Ok((number, token.ok_or_else(|| format!("{DECODER}: {id} is no token with a content"))?))
+        let number = id.trim().parse().map_err(|_| format!("{DECODER}: {id:?} is not an id"))?;
+        Ok((number, token.ok_or_else(|| format!("{DECODER}: {id} is not a token with a content"))?))
     };
     tokens.0.iter().map(entry).collect()
 }

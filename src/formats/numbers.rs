@@ -122,7 +122,7 @@ impl Number {
             Some(Float::F16) => out.extend(bytes.as_chunks::<2>().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())),
             Some(Float::Bf16) => out.extend(bytes.as_chunks::<2>().0.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())),
             Some(Float::F8(layout)) => out.extend(bytes.iter().map(|code| layout.widen(*code))),
-            None => unreachable!("{} are no floats", self.name),
+            None => unreachable!("{} are not floats", self.name),
         }
     }
 }

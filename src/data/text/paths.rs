@@ -18,7 +18,7 @@ pub fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FormatError> {
             files.push(path.clone());
             continue;
         }
-        let found = platform::matching(&text).map_err(|problem| FormatError::new(path, format!("is no pattern: {problem}")))?;
+        let found = platform::matching(&text).map_err(|problem| FormatError::new(path, format!("is not a valid pattern: {problem}")))?;
         if found.is_empty() {
             return Err(FormatError::new(path, "no file matches this pattern"));
         }

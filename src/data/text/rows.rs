@@ -194,7 +194,7 @@ impl<'de> Visitor<'de> for Element {
     }
 
     fn visit_u64<E: de::Error>(self, id: u64) -> Result<Part, E> {
-        u32::try_from(id).map(Part::Id).map_err(|_| E::custom(format!("{id} is no token id")))
+        u32::try_from(id).map(Part::Id).map_err(|_| E::custom(format!("{id} is not a token id")))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Part, A::Error> {
@@ -266,7 +266,7 @@ mod tests {
             ("{\"token_ids\": [1, NaN]}", AUTO, "NaN"),
             ("{\"text\": 3}", AUTO, "invalid type: integer `3`, expected text, a list"),
             ("{\"token_ids\": [1, -2]}", AUTO, "integer `-2`, expected a token id"),
-            ("{\"token_ids\": [4294967296]}", AUTO, "4294967296 is no token id"),
+            ("{\"token_ids\": [4294967296]}", AUTO, "4294967296 is not a token id"),
             ("{\"token_ids\": [1, {}]}", AUTO, "both numbers and messages"),
             ("{\"token_ids\": [1.5]}", AUTO, "expected a token id"),
         ] {

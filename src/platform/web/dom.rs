@@ -106,7 +106,7 @@ fn one(change: &Change) -> Result<(), JsValue> {
 }
 
 fn get(key: Key) -> Result<HtmlElement, JsValue> {
-    ELEMENTS.with_borrow(|elements| elements.get(&key).cloned()).ok_or_else(|| "there is no such element".into())
+    ELEMENTS.with_borrow(|elements| elements.get(&key).cloned()).ok_or_else(|| "no such element".into())
 }
 
 fn put(element: &HtmlElement, parent: Key, after: Option<Key>) -> Result<(), JsValue> {
