@@ -18,7 +18,7 @@ impl From<u32> for Word {
 }
 
 impl From<usize> for Word {
-    /// Sizes of tensors are below 2³²: [`Spec`](super::Spec)s are checked when they are made.
+    /// Sizes of tensors are below 2³²: [`Spec`](super::Spec)s are checked when they are created.
     fn from(value: usize) -> Self {
         Word::Whole(value as u32)
     }

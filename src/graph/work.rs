@@ -18,7 +18,7 @@ impl Work {
         Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
     }
 
-    /// Returns the work of a launch. Operands of shapes (m, k), (k, n) and (m, n) are taken for a matrix product.
+    /// Returns the work of a launch. Operands of shapes (m, k), (k, n) and (m, n) count as a matrix product.
     pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {
         let operands: Vec<(Spec, u64)> = launch
             .operands
@@ -44,8 +44,8 @@ impl Work {
     }
 }
 
-/// Returns true if three matrices share their sizes pairwise, transposed or not. Three of one shape are
-/// taken for elementwise work, although square matrices could be a product.
+/// Returns true if three matrices share their sizes pairwise, transposed or not. Three of one shape count as
+/// elementwise work, although square matrices could be a product.
 fn is_product(three: &[&Spec; 3]) -> bool {
     let mut sizes: Vec<usize> = three.iter().flat_map(|spec| [spec.rows, spec.cols]).collect();
     sizes.sort_unstable();

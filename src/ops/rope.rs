@@ -164,7 +164,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend([case(1, 1, (1, 1), 1, 0, false), case(2, 17, (3, 1), 5, 0, false), case(3, 33, (9, 3), 32, 2, false), case(2, 65, (2, 2), 16, 3, true)]);
     // Positions past the table use its last row.
     cases.push(case(1, 9, (2, 1), 3, 40, false));
-    // The last two reach past the end of the cache, and lie beyond it.
+    // The last two reach past the end of the cache.
     let at = [(1, 0), (1, 39), (2, 7), (5, 20), (8, 32), (33, 3), (9, 36), (3, 41)];
     cases.extend([Storage::F32, Storage::F16].into_iter().flat_map(|storage| at.map(|(seq, start)| cached_case(seq, start, storage))));
     cases

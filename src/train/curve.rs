@@ -327,9 +327,9 @@ mod tests {
             }
         }
         // A repeated step replaces all points from it on.
-        let mut again = curve(1000);
-        again.push(500, 0.25);
-        assert_eq!((again.range(), again.last()), (Some((1, 500)), Some(0.25)));
+        let mut repeated = curve(1000);
+        repeated.push(500, 0.25);
+        assert_eq!((repeated.range(), repeated.last()), (Some((1, 500)), Some(0.25)));
     }
 
     #[test]

@@ -31,9 +31,9 @@ impl fmt::Display for GuardAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GuardAction::Watched => Ok(()),
-            GuardAction::Skipped => f.write_str("; the step was not taken"),
+            GuardAction::Skipped => f.write_str("; the step was skipped"),
             GuardAction::RolledBack { to, rollbacks } => {
-                write!(f, "; rolled back to step {to} (rollback {rollbacks}), going on past the data that caused it")
+                write!(f, "; rolled back to step {to} (rollback {rollbacks}), continuing after the data that caused it")
             }
             GuardAction::GaveUp => f.write_str("; too many rollbacks, the run stops"),
         }
@@ -162,7 +162,7 @@ impl TrainEvent {
                 let kl = if losses.ad() > 0.0 { format!(", KL {:.4}", losses.kl()) } else { String::new() };
                 format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar().exp())
             }
-            Self::Lost { reason, attempt, of, pause } => format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"),
+            Self::Lost { reason, attempt, of, pause } => format!("{reason}; resuming from the last checkpoint in {pause:.0} s (attempt {attempt} of {of})"),
             Self::Saved { step, .. } => format!("step {step}: checkpoint saved"),
             Self::Guard { what, action, .. } => format!("guard: {what}{action}"),
             Self::Paused { step } => format!("step {step}: paused"),
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(held_out(&[(Term::Ad, 2.5), (Term::Ar, 2.0), (Term::KL, 0.5)]), "step 5: held-out perplexity 7.39, KL 0.5000");
         let rolled_back = GuardAction::RolledBack { to: 3, rollbacks: 1 };
         let guard = TrainEvent::Guard { step: 5, what: "the loss rose".into(), action: rolled_back }.line().unwrap();
-        assert_eq!(guard, "guard: the loss rose; rolled back to step 3 (rollback 1), going on past the data that caused it");
+        assert_eq!(guard, "guard: the loss rose; rolled back to step 3 (rollback 1), continuing after the data that caused it");
         assert_eq!(TrainEvent::Sample { step: 5, text: "Once".into() }.line(), None);
     }
 }

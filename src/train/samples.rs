@@ -59,8 +59,8 @@ mod tests {
         for end in 0..whole.len() {
             let left = cut(&whole.as_bytes()[..end], 20);
             assert!(left.is_empty() || left.ends_with(b"\n"), "{end}");
-            let again = [&left[..], entry(20, "two").as_bytes()].concat();
-            let headers = again.split(|&byte| byte == b'\n').filter_map(header).collect::<Vec<_>>();
+            let joined = [&left[..], entry(20, "two").as_bytes()].concat();
+            let headers = joined.split(|&byte| byte == b'\n').filter_map(header).collect::<Vec<_>>();
             assert!(headers.iter().all(|step| [10, 20].contains(step)), "{end}: {headers:?}");
         }
     }

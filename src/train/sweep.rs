@@ -182,8 +182,8 @@ mod tests {
             ("[grid]\nloss = [\"ad\", \"ar\"]\ndivergence = [\"js\"]\n", "divergence-js_loss-ar: setting divergence"),
         ];
         for (text, word) in bad {
-            let said = members(text).unwrap_err();
-            assert!(said.contains(word), "{text:?}: {said}");
+            let error = members(text).unwrap_err();
+            assert!(error.contains(word), "{text:?}: {error}");
         }
         let list = (0..100).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
         let many = ["seed", "steps", "batch", "seq", "warmup", "accumulate", "keep", "eval_every", "sample_every", "eval_batches"]

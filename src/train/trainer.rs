@@ -239,7 +239,7 @@ impl Trainer {
             if stop() {
                 self.finish_last_step(emit).await?;
                 self.save(false, emit).await?;
-                self.note(&format!("stopped at step {} of {}; a resume continues there", self.state.step, self.config.steps), emit)?;
+                self.note(&format!("stopped at step {} of {}; resume the run to continue", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
             }
             // The report of the step before is awaited only now, while the device computes this one.
@@ -273,7 +273,7 @@ impl Trainer {
             sample_prompt: self.now().sample_prompt,
             matrices: self.step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(name, signs)| (name.into(), signs.spec.elements())).collect(),
         });
-        self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
+        self.run.log(&format!("started at step {} of {}: {summary}", self.state.step, self.config.steps))?;
         for note in std::mem::take(&mut self.notes) {
             self.note(&note, emit)?;
         }
@@ -284,7 +284,7 @@ impl Trainer {
             let unigram = unigram(&self.corpus.train, teacher.config.vocab_size)?;
             let shape = self.step.shape();
             let losses = constant_losses(&mut self.machine, teacher, &unigram, first, (shape.batch, shape.seq)).await?;
-            self.note(&format!("KL of the corpus's unigram distribution from the teacher: {:.4} (held-out); a student must get below it", losses.kl()), emit)?;
+            self.note(&format!("unigram baseline: KL(teacher‖unigram) = {:.4} on held-out text; a student should get below it", losses.kl()), emit)?;
         }
         Ok(())
     }
@@ -293,7 +293,7 @@ impl Trainer {
         let config = &self.step.student.config;
         let kind = if self.config.binary { "binarized" } else { "full-precision" };
         let mut teacher = match (&self.cache, &self.step.teacher) {
-            (Some(cache), _) => format!("a cached teacher's {} likeliest tokens", cache.top()),
+            (Some(cache), _) => format!("a teacher cache with the top {} tokens", cache.top()),
             (None, Some(teacher)) => format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6),
             (None, None) => "no teacher".to_string(),
         };

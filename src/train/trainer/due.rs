@@ -94,13 +94,13 @@ impl Trainer {
             return Ok(());
         }
         if !self.run.recreate()? {
-            return self.note(&format!("{}: its lock file was gone; locked again", self.run.path().display()), emit);
+            return self.note(&format!("{}: its lock file was missing; locked a second time", self.run.path().display()), emit);
         }
         if self.changes != Changes::default() {
             self.run.write_changes(&self.changes)?;
         }
         self.save_wanted = true;
-        self.note(&format!("{}: its folder was gone, or run.toml in it; made again, and saved after this step", self.run.path().display()), emit)
+        self.note(&format!("{}: its folder was gone, or run.toml in it; recreated, and saved after this step", self.run.path().display()), emit)
     }
 
     /// Writes a checkpoint and the curves, and prunes checkpoints; does nothing if there is an up-to-date

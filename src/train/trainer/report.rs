@@ -11,7 +11,7 @@ use crate::train::step::StepReport;
 pub(super) struct Judged {
     metrics: Metrics,
     verdict: Verdict,
-    /// Batches taken from the data, this step included.
+    /// Batches read from the data, including this step's.
     cursor: u64,
 }
 
