@@ -73,7 +73,7 @@ fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
     let rows = [x.rows(0, 1), x.rows(1, 1)].map(|home| tape.lasting(home));
     tape.push(Add, &rows, &[]).expect("fits");
     let error = machine.compile(tape).expect_err("refused").to_string();
-    assert!(error.starts_with("add cannot run on this GPU: add/forward: input 1 (1, 65) F32: 260 bytes at byte 260"), "{error}");
+    assert!(error.starts_with("add cannot run on this GPU: add/forward: input 1 (1, 65) F32: 260 bytes at offset 260"), "{error}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"])]
 const FACES: &str = "runner";
 
 /// Modules that operations share.
-const SHARED_BY_OPS: &[&str] = &["group", "expect", "TASK", "control"];
+const SHARED_BY_OPS: &[&str] = &["group", "check_operands", "TASK", "control"];
 /// The operation that may name others, since it has kernels for their sequences.
 const FUSED: &str = "fused";
 /// Files in `src/ops` that are not operations.
