@@ -176,7 +176,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
     forged(&good, &bad, &same, &|_| {});
     ModelFile::open(&bad).unwrap().load(&mut Machine::cpu(), Purpose::Inference(Storage::F16)).unwrap();
     for (key, value, reason) in [
-        ("signet.format", "2", "made by a newer Signet (format 2; this one reads 1)"),
+        ("signet.format", "2", "made by a newer Signet (format 2; this version reads 1)"),
         ("signet.format", "x", "signet.format is \"x\""),
         ("config", "{}", "config: missing field"),
         ("config", "{\"hidden_size\":0}", "config"),
