@@ -1,13 +1,13 @@
 //! Comparison of 8-bit codes: runs the same operation on floats, and computes the codes to which its results may be
 //! rounded.
 
-use super::fill::Contents;
-use super::results::{ExpectedResult, error_ratio};
-use super::{Outcome, UNIT, hard_failure};
+use super::expected::{ExpectedResult, error_ratio};
+use super::fill::OperandContents;
+use super::{CheckResult, UNIT, hard_failure};
 use crate::graph::{Case, Expect, LOG_BLOCK, Real, Spec, Storage, Traced, log_codes, unpack};
 
 /// Replaces codes in a case by the floats that they represent.
-pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
+pub(super) fn in_floats(case: &Case, contents: &OperandContents) -> (Case, OperandContents) {
     let (mut case, mut contents) = (case.clone(), contents.clone());
     for (update, words) in case.updates.iter_mut().zip(&mut contents.updates) {
         if matches!(update.spec.storage, Storage::SignedLog | Storage::UnsignedLog) {
@@ -24,7 +24,7 @@ pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
 
 /// Checks that every scale is the maximum of its block, and every code a valid rounding of its value, for any values within
 /// the oracle's bounds.
-pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], step: u32) -> Outcome {
+pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], step: u32) -> CheckResult {
     let Spec { cols, .. } = result.spec;
     let mut worst: f64 = 0.0;
     for (row, (oracle, words)) in oracle.chunks(cols).zip(words.chunks(result.spec.row_words())).enumerate() {
@@ -38,7 +38,7 @@ pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], s
     Ok(worst)
 }
 
-fn check_scale(scale: f32, oracle: &[Traced]) -> Outcome {
+fn check_scale(scale: f32, oracle: &[Traced]) -> CheckResult {
     let largest = oracle.iter().fold(0f64, |most, x| most.max(x.value.abs()));
     let bound = oracle.iter().fold(0f64, |most, x| most.max(x.bound(UNIT)));
     // A subnormal scale may be flushed to zero.

@@ -1,10 +1,10 @@
 //! Comparison of the oracle's gradients with central differences of its forward pass, both in f64. It detects errors that
 //! a kernel shares with its twin.
 
-use super::fill::{Contents, Random};
-use super::results::error_ratio;
+use super::expected::error_ratio;
+use super::fill::{OperandContents, Random};
 use super::trial::{CpuTrial, Trial};
-use super::{Outcome, hard_failure};
+use super::{CheckResult, hard_failure};
 use crate::graph::{Calculus, Case, Class, Data, Forward, GradientRole, Loss, Spec};
 
 /// Number of perturbed elements of an operand.
@@ -12,7 +12,7 @@ const ELEMENTS_CHECKED: usize = 12;
 /// Tolerance of a difference relative to the gradient.
 const TOLERANCE: f64 = 1e-6;
 
-pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Outcome {
+pub(super) fn check(case: &Case, contents: &OperandContents, random: &mut Random) -> CheckResult {
     match &case.calculus {
         Calculus::InPlace(loss) => in_place(case, contents, loss, random),
         Calculus::Chain => tape_gradient(case, contents, None, random),
@@ -21,7 +21,7 @@ pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Ou
 }
 
 /// Checks gradients that a backward pass computes.
-fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, random: &mut Random) -> Outcome {
+fn tape_gradient(case: &Case, contents: &OperandContents, surrogate: Option<Forward>, random: &mut Random) -> CheckResult {
     let trial = Trial::gradient(case, contents, random).map_err(hard_failure)?;
     let mut backward = CpuTrial::<f64>::new(&trial).map_err(hard_failure)?;
     let upstream = floats(&trial.memory.last().expect("the upstream gradient").1);
@@ -62,7 +62,7 @@ fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, r
 }
 
 /// Checks the gradient that an operation itself writes to its first update.
-fn in_place(case: &Case, contents: &Contents, loss: &Loss, random: &mut Random) -> Outcome {
+fn in_place(case: &Case, contents: &OperandContents, loss: &Loss, random: &mut Random) -> CheckResult {
     let trial = Trial::forward(case, contents).map_err(hard_failure)?;
     let mut bench = CpuTrial::<f64>::new(&trial).map_err(hard_failure)?;
     let values = values(case, contents);
@@ -80,7 +80,7 @@ fn in_place(case: &Case, contents: &Contents, loss: &Loss, random: &mut Random) 
 }
 
 /// Perturbs elements of an operand and compares differences of the loss with the gradient.
-fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(&[f64]) -> f64, random: &mut Random) -> Outcome {
+fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(&[f64]) -> f64, random: &mut Random) -> CheckResult {
     let rms = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64).sqrt();
     // Small relative to the operand, and to 1, the scale on which exponentials are nonlinear.
     let step = (1e-3 * rms(original).min(1.0)).max(1e-7);
@@ -114,7 +114,7 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
 }
 
 /// The inputs as f64; empty for inputs of words.
-fn values(case: &Case, contents: &Contents) -> Vec<Vec<f64>> {
+fn values(case: &Case, contents: &OperandContents) -> Vec<Vec<f64>> {
     let value = |(input, words): (&crate::graph::Input, &Vec<u32>)| match Class::of(input.spec.storage) {
         Class::Real => floats(words),
         Class::Words => Vec::new(),

@@ -37,12 +37,12 @@ impl Random {
 
 /// The contents of a case's operands, as words.
 #[derive(Clone)]
-pub(super) struct Contents {
+pub(super) struct OperandContents {
     pub(super) inputs: Vec<Vec<u32>>,
     pub(super) updates: Vec<Vec<u32>>,
 }
 
-impl Contents {
+impl OperandContents {
     pub(super) fn draw(case: &Case, random: &mut Random) -> Self {
         let inputs: Vec<_> = case.inputs.iter().map(|input| (input.spec, &input.fill)).collect();
         let updates: Vec<_> = case.updates.iter().map(|update| (update.spec, &update.fill)).collect();

@@ -1,7 +1,7 @@
 //! Tests with operands as large as the adapter's binding limit. Most elements are zero and the rest small integers, so that
 //! results are exact without an oracle.
 
-use super::{CaseResult, Check, Session, group_by_variant, machine_with_variant};
+use super::{CaseResult, Check, ConformRun, group_by_variant, machine_with_variant};
 use crate::device::{Checks, Gpu};
 use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, TensorId};
 use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
@@ -67,7 +67,7 @@ pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<Lo
 
 impl LongTrial {
     /// Runs the trial in every variant.
-    pub(super) async fn run(&self, session: &mut Session<'_>) {
+    pub(super) async fn run(&self, session: &mut ConformRun<'_>) {
         let Self { gpu, long, rows, label } = self;
         let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).variant_support(&trial.tape));
         for (variant, offers) in group_by_variant(offers.unwrap_or_default(), &mut session.report) {

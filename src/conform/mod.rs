@@ -5,11 +5,11 @@
 mod codes;
 mod differences;
 mod environment;
+mod expected;
 mod fill;
 mod limits;
 mod markdown;
 mod report;
-mod results;
 mod trial;
 mod verify;
 
@@ -20,7 +20,7 @@ pub use verify::{Verdict, verify};
 use crate::device::{Checks, Gpu};
 use crate::graph::{Calculus, Case, Data, GpuMachine, Machine, Storage, Traced, VariantSupport, Variants};
 use crate::ops;
-use fill::{Contents, Random};
+use fill::{OperandContents, Random};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use trial::{CpuTrial, Trial, check_results};
@@ -130,7 +130,7 @@ pub enum ConformUpdate<'a> {
 }
 
 /// A run in progress.
-struct Session<'a> {
+struct ConformRun<'a> {
     report: Report,
     done: usize,
     of: usize,
@@ -138,7 +138,7 @@ struct Session<'a> {
     tell: &'a mut dyn FnMut(ConformUpdate<'_>) -> bool,
 }
 
-impl Session<'_> {
+impl ConformRun<'_> {
     fn result(&mut self, result: &CaseResult) {
         self.report.add(result);
         (self.tell)(ConformUpdate::Case(result));
@@ -180,7 +180,7 @@ async fn run_families(
     let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.wants(&format!("{name}: {}", case.label))).collect();
     let checks = |case: &Case| options.checks.iter().copied().filter(|&check| applies(case, check)).collect::<Vec<_>>();
     let of = cases.iter().map(|(_, case)| checks(case).len()).sum::<usize>() + long.len();
-    let mut session = Session { report, done: 0, of, tell };
+    let mut session = ConformRun { report, done: 0, of, tell };
     for (name, case) in &cases {
         for check in checks(case) {
             if !session.may_continue(target) {
@@ -216,7 +216,7 @@ fn applies(case: &Case, check: Check) -> bool {
 }
 
 /// The largest error relative to the bound; with a description if it is a failure.
-type Outcome = Result<f64, (f64, String)>;
+type CheckResult = Result<f64, (f64, String)>;
 
 /// A failure without a numeric error.
 fn hard_failure(failure: impl std::fmt::Display) -> (f64, String) {
@@ -228,18 +228,18 @@ struct VariantOutcome {
     variant: String,
     checked: bool,
     known: Option<String>,
-    outcome: Outcome,
+    outcome: CheckResult,
 }
 
 impl VariantOutcome {
     /// A single result, if there are no variants.
-    fn without_variants(outcome: Outcome) -> Vec<Self> {
+    fn without_variants(outcome: CheckResult) -> Vec<Self> {
         vec![Self { variant: String::new(), checked: false, known: None, outcome }]
     }
 }
 
 async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mut Random, report: &mut Report) -> Vec<VariantOutcome> {
-    let contents = Contents::draw(case, random);
+    let contents = OperandContents::draw(case, random);
     let trial = match check {
         Check::Forward => Trial::forward(case, &contents).map_err(hard_failure),
         Check::Backward => Trial::gradient(case, &contents, random).map_err(hard_failure),

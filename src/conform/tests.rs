@@ -89,7 +89,7 @@ fn report(target: &ConformTarget) -> Report {
 /// The result of an operation if its incorrect variant is preferred.
 fn faster(target: &ConformTarget) -> Vec<f32> {
     let ConformTarget::Gpu(ways) = target else { unreachable!() };
-    let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
+    let contents = OperandContents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
     let trial = Trial::forward(&case(RIGHT), &contents).expect("fits");
     let mut machine = Machine::gpu(ways[0].clone(), crate::ops::FUSIONS);
     machine.set_variants(Variants::preferring("faster"));
@@ -103,7 +103,7 @@ fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> Verdict {
     pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
 }
 
-fn outcome(target: &ConformTarget, op: Wrong, check: Check) -> Outcome {
+fn outcome(target: &ConformTarget, op: Wrong, check: Check) -> CheckResult {
     let mut report = Report::new(target.name(), Environment::default(), 1);
     let tried = pollster::block_on(run_case(target, &case(op), check, &mut Random::new(1, &["test"]), &mut report));
     tried.into_iter().next().expect("the portable variant comes first").outcome
@@ -150,7 +150,7 @@ fn a_wrong_gradient_is_caught_although_kernel_and_twin_agree() {
 
 #[test]
 fn the_same_seed_draws_the_same_operands_and_another_does_not() {
-    let draw = |seed| Contents::draw(&case(RIGHT), &mut Random::new(seed, &["test"])).inputs;
+    let draw = |seed| OperandContents::draw(&case(RIGHT), &mut Random::new(seed, &["test"])).inputs;
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
 }
@@ -194,7 +194,7 @@ fn known_failures_pass_and_use_the_fallback() {
     assert!(known.passed() && known.rows[1].failed == 1, "{}", known.table());
     assert!(known.table().contains("it multiplies (https://example.org): 1 of 1 comparisons failed"), "{}", known.table());
     let right = |spec: Spec| {
-        let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
+        let contents = OperandContents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
         let value = |n: usize, at: usize| f32::from_bits(contents.inputs[n][at]);
         (0..spec.elements()).map(|at| value(0, at) + value(1, at)).collect::<Vec<_>>()
     };

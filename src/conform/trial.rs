@@ -1,8 +1,8 @@
 //! A trial: the tape and operands of a case, its execution on the oracle and a device, and the comparison.
 
-use super::fill::{Contents, Random, draw, signs_of, transpose_of};
-use super::results::{ExpectedResult, ResultLocation, error_ratio};
-use super::{Outcome, UNIT, codes, hard_failure};
+use super::expected::{ExpectedResult, ResultLocation, error_ratio};
+use super::fill::{OperandContents, Random, draw, signs_of, transpose_of};
+use super::{CheckResult, UNIT, codes, hard_failure};
 use crate::graph::{
     BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Home, Machine, MachineError, MemoryId, Overlap, Runs,
 };
@@ -48,7 +48,7 @@ impl Trial {
     }
 
     /// Makes a trial of the case's operation. Results are updates, then outputs.
-    pub(super) fn forward(case: &Case, contents: &Contents) -> Result<Self, ShapeError> {
+    pub(super) fn forward(case: &Case, contents: &OperandContents) -> Result<Self, ShapeError> {
         let mut trial = Self::empty();
         let mut inputs = Vec::new();
         for (input, content) in case.inputs.iter().zip(&contents.inputs) {
@@ -79,7 +79,7 @@ impl Trial {
 
     /// Makes a trial of the operation and its gradient. Results are the gradients of the inputs, in order. The upstream
     /// gradient of the first output is the last lasting operand.
-    pub(super) fn gradient(case: &Case, contents: &Contents, random: &mut Random) -> Result<Self, BackwardError> {
+    pub(super) fn gradient(case: &Case, contents: &OperandContents, random: &mut Random) -> Result<Self, BackwardError> {
         let mut trial = Self::empty();
         let mut inputs = Vec::new();
         for (n, (input, content)) in case.inputs.iter().zip(&contents.inputs).enumerate() {
@@ -200,7 +200,7 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
 }
 
 /// Compares the results of a device with the expected ones.
-pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &DeviceResults, storage: Storage) -> Outcome {
+pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &DeviceResults, storage: Storage) -> CheckResult {
     if let Some(place) = got.out_of_bounds.first() {
         return Err(hard_failure(format!("a kernel wrote outside {place}")));
     }
@@ -239,7 +239,7 @@ fn flips(trial: &Trial, got: &DeviceResults, n: usize, signs: usize, (counter, l
 
 /// Compares f16 values, which may differ by one step, since WGSL allows either rounding in conversions to f16. The error of
 /// f32 is smaller than that in all cases: no sum is close to zero.
-fn near_halves(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome {
+fn near_halves(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> CheckResult {
     let order = |half: u32| if half & 0x8000 == 0 { half as i32 } else { -((half & 0x7fff) as i32) };
     let far = |got: u32, expected: u32| (order(got) - order(expected)).abs();
     let steps = |(&got, &expected): (&u32, &u32)| far(got & 0xffff, expected & 0xffff).max(far(got >> 16, expected >> 16));
@@ -247,7 +247,7 @@ fn near_halves(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcom
     if worst > 1 { same_words(result, got, expected) } else { Ok(f64::from(worst)) }
 }
 
-fn same_words(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome {
+fn same_words(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> CheckResult {
     match got.iter().zip(expected).position(|(got, expected)| got != expected) {
         None => Ok(0.0),
         Some(at) => {
@@ -261,7 +261,7 @@ fn same_words(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome
 /// Checks the error bound |got − oracle| ≤ (roundings + 8)·u·Σ|terms| for every element, plus the error of rounding
 /// operands to f16 for a variant with f16 operands. If an operand overflows f16, such a variant must give an infinity or a
 /// NaN, which the training guard detects, or the result. The same applies to any variant if the result overflows f32.
-fn within_bounds(result: &ExpectedResult, got: &[u32], oracle: &[Traced], storage: Storage) -> Outcome {
+fn within_bounds(result: &ExpectedResult, got: &[u32], oracle: &[Traced], storage: Storage) -> CheckResult {
     let bound = |oracle: &Traced| if storage == Storage::F16 { oracle.bound_f16(UNIT) } else { oracle.bound(UNIT) };
     let (mut worst, mut at, mut outside) = (0f64, 0, 0);
     for (n, (&word, oracle)) in got.iter().zip(oracle).enumerate() {

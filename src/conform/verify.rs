@@ -2,7 +2,7 @@
 //! on small cases, this tests the shapes of a model, where grids fold, bindings are large, and the oracle would take
 //! minutes.
 
-use super::fill::{Contents, Random, draw};
+use super::fill::{OperandContents, Random, draw};
 use super::trial::{CpuTrial, DeviceResults, Trial, check_results};
 use super::{UNIT, UNIT_F16, hard_failure};
 use crate::device::Gpu;
@@ -38,7 +38,7 @@ pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str,
     Verdict { worst: worst.min(f64::MAX), failure }
 }
 
-async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> super::Outcome {
+async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> super::CheckResult {
     let candidates = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&**op, specs);
     let Some(chosen) = candidates.iter().find(|candidate| candidate.name == variant) else {
         let names: Vec<&str> = candidates.iter().map(|candidate| candidate.name).collect();
@@ -46,7 +46,7 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
     };
     let case = case(op, specs);
     let mut random = Random::new(seed, &[op.name(), "verify"]);
-    let contents = Contents::draw(&case, &mut random);
+    let contents = OperandContents::draw(&case, &mut random);
     let trial = Trial::forward(&case, &contents).map_err(hard_failure)?;
     let run = async |trial: &Trial, name: &str| {
         let mut machine = Machine::gpu(gpu.clone(), FUSIONS);
@@ -113,7 +113,7 @@ fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
 }
 
 /// Perturbs every f32 by ±[`PERTURBATION`], relative to its value.
-fn perturb(case: &Case, contents: Contents, random: &mut Random) -> Contents {
+fn perturb(case: &Case, contents: OperandContents, random: &mut Random) -> OperandContents {
     let mut shift = |spec: Spec, words: Vec<u32>| match spec.storage {
         Storage::F32 => {
             let directions = draw(Spec::u32(spec.rows, spec.cols), &Fill::Below(2), random);
@@ -124,11 +124,11 @@ fn perturb(case: &Case, contents: Contents, random: &mut Random) -> Contents {
     };
     let inputs = contents.inputs.into_iter().zip(&case.inputs).map(|(words, input)| shift(input.spec, words)).collect();
     let updates = contents.updates.into_iter().zip(&case.updates).map(|(words, update)| shift(update.spec, words)).collect();
-    Contents { inputs, updates }
+    OperandContents { inputs, updates }
 }
 
 /// Compares a variant's results with those of the portable variant; words must be equal.
-fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults; 3]) -> super::Outcome {
+fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults; 3]) -> super::CheckResult {
     let mut worst: f64 = 0.0;
     for (n, watched) in trial.results.iter().enumerate() {
         let spec = watched.spec;
@@ -145,7 +145,7 @@ fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults;
         let size = places().map(|at| value(want, at).abs()).fold(0.0, f64::max);
         let bound = allowed * effect + 2.0 * UNIT * size;
         for at in places() {
-            let share = super::results::error_ratio((value(got, at) - value(want, at)).abs(), bound);
+            let share = super::expected::error_ratio((value(got, at) - value(want, at)).abs(), bound);
             if share > 1.0 {
                 let (row, column) = (at / spec.cols, at % spec.cols);
                 let failure = format!(

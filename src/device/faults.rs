@@ -59,12 +59,12 @@ struct PendingAllocation {
 /// The recorded errors of a device.
 #[derive(Default)]
 pub(super) struct Faults {
-    record: Arc<Mutex<Record>>,
+    record: Arc<Mutex<ErrorRecord>>,
     pending: Mutex<Vec<PendingAllocation>>,
 }
 
 #[derive(Default)]
-struct Record {
+struct ErrorRecord {
     lost: Option<String>,
     errors: Vec<DeviceError>,
 }

@@ -20,12 +20,12 @@ const FREE_STAGING: usize = 4;
 #[derive(Debug)]
 pub struct Download {
     gpu: Arc<Gpu>,
-    parts: Vec<Part>,
+    parts: Vec<StagedRanges>,
 }
 
 /// Consecutive ranges in a staging buffer.
 #[derive(Debug)]
-struct Part {
+struct StagedRanges {
     staging: wgpu::Buffer,
     words: Vec<usize>,
     submission: wgpu::SubmissionIndex,
@@ -70,7 +70,7 @@ impl Gpu {
         }
     }
 
-    fn copy(&self, ranges: &[Bound<'_>]) -> Result<Part, DeviceError> {
+    fn copy(&self, ranges: &[Bound<'_>]) -> Result<StagedRanges, DeviceError> {
         let bytes: u64 = ranges.iter().map(|range| range.bytes).sum();
         let staging = self.staging(bytes)?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
@@ -82,7 +82,7 @@ impl Gpu {
         let submission = self.queue.submit([encoder.finish()]);
         let (signal, mapped) = Signal::new();
         staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| signal.set(result.map_err(refused)));
-        Ok(Part { staging, words: ranges.iter().map(|range| range.bytes as usize / 4).collect(), submission, mapped })
+        Ok(StagedRanges { staging, words: ranges.iter().map(|range| range.bytes as usize / 4).collect(), submission, mapped })
     }
 
     /// Takes the smallest free staging buffer that is large enough, or allocates one.

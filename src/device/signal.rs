@@ -7,21 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 /// The sender, for the callback.
-pub(super) struct Signal(Arc<Mutex<Slot>>);
+pub(super) struct Signal(Arc<Mutex<SignalState>>);
 
 /// The future that completes when the callback runs.
 #[derive(Debug)]
-pub(super) struct SignalFuture(Arc<Mutex<Slot>>);
+pub(super) struct SignalFuture(Arc<Mutex<SignalState>>);
 
 #[derive(Debug, Default)]
-struct Slot {
+struct SignalState {
     result: Option<Result<(), DeviceError>>,
     waker: Option<Waker>,
 }
 
 impl Signal {
     pub(super) fn new() -> (Self, SignalFuture) {
-        let slot = Arc::<Mutex<Slot>>::default();
+        let slot = Arc::<Mutex<SignalState>>::default();
         (Self(slot.clone()), SignalFuture(slot))
     }
 

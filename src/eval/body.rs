@@ -43,13 +43,13 @@ pub(super) fn prefix_is_cheaper(sequences: &[&[u32]]) -> bool {
 }
 
 /// A forward up to the last hidden state.
-struct Stage {
+struct HiddenProgram {
     program: Program,
     tokens: Home,
     hidden: TensorId,
 }
 
-impl Stage {
+impl HiddenProgram {
     fn new(machine: &mut Machine, forward: &Forward<'_>) -> Result<Self, EvalError> {
         let tokens = home(machine, Spec::u32(forward.batch * forward.seq, 1))?;
         let mut tape = Tape::new();
@@ -100,8 +100,8 @@ fn chunks(tokens: usize) -> impl Iterator<Item = usize> {
 /// The body of a model, compiled for some lengths.
 pub(super) struct Body {
     positions: Positions,
-    batched: BTreeMap<usize, Stage>,
-    prefixed: BTreeMap<usize, Stage>,
+    batched: BTreeMap<usize, HiddenProgram>,
+    prefixed: BTreeMap<usize, HiddenProgram>,
     width: usize,
 }
 
@@ -113,7 +113,7 @@ impl Body {
         let mut batched = BTreeMap::new();
         // The larger ones first: the others reuse their memory.
         for &length in lengths.batched.iter().rev() {
-            batched.insert(length, Stage::new(machine, &Forward { weights, positions, batch: lanes(length), seq: length, cache: None })?);
+            batched.insert(length, HiddenProgram::new(machine, &Forward { weights, positions, batch: lanes(length), seq: length, cache: None })?);
         }
         let mut prefixed = BTreeMap::new();
         if lengths.cached > 0 {
@@ -121,7 +121,7 @@ impl Body {
             let layer = |_| Ok((home(machine, spec)?, home(machine, spec)?));
             let cache = KvCache { layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, MachineError>>()? };
             for &length in lengths.prefixed.iter().rev() {
-                prefixed.insert(length, Stage::new(machine, &Forward { weights, positions, batch: 1, seq: length, cache: Some(&cache) })?);
+                prefixed.insert(length, HiddenProgram::new(machine, &Forward { weights, positions, batch: 1, seq: length, cache: Some(&cache) })?);
             }
         }
         Ok(Self { positions, batched, prefixed, width: config.hidden_size })

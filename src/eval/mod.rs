@@ -1,20 +1,20 @@
 //! Evaluation: perplexity of a text, and multiple-choice tasks as in lm-evaluation-harness 0.4.
 
 mod body;
+mod encoder;
 mod outcome;
 mod perplexity;
-mod requests;
-mod results;
+mod results_file;
 mod rows;
 mod score;
 mod shots;
 mod table;
 mod task;
 
+pub use encoder::{Encoder, ScoreRequest};
 pub use outcome::{ChoiceOutcome, EvalReport, RowOutcome, Share, TaskReport};
 pub use perplexity::{EvalError, Measure, PerplexityReport, perplexity};
-pub use requests::{Encoder, ScoreRequest};
-pub use results::ResultsFile;
+pub use results_file::ResultsFile;
 pub use rows::{DataRow, Rows};
 pub use score::{Score, Scorer, questions_per_batch};
 pub use shots::{PythonRandom, draw};

@@ -2,7 +2,7 @@
 //! scored positions.
 
 use super::body::{Body, Lengths, home, lanes, padded, prefix_is_cheaper};
-use super::requests::ScoreRequest;
+use super::encoder::ScoreRequest;
 use super::{EvalError, TaskError};
 use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};
 use crate::model::{Weights, logits};

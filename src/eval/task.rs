@@ -50,13 +50,13 @@ pub struct Question {
 }
 
 /// Expressions for computed fields of a row.
-type Fields = BTreeMap<String, Spanned<String>>;
+type FieldExpressions = BTreeMap<String, Spanned<String>>;
 
 /// An alternative row format, with other field names.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AlternativeRow {
-    set: Fields,
+    set: FieldExpressions,
 }
 
 /// Choices: fixed for all rows, or an expression.
@@ -99,7 +99,7 @@ struct Definition {
     #[serde(default)]
     spare_shot: bool,
     #[serde(default)]
-    set: Fields,
+    set: FieldExpressions,
     #[serde(default)]
     also: Vec<AlternativeRow>,
     #[serde(default)]
@@ -285,7 +285,7 @@ impl Task {
     }
 
     /// Adds computed fields to a row. All expressions see the original row.
-    fn set_fields(&self, set: &Fields, fields: &mut BTreeMap<String, Json>) -> Result<(), TaskError> {
+    fn set_fields(&self, set: &FieldExpressions, fields: &mut BTreeMap<String, Json>) -> Result<(), TaskError> {
         let values = set.iter().map(|(name, source)| Ok((name.clone(), self.value(Snippet::new(name, source), fields)?)));
         let values = values.collect::<Result<Vec<_>, TaskError>>()?;
         fields.extend(values);
@@ -331,7 +331,7 @@ impl Task {
     }
 
     /// The fields that are required before the computed fields of `set` are added.
-    fn required_before(&self, mut required: BTreeSet<String>, set: &Fields) -> Result<BTreeSet<String>, TaskError> {
+    fn required_before(&self, mut required: BTreeSet<String>, set: &FieldExpressions) -> Result<BTreeSet<String>, TaskError> {
         required.retain(|name| !set.contains_key(name));
         for (name, source) in set {
             required.extend(self.variables(Snippet::new(name, source))?);

@@ -157,7 +157,7 @@ impl Generator {
             context: self.capacity(),
             stopped: Stopped::Asked,
         };
-        let mut output = Output { stream: TextStream::new(tokenizer, prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
+        let mut output = TextOutput { stream: TextStream::new(tokenizer, prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
         let mut ids = Vec::new();
         let sampler = Sampler::new(request.sampling, tokenizer.vocabulary().max(1));
         self.engine.set_sampler(machine, sampler, prompt)?;
@@ -258,7 +258,7 @@ struct Generation<'a> {
 
 impl Generation<'_> {
     async fn decode(
-        &mut self, engine: &mut Engine, machine: &mut Machine, mut queue: DecodeQueue, stop_requested: &dyn Fn() -> bool, output: &mut Output<'_>,
+        &mut self, engine: &mut Engine, machine: &mut Machine, mut queue: DecodeQueue, stop_requested: &dyn Fn() -> bool, output: &mut TextOutput<'_>,
     ) -> Result<(), GenerateError> {
         loop {
             if self.report.tokens >= self.request.max_tokens {
@@ -297,14 +297,14 @@ impl Generation<'_> {
 }
 
 /// Decodes tokens to text and streams it.
-struct Output<'a> {
+struct TextOutput<'a> {
     stream: crate::data::TextStream<'a>,
     scan: StopScan,
     text: String,
     emit: &'a mut dyn FnMut(&str),
 }
 
-impl Output<'_> {
+impl TextOutput<'_> {
     /// Adds a token. Returns true if a stop string was found.
     fn push(&mut self, token: u32) -> Result<bool, TokenizerError> {
         let (text, found) = self.scan.push(&self.stream.push(token)?);

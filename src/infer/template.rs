@@ -189,9 +189,8 @@ fn no_default(named: &BTreeMap<String, String>) -> TemplateError {
 /// Converts an error of a template, with its line.
 fn template_error(error: jinja::Error) -> TemplateError {
     match (error.kind, error.line) {
-        (ErrorKind::LimitExceeded, _) => TemplateError(format!("{}: the template exceeds the limits", error.message)),
+        (ErrorKind::LimitExceeded, _) | (_, None) => TemplateError(error.message),
         (_, Some(line)) => TemplateError(format!("{} (line {line})", error.message)),
-        (_, None) => TemplateError(error.message),
     }
 }
 

@@ -38,5 +38,5 @@ pub use memory::{MemoryPlan, bytes_of};
 pub use rope::{Factors, RopeScaling};
 pub use rounding::{MatrixStorage, Rounding};
 pub use snapshot::snapshot;
-pub use tensors::{Group, HeadKind, Role, Row, Tensor};
+pub use tensors::{Group, HeadKind, ModelTensor, Role, TensorRow};
 pub use weights::{BinaryGroup, Linears, MemoryPart, Moments, Purpose, TrainedTensor, Weights};

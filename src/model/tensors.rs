@@ -31,7 +31,7 @@ pub enum HeadKind {
 
 /// A row of the tensor table.
 #[derive(Debug)]
-pub struct Row {
+pub struct TensorRow {
     /// The name in Hugging Face's files. It ends in `.weight`; the layer's name is without this suffix.
     pub name: &'static str,
     /// The name in GGUF.
@@ -47,7 +47,7 @@ pub struct Row {
 /// The suffix of a weight's name.
 pub(super) const WEIGHT: &str = ".weight";
 
-impl Row {
+impl TensorRow {
     /// Returns true if every block has such a tensor.
     pub fn is_of_block(&self) -> bool {
         self.name.contains("{}")
@@ -69,9 +69,9 @@ pub(super) fn numbered(pattern: &str, block: usize) -> String {
 
 /// A tensor of a model with a given configuration.
 #[derive(Clone, Debug)]
-pub struct Tensor {
+pub struct ModelTensor {
     /// The row of the tensor table.
-    pub row: &'static Row,
+    pub row: &'static TensorRow,
     /// The block's number; 0 outside the blocks.
     pub block: usize,
     /// The name in Hugging Face's files.
@@ -82,9 +82,9 @@ pub struct Tensor {
     pub cols: usize,
 }
 
-impl Tensor {
+impl ModelTensor {
     /// Makes the tensor that a row describes in block `block`.
-    pub fn of(row: &'static Row, config: &LlamaConfig, block: usize) -> Self {
+    pub fn of(row: &'static TensorRow, config: &LlamaConfig, block: usize) -> Self {
         let (rows, cols) = (row.shape)(config);
         Self { row, block, name: numbered(row.name, block), rows, cols }
     }
@@ -119,7 +119,7 @@ pub struct Group {
 
 impl Group {
     /// Collects the groups of the linear layers among these tensors, in order.
-    pub fn all(tensors: impl IntoIterator<Item = Tensor>) -> Vec<Self> {
+    pub fn all(tensors: impl IntoIterator<Item = ModelTensor>) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for tensor in tensors {
             let Some((layer, name)) = tensor.linear() else { continue };

@@ -1,7 +1,7 @@
 //! Autotuning: selects the fastest correct variant of each operation on an adapter, at the shapes in use, and caches the
 //! selection in a file.
 
-mod table;
+mod tuning_file;
 
 use crate::conform::verify;
 use crate::device::{DeviceError, Gpu};
@@ -11,7 +11,7 @@ use crate::platform::Clock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use table::{Entry, Table};
+use tuning_file::{TunedEntry, TuningFile};
 
 /// Options of autotuning.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub async fn tune(
     gpu: &Arc<Gpu>, choices: &BTreeMap<String, (ShapedOp, usize)>, options: &TuneOptions, progress: &mut dyn FnMut(usize, usize, &str),
 ) -> Result<Tuned, MachineError> {
     let mut tuned = Tuned::default();
-    let mut table = Table::new(gpu);
+    let mut table = TuningFile::new(gpu);
     let path = options.folder.as_ref().map(|folder| table.path(folder));
     if let (Some(path), false) = (&path, options.retune) {
         tuned.notes.extend(table.read(path).err());
@@ -98,7 +98,9 @@ fn table_key(key: &str, options: &TuneOptions) -> String {
 
 /// Times all candidates and returns the fastest correct one. Incorrect candidates are added to `denied`. `None` if there is
 /// only one candidate.
-async fn fastest_correct(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
+async fn fastest_correct(
+    gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: &mut BTreeMap<String, String>,
+) -> Result<Option<TunedEntry>, MachineError> {
     let allowed = |variant: &Variant| variant.name == Variant::PORTABLE || options.half || variant.storage != Storage::F16;
     let candidates: Vec<Variant> = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
     if candidates.len() < 2 {
@@ -128,11 +130,11 @@ async fn fastest_correct(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOption
             break;
         }
         match verify(gpu, &choice.op, choice.specs(), name, 1).await.failure {
-            None => return Ok(Some(Entry { variant: name.clone(), seconds })),
+            None => return Ok(Some(TunedEntry { variant: name.clone(), seconds })),
             Some(why) => denied.insert(name.clone(), why),
         };
     }
-    Ok(Some(Entry { variant: Variant::PORTABLE.into(), seconds }))
+    Ok(Some(TunedEntry { variant: Variant::PORTABLE.into(), seconds }))
 }
 
 /// Times a variant: the median in seconds of `runs` runs, after one that compiles its pipelines.

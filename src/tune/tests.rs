@@ -87,7 +87,7 @@ fn incorrect_variants_are_rejected_and_the_selection_is_cached() {
     let (_, timed) = tuned(&gpu, &TuneOptions { retune: true, ..options.clone() });
     assert_eq!(timed, 1);
 
-    let file = Table::new(&gpu).path(&folder);
+    let file = TuningFile::new(&gpu).path(&folder);
     platform::write_atomic(&file, b"{ \"format\": 1, ").expect("written");
     let (third, timed) = tuned(&gpu, &options);
     assert_eq!(timed, 1, "a broken file is ignored");

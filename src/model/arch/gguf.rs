@@ -7,7 +7,7 @@ use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::config::LlamaConfig;
 use crate::model::rope::{Factors, RopeScaling};
-use crate::model::tensors::Row;
+use crate::model::tensors::TensorRow;
 
 /// Keys, after the architecture's prefix, that all architectures support.
 const COMMON_KEYS: [&str; 14] = [
@@ -97,7 +97,7 @@ impl Architecture {
                 return Err(metadata.problem(format!("metadata {prefix}{key} is not supported: Signet computes {} without it", self.title)));
             }
         }
-        let known = |name: &String| name == ROPE_FACTORS || self.rows().any(|row| Row::matches(row.gguf, name).is_some());
+        let known = |name: &String| name == ROPE_FACTORS || self.rows().any(|row| TensorRow::matches(row.gguf, name).is_some());
         match file.names().into_iter().filter(|name| !known(name)).min() {
             Some(name) => Err(metadata.problem(format!("tensor {name} is not supported: Signet computes {} without it", self.title))),
             None => Ok(()),

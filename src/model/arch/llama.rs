@@ -5,7 +5,7 @@ use super::hugging_face::{is_off, no_window};
 use crate::graph::{ShapeError, Tape, TensorId};
 use crate::model::config::LlamaConfig;
 use crate::model::forward::Forward;
-use crate::model::tensors::{HeadKind, Role, Row, numbered};
+use crate::model::tensors::{HeadKind, Role, TensorRow, numbered};
 use crate::ops::{Add, Swiglu};
 use serde_json::json;
 
@@ -34,14 +34,14 @@ pub(super) static LLAMA: Architecture = Architecture {
     gguf: "llama",
     keys: &["rope.scale_linear", "tensor_data_layout"],
     ignored_keys: &["expert_count", "expert_used_count", "use_parallel_residual", "attention.sliding_window"],
-    first: &[Row { name: "model.embed_tokens.weight", gguf: "token_embd.weight", role: Role::Embedding, shape: vocabulary, permuted: None }],
+    first: &[TensorRow { name: "model.embed_tokens.weight", gguf: "token_embd.weight", role: Role::Embedding, shape: vocabulary, permuted: None }],
     block: &[
         norm(ATTENTION_NORM, "blk.{}.attn_norm.weight"),
-        Row {
+        TensorRow {
             permuted: Some(HeadKind::Queries),
             ..linear(QKV, "model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight", |config| (config.q_width(), config.hidden_size))
         },
-        Row {
+        TensorRow {
             permuted: Some(HeadKind::Keys),
             ..linear(QKV, "model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight", |config| (config.kv_width(), config.hidden_size))
         },
@@ -52,7 +52,10 @@ pub(super) static LLAMA: Architecture = Architecture {
         linear(DOWN, "model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", |config| (config.hidden_size, config.intermediate_size)),
         norm(FEED_FORWARD_NORM, "blk.{}.ffn_norm.weight"),
     ],
-    last: &[norm(LAST_NORM, "output_norm.weight"), Row { name: "lm_head.weight", gguf: "output.weight", role: Role::Head, shape: vocabulary, permuted: None }],
+    last: &[
+        norm(LAST_NORM, "output_norm.weight"),
+        TensorRow { name: "lm_head.weight", gguf: "output.weight", role: Role::Head, shape: vocabulary, permuted: None },
+    ],
     tape,
 };
 
@@ -70,12 +73,12 @@ fn vocabulary(config: &LlamaConfig) -> (usize, usize) {
 }
 
 /// A norm of the residual stream.
-const fn norm(name: &'static str, gguf: &'static str) -> Row {
-    Row { name, gguf, role: Role::Norm, shape: |config| (1, config.hidden_size), permuted: None }
+const fn norm(name: &'static str, gguf: &'static str) -> TensorRow {
+    TensorRow { name, gguf, role: Role::Norm, shape: |config| (1, config.hidden_size), permuted: None }
 }
 
-const fn linear(group: &'static str, name: &'static str, gguf: &'static str, shape: fn(&LlamaConfig) -> (usize, usize)) -> Row {
-    Row { name, gguf, role: Role::Linear { group }, shape, permuted: None }
+const fn linear(group: &'static str, name: &'static str, gguf: &'static str, shape: fn(&LlamaConfig) -> (usize, usize)) -> TensorRow {
+    TensorRow { name, gguf, role: Role::Linear { group }, shape, permuted: None }
 }
 
 /// Records the model up to the final norm.

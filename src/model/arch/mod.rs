@@ -8,7 +8,7 @@ mod llama;
 use super::config::{ConfigError, LlamaConfig};
 use super::forward::Forward;
 use super::rope::MAX_CONTEXT;
-use super::tensors::{Group, Role, Row, Tensor};
+use super::tensors::{Group, ModelTensor, Role, TensorRow};
 use crate::graph::{ShapeError, Tape, TensorId};
 use serde_json::Value;
 
@@ -38,11 +38,11 @@ pub struct Architecture {
     /// Keys that have no effect if they are 0 or false.
     pub ignored_keys: &'static [&'static str],
     /// Tensors before the blocks, in GGUF's order.
-    pub first: &'static [Row],
+    pub first: &'static [TensorRow],
     /// Tensors of every block, in GGUF's order.
-    pub block: &'static [Row],
+    pub block: &'static [TensorRow],
     /// Tensors after the blocks, in GGUF's order.
-    pub last: &'static [Row],
+    pub last: &'static [TensorRow],
     /// Records the forward pass up to the final norm, see [`Forward::hidden`].
     pub(super) tape: fn(&Forward<'_>, &mut Tape, TensorId) -> Result<TensorId, ShapeError>,
 }
@@ -57,13 +57,13 @@ const MAX_PARAMETERS: f64 = 1e13;
 
 impl Architecture {
     /// All rows of the tensor table.
-    pub fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
+    pub fn rows(&self) -> impl Iterator<Item = &'static TensorRow> + use<> {
         self.first.iter().chain(self.block).chain(self.last)
     }
 
     /// The row of the tensor called `name` in Hugging Face's files.
-    pub fn row(&self, name: &str) -> Option<&'static Row> {
-        self.rows().find(|row| Row::matches(row.name, name).is_some())
+    pub fn row(&self, name: &str) -> Option<&'static TensorRow> {
+        self.rows().find(|row| TensorRow::matches(row.name, name).is_some())
     }
 
     /// The Hugging Face name of the tensor with this role outside the blocks.
@@ -148,17 +148,17 @@ impl LlamaConfig {
     }
 
     /// All tensors of a model of this shape, in order.
-    pub fn tensors(&self) -> Vec<Tensor> {
+    pub fn tensors(&self) -> Vec<ModelTensor> {
         let architecture = self.architecture();
-        let outside = |rows: &'static [Row]| rows.iter().map(|row| Tensor::of(row, self, 0));
+        let outside = |rows: &'static [TensorRow]| rows.iter().map(|row| ModelTensor::of(row, self, 0));
         let blocks = (0..self.num_hidden_layers).flat_map(|block| self.tensors_of(block));
         let all = outside(architecture.first).chain(blocks).chain(outside(architecture.last));
         all.filter(|tensor| tensor.row.role != Role::Head || !self.tie_word_embeddings).collect()
     }
 
     /// The tensors of a block.
-    fn tensors_of(&self, block: usize) -> impl Iterator<Item = Tensor> {
-        self.architecture().block.iter().map(move |row| Tensor::of(row, self, block))
+    fn tensors_of(&self, block: usize) -> impl Iterator<Item = ModelTensor> {
+        self.architecture().block.iter().map(move |row| ModelTensor::of(row, self, block))
     }
 
     /// The role of the tensor called `name` in files.
@@ -193,7 +193,7 @@ impl LlamaConfig {
     }
 
     /// All other tensors, in order.
-    pub fn plain(&self) -> impl Iterator<Item = Tensor> {
+    pub fn plain(&self) -> impl Iterator<Item = ModelTensor> {
         self.tensors().into_iter().filter(|tensor| tensor.linear().is_none())
     }
 
@@ -231,10 +231,10 @@ mod tests {
             for (n, row) in architecture.rows().enumerate() {
                 assert!(row.name.ends_with(WEIGHT), "{}", row.name);
                 assert_eq!(row.is_of_block(), row.gguf.contains("{}"), "{}: in both names or in none", row.name);
-                for (names, of) in [("Hugging Face", (|row| row.name) as fn(&Row) -> &'static str), ("GGUF", |row| row.gguf)] {
+                for (names, of) in [("Hugging Face", (|row| row.name) as fn(&TensorRow) -> &'static str), ("GGUF", |row| row.gguf)] {
                     let twelfth = numbered(of(row), 12);
                     let matching: Vec<usize> =
-                        architecture.rows().enumerate().filter(|(_, row)| Row::matches(of(row), &twelfth).is_some()).map(|(n, _)| n).collect();
+                        architecture.rows().enumerate().filter(|(_, row)| TensorRow::matches(of(row), &twelfth).is_some()).map(|(n, _)| n).collect();
                     assert_eq!(matching, [n], "{twelfth} of {names}");
                 }
             }
@@ -248,16 +248,16 @@ mod tests {
     #[test]
     fn names_are_those_of_a_plain_llama() {
         let llama = ALL[0];
-        let theirs = |own: &str| llama.rows().find_map(|row| Some(numbered(row.name, Row::matches(row.gguf, own)?)));
+        let theirs = |own: &str| llama.rows().find_map(|row| Some(numbered(row.name, TensorRow::matches(row.gguf, own)?)));
         assert_eq!(theirs("blk.12.attn_q.weight").as_deref(), Some("model.layers.12.self_attn.q_proj.weight"));
         assert_eq!(theirs("output.weight").as_deref(), Some("lm_head.weight"));
         for other in ["blk.0.attn_q.bias", "blk.00.attn_q.weight", "blk.+1.attn_q.weight", "blk..attn_q.weight", "rope_freqs.weight", "blk.0.attn_qkv.weight"] {
             assert_eq!(theirs(other), None, "{other}");
         }
         let config = LlamaConfig { num_hidden_layers: 2, tie_word_embeddings: true, ..LlamaConfig::preset("tiny", 100).unwrap() };
-        let names = |of: fn(&Tensor) -> String| config.tensors().iter().map(of).collect::<Vec<_>>();
+        let names = |of: fn(&ModelTensor) -> String| config.tensors().iter().map(of).collect::<Vec<_>>();
         assert_eq!(names(|tensor| tensor.name.clone()).len(), 2 * 9 + 2, "a tied model has no head of its own");
-        assert_eq!(names(Tensor::gguf)[..3], ["token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight"]);
+        assert_eq!(names(ModelTensor::gguf)[..3], ["token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight"]);
         let groups: Vec<String> = config.groups_of(1).into_iter().map(|group| format!("{} {}", group.name, group.members.len())).collect();
         assert_eq!(groups, ["model.layers.1.qkv 3", "model.layers.1.o 1", "model.layers.1.gate_up 2", "model.layers.1.down 1"]);
         assert_eq!(config.role("model.layers.1.input_layernorm.weight"), Some(Role::Norm));

@@ -221,13 +221,13 @@ pub(in crate::model) async fn write(about: &PackedMetadata<'_>, tensors: &mut im
 }
 
 /// The parsed header of a packed file.
-struct Header {
+struct PackedHeader {
     config: LlamaConfig,
     tokenizer: Option<Tokenizer>,
     chat: ChatFormat,
 }
 
-impl Header {
+impl PackedHeader {
     /// Parses the header. A newer format version is an error.
     fn read(file: &TensorFile) -> Result<Self, ModelError> {
         let problem = |problem: String| FormatError::new(file.path(), problem);
@@ -305,8 +305,8 @@ impl ModelFile {
     }
 
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
-        let header = Header::read(&tensors)?;
-        let Header { config, tokenizer, chat } = header;
+        let header = PackedHeader::read(&tensors)?;
+        let PackedHeader { config, tokenizer, chat } = header;
         let config = untied_if_different(config, &tensors);
         let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
         let (linears, tensors) = match packed {

@@ -16,7 +16,7 @@ use crate::model::arch::Architecture;
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::error::ModelError;
 use crate::model::file::{self, ModelFile};
-use crate::model::tensors::{HeadKind, Row, numbered};
+use crate::model::tensors::{HeadKind, TensorRow, numbered};
 use crate::model::weights::Linears;
 use crate::platform::Verdict;
 use crate::platform::parallel::*;
@@ -57,7 +57,7 @@ impl GgufTensors {
         let architecture = Architecture::of_gguf(file.metadata())?;
         let mut tensors = BTreeMap::new();
         for own in file.names() {
-            if let Some((row, block)) = architecture.rows().find_map(|row| Some((row, Row::matches(row.gguf, &own)?))) {
+            if let Some((row, block)) = architecture.rows().find_map(|row| Some((row, TensorRow::matches(row.gguf, &own)?))) {
                 let head = row.permuted.map_or(Ok(None), |heads| head_width(&file, architecture, &own, heads))?;
                 tensors.insert(numbered(row.name, block), StoredTensor { name: own, head });
             }
@@ -114,7 +114,7 @@ impl TensorSource for GgufTensors {
     }
 
     fn called(&self, name: &str) -> String {
-        let own = self.architecture.rows().find_map(|row| Some(numbered(row.gguf, Row::matches(row.name, name)?)));
+        let own = self.architecture.rows().find_map(|row| Some(numbered(row.gguf, TensorRow::matches(row.name, name)?)));
         own.map_or_else(|| name.into(), |own| format!("{own} ({name})"))
     }
 

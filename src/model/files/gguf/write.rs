@@ -9,7 +9,7 @@ use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
 use crate::model::files::{Progress, check_not_existing};
 use crate::model::floats::Floats;
-use crate::model::tensors::{HeadKind, Role, Tensor};
+use crate::model::tensors::{HeadKind, ModelTensor, Role};
 use crate::platform;
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::path::Path;
 /// A tensor of the file and the model's tensor that it stores; `None` for RoPE's factors.
 struct ExportedTensor {
     planned: Planned,
-    tensor: Option<Tensor>,
+    tensor: Option<ModelTensor>,
 }
 
 /// Writes `source` as GGUF, with binarized layers as dense matrices. Returns the bytes of the tensors.
@@ -47,7 +47,7 @@ fn bytes(source: &ModelFile, ExportedTensor { planned, tensor }: &ExportedTensor
     let Some(tensor) = tensor else {
         return Floats::F32.encode(source.path(), ROPE_FACTORS, &source.config.rope_factors().unwrap_or_default());
     };
-    let Tensor { rows, cols, .. } = *tensor;
+    let ModelTensor { rows, cols, .. } = *tensor;
     let (name, values) = match tensor.linear() {
         Some((layer, _)) => (layer, source.dense_weight(layer, rows, cols)?),
         None => (&*tensor.name, source.floats(&tensor.name, rows, cols)?),
@@ -72,8 +72,8 @@ fn interleaved(values: &[f32], heads: usize, head_dim: usize, cols: usize) -> Ve
 
 /// All tensors under ggml's names and in its order: RoPE's factors follow the blocks.
 fn planned(config: &LlamaConfig) -> Vec<ExportedTensor> {
-    let of = |tensor: Tensor| {
-        let Tensor { rows, cols, .. } = tensor;
+    let of = |tensor: ModelTensor| {
+        let ModelTensor { rows, cols, .. } = tensor;
         let (rows, floats) = if tensor.row.role == Role::Norm { (None, GgufFloats::F32) } else { (Some(rows), GgufFloats::F16) };
         ExportedTensor { planned: Planned { name: tensor.gguf(), rows, cols, floats }, tensor: Some(tensor) }
     };

@@ -27,7 +27,7 @@ pub(super) struct TokenizerFiles {
 impl TokenizerFiles {
     /// Reads the files that exist in the directory at `path` and verifies them with `sums`; `config` is its `config.json`.
     pub(super) fn read(path: &Path, config: &[u8], sums: &FileSums) -> Result<Self, ModelError> {
-        let files = Files { path, sums };
+        let files = VerifiedFiles { path, sums };
         let chat = files.read("tokenizer_config.json", chat_format)?;
         let declares_end = chat.is_some();
         let mut chat = chat.unwrap_or_default();
@@ -100,12 +100,12 @@ fn end_ids(config: &Value) -> Vec<u32> {
 }
 
 /// The files of a directory and their checksums.
-struct Files<'a> {
+struct VerifiedFiles<'a> {
     path: &'a Path,
     sums: &'a FileSums,
 }
 
-impl Files<'_> {
+impl VerifiedFiles<'_> {
     /// Parses a JSON file if it exists. A missing file with a checksum is an error.
     fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
         let limit = if name == TOKENIZER { platform::TOKENIZER_LIMIT } else { platform::SETTINGS_LIMIT };

@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 /// The contents of the file. A file of another adapter, driver or version is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Table {
+pub(super) struct TuningFile {
     /// Format version.
     format: u32,
     adapter: String,
     driver: String,
     signet: String,
     /// Selected variants, with keys for operation and shape: see [`crate::graph::Variants::key`].
-    pub(super) chosen: BTreeMap<String, Entry>,
+    pub(super) chosen: BTreeMap<String, TunedEntry>,
     /// Rejected variants and the reasons, with the same keys.
     pub(super) denied: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// The selection for an operation and shape.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct TunedEntry {
     /// The variant.
     pub(super) variant: String,
     /// Seconds of each candidate.
@@ -32,7 +32,7 @@ pub(super) struct Entry {
 
 const FORMAT: u32 = 1;
 
-impl Table {
+impl TuningFile {
     /// Makes an empty table for this adapter, driver and version.
     pub(super) fn new(gpu: &Gpu) -> Self {
         let info = gpu.info();
@@ -53,8 +53,8 @@ impl Table {
         }
         let broken = |problem: String| format!("{}: {problem}; tuning again", path.display());
         let text = platform::read_text(path).map_err(|error| broken(error.to_string()))?;
-        let found: Table = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
-        let about = |table: &Table| (table.format, table.adapter.clone(), table.driver.clone(), table.signet.clone());
+        let found: TuningFile = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        let about = |table: &TuningFile| (table.format, table.adapter.clone(), table.driver.clone(), table.signet.clone());
         if about(&found) != about(self) {
             return Err(broken(format!("the file is for {} with driver {}, Signet {}", found.adapter, found.driver, found.signet)));
         }

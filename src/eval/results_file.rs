@@ -13,7 +13,7 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 /// The first line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct ResultsHeader {
     /// The model as it was specified when the file was created.
     model: String,
     /// A checksum of the model and of its storage on the device.
@@ -43,12 +43,12 @@ impl ResultsFile {
             if platform::exists(path) { String::from_utf8_lossy(&platform::read_up_to(path, MAX_FILE_BYTES).map_err(io)?).into_owned() } else { String::new() };
         let mut lines = text.lines().enumerate();
         let Some((_, first)) = lines.next() else {
-            let head = Header { model: model.into(), key: key.into() };
+            let head = ResultsHeader { model: model.into(), key: key.into() };
             platform::append(path, line(&head).as_bytes()).map_err(io)?;
             return Ok(Self { path: path.into(), _lock: lock, earlier: BTreeMap::new() });
         };
         let broken = |at: usize, error: serde_json::Error| problem(format!("line {}: {error}. This is not a results file. Pass another --out", at + 1));
-        let head: Header = serde_json::from_str(first).map_err(|error| broken(0, error))?;
+        let head: ResultsHeader = serde_json::from_str(first).map_err(|error| broken(0, error))?;
         if head.key != key {
             return Err(problem(format!("has results of {}, which is another model or is stored in another precision. Pass another --out", head.model)));
         }
