@@ -55,7 +55,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
     let mut training = Worker::spawn("training", Tuning::Off, Arc::new(|| {}));
     let config = TrainConfig { steps: 1 << 30, checkpoint_every: 0, sample_every: 0, eval_every: 0, warmup: 1, ..TrainConfig::default() };
     let request = TrainRequest {
-        run: signet::runner::free_run(scratch).context("no free name")?,
+        run: signet::runner::free_run(scratch).with_context(|| format!("cannot find an unused run name in {}", scratch.display()))?,
         numbered: true,
         config: Some(config),
         resume: false,
@@ -131,7 +131,7 @@ impl Bench {
                         let step = Metrics { step: points + metrics.step, ..*metrics };
                         self.app.handle(Tab::Train, Reply::Event(Event::Train(TrainEvent::Step(Box::new(step)))));
                     }
-                    Reply::Ended { error } => anyhow::bail!("the training ended: {}", error.unwrap_or_default()),
+                    Reply::Ended { error } => anyhow::bail!("training ended during the benchmark: {}", error.unwrap_or_default()),
                     _ => {}
                 }
             }

@@ -49,7 +49,7 @@ fn first_that_opens<A>(candidates: Vec<A>, name: impl Fn(&A) -> String, open: im
             Err(reason) => failed.push(format!("{} cannot be opened: {reason}", name(&candidate))),
         }
     }
-    Err(if failed.is_empty() { "no adapter can draw to a window here".into() } else { failed.join("; ") })
+    Err(if failed.is_empty() { "no adapter can draw to this window".into() } else { failed.join("; ") })
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ fn stop_on_signal(stop: Stop) {
         stop.ask();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        let _ = writeln!(std::io::stderr(), "Ctrl-C will not stop cleanly: {error}");
+        let _ = writeln!(std::io::stderr(), "warning: cannot handle Ctrl-C: {error}. It ends the app without saving");
     }
 }
 
@@ -135,7 +135,7 @@ fn at_end_of_input(then: impl FnOnce() + Send + 'static) {
         then();
     };
     if let Err(error) = runner::spawn("input", wait) {
-        let _ = writeln!(std::io::stderr(), "Ctrl-C will not stop cleanly: {error}");
+        let _ = writeln!(std::io::stderr(), "warning: cannot handle Ctrl-C: {error}. It ends the app without saving");
     }
 }
 

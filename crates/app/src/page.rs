@@ -174,6 +174,6 @@ impl DroppedFile for PassedFile {
     }
 
     fn bytes_async(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + '_>> {
-        Box::pin(std::future::ready(Err("the engine reads it in pieces".into())))
+        Box::pin(std::future::ready(Err("cannot read the dropped file at once: the engine reads it in chunks".into())))
     }
 }

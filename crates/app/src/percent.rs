@@ -25,11 +25,11 @@ pub(crate) fn decode(text: &str) -> Result<String, String> {
         bytes.push(match byte {
             b'%' => {
                 let (high, low) = (digit(rest.next()), digit(rest.next()));
-                high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or("there is a % without two digits behind it")?
+                high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or("invalid percent-encoding: % without two hexadecimal digits")?
             }
             b'+' => b' ',
             other => other,
         });
     }
-    String::from_utf8(bytes).map_err(|_| "it is no text".into())
+    String::from_utf8(bytes).map_err(|_| "invalid percent-encoding: the bytes are not UTF-8".into())
 }

@@ -20,7 +20,7 @@ fn engine() {
     let waiting = early.clone();
     let hear = move |text: String, bulk| {
         if let Err(why) = host.receive(&text, bulk) {
-            link::fail(&format!("the page asked what this engine does not understand ({why}); reload it"));
+            link::fail(&format!("the engine cannot parse a message of the page: {why}. Reload the page"));
         }
     };
     let ready = hear.clone();

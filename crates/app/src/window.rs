@@ -39,14 +39,14 @@ pub fn open(options: Options) -> Result<()> {
     show(options, times.clone())?;
     if let Some(path) = frames {
         let times = times.lock().unwrap_or_else(PoisonError::into_inner);
-        signet::runner::write_atomic(&path, times.as_bytes()).with_context(|| format!("{}: the times of frames could not be written", path.display()))?;
+        signet::runner::write_atomic(&path, times.as_bytes()).with_context(|| format!("cannot write frame times to {}", path.display()))?;
     }
     Ok(())
 }
 
 fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
-    let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../../assets/icon.png")).context("the icon")?);
+    let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../../assets/icon.png")).context("cannot decode the icon")?);
     let mut options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
     let passed = graphics::AdapterErrors::default();
     graphics::try_all(&mut options.wgpu_options, &passed);
@@ -64,13 +64,15 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
             window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
         }
         window.stop = wishes.stop;
-        watch(window.stop.clone(), context.egui_ctx.clone()).context("the thread that waits for Ctrl-C")?;
+        watch(window.stop.clone(), context.egui_ctx.clone()).context("cannot start the thread that waits for Ctrl-C")?;
         window.times = wishes.frames.map(|_| (Clock::start(), times));
         Ok(Box::new(window) as Box<dyn eframe::App>)
     };
     match eframe::run_native("Signet", options, Box::new(create)) {
         Ok(()) => Ok(()),
-        Err(error) => bail!("the window could not be opened ({error}). Without a display, train with `signet train`; `signet --help` lists everything else"),
+        Err(error) => {
+            bail!("cannot open the window: {error}. Without a display, use the command line, such as `signet train`; `signet --help` lists all commands")
+        }
     }
 }
 

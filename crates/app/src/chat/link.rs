@@ -50,7 +50,7 @@ pub(super) fn parse(fragment: &str, now: &ChatSettings) -> Option<Link> {
     }
     let mut link = Link::default();
     if fragment.len() > MAX_FRAGMENT {
-        link.problems.push(format!("the link has {} characters, more than the {MAX_FRAGMENT} that are read: nothing of it was taken", fragment.len()));
+        link.problems.push(format!("cannot use the link: it has {} characters, and at most {MAX_FRAGMENT} are allowed", fragment.len()));
         return Some(link);
     }
     let mut request = now.request.clone();
@@ -61,7 +61,7 @@ pub(super) fn parse(fragment: &str, now: &ChatSettings) -> Option<Link> {
             Err(why) => Err(why),
         };
         if let Err(why) = taken {
-            link.problems.push(format!("{} was not taken: {why}", quoted(name)));
+            link.problems.push(format!("cannot use {}: {why}", quoted(name)));
         }
     }
     link.request = (request != before).then_some(request);
@@ -78,32 +78,32 @@ fn apply(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Res
         "repetition_penalty" => sampling.repetition_penalty = number(value, REPETITION_PENALTY)?,
         "seed" => sampling.seed = number(value, SEED)?,
         "max_tokens" => request.max_tokens = number(value, MAX_TOKENS)?,
-        "system" if value.chars().count() > MAX_SYSTEM => return Err(format!("it has more than {MAX_SYSTEM} characters")),
+        "system" if value.chars().count() > MAX_SYSTEM => return Err(format!("at most {MAX_SYSTEM} characters are allowed")),
         "system" => link.system = Some(value.into()),
         "model" if value == EMBEDDED => link.model = Some(value.into()),
         "model" => {
             address(value)?;
             link.model = Some(value.into());
         }
-        _ => return Err("this page knows no such setting".into()),
+        _ => return Err("unknown setting".into()),
     }
     Ok(())
 }
 
 fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, bounds: std::ops::RangeInclusive<T>) -> Result<T, String> {
-    let expected = format!("{} is no number from {} to {}", quoted(text), bounds.start(), bounds.end());
+    let expected = format!("{} is not a number from {} to {}", quoted(text), bounds.start(), bounds.end());
     text.parse().ok().filter(|number| bounds.contains(number)).ok_or(expected)
 }
 
 /// Checks that a text is an https URL that a model may be fetched from.
 fn address(text: &str) -> Result<(), String> {
-    let rest = text.strip_prefix("https://").ok_or("a model's address begins with https://")?;
+    let rest = text.strip_prefix("https://").ok_or("a model's URL must begin with https://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if text.chars().count() > MAX_URL {
-        return Err(format!("it has more than {MAX_URL} characters"));
+        return Err(format!("at most {MAX_URL} characters are allowed"));
     }
     if host.is_empty() || host.contains('@') || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{} is no address", quoted(text)));
+        return Err(format!("{} is not a valid URL", quoted(text)));
     }
     Ok(())
 }

@@ -100,7 +100,7 @@ impl TabView for ChatTab {
             if self.newer(shared).is_some() {
                 self.advance(shared);
             } else if self.training(shared).is_none() {
-                self.fail("the run ended before it gave its model: choose its folder as the model".into());
+                self.fail("cannot chat with the model in training: the run has ended. Choose its folder as the model".into());
             }
         }
         if let Some(rate) = shared.training.as_ref().filter(|training| !training.paused && training.tokens_per_s > 0.0).map(|training| training.tokens_per_s) {
@@ -193,7 +193,7 @@ impl ChatTab {
         }
         if taken {
             shared.settings.tab = super::Tab::Chat;
-            shared.notices.tell("The chat is set as the link that was opened says");
+            shared.notices.tell("Chat settings were set from the link");
         }
         link.problems.into_iter().for_each(|problem| shared.notices.warn(format!("The link: {problem}")));
     }
@@ -362,7 +362,7 @@ impl ChatTab {
                 self.status = "Waiting for the model between two steps of its training".into();
                 self.seen = shared.snapshot.as_ref().map(|taken| taken.snapshot.bytes.clone());
             }
-            None => self.fail("this run is not in training any more: choose its folder as the model".into()),
+            None => self.fail("cannot chat with the model in training: the run has ended. Choose its folder as the model".into()),
         }
     }
 

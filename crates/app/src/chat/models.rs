@@ -61,7 +61,7 @@ impl Models {
                 Reply::Event(_) => {}
                 Reply::Restarted { why } => {
                     if self.at.is_some() {
-                        self.problem = Some(format!("The engine was started anew: {why}. Fetch again to go on."));
+                        self.problem = Some(format!("The engine was restarted: {why}. Fetch again to resume the download."));
                     }
                     self.worker.send(Command::ListModels);
                 }

@@ -166,7 +166,7 @@ impl DevicesTab {
             return None;
         }
         let last = self.checked.last()?;
-        Some(last.report.as_deref().ok_or_else(|| last.problem().unwrap_or("the conformance did not begin")))
+        Some(last.report.as_deref().ok_or_else(|| last.problem().unwrap_or("the conformance check did not start")))
     }
 
     /// Starts the conformance check that waits for the list of adapters.

@@ -95,7 +95,7 @@ fn parse_into(config: &mut TrainConfig, field: &Setting, typed: &str) -> Result<
 
 /// Sets a setting to a value that may not fit its type: `usize` has 32 bits in a browser.
 fn set_value(config: &mut TrainConfig, field: &Setting, value: SettingValue) -> Result<(), String> {
-    field.set(config, value.clone()).map_err(|problem| format!("it cannot be {value}: {problem}"))
+    field.set(config, value.clone()).map_err(|problem| format!("cannot set {value}: {problem}"))
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
         // Stands for 5000000000 in 32 bits, in a browser; here a value of the wrong type.
         for field in [batch, window] {
             let refused = set_value(&mut config, field, SettingValue::Text("many".into())).unwrap_err();
-            assert!(refused.starts_with("it cannot be many: "), "{refused}");
+            assert!(refused.starts_with("cannot set many: "), "{refused}");
             assert!(parse_into(&mut config, field, "-1").unwrap_err().contains("no whole number"));
         }
         assert_eq!(config, before);

@@ -83,7 +83,7 @@ impl TabView for TrainTab {
             }
             Reply::Ended { error } if self.earlier.is_some() => {
                 let failed = error.is_some();
-                error.into_iter().for_each(|error| self.live.note(format!("earlier steps could not be read: {error}")));
+                error.into_iter().for_each(|error| self.live.note(format!("cannot read earlier steps: {error}")));
                 self.continue_loading(failed, shared);
             }
             reply => {
@@ -167,7 +167,7 @@ impl TrainTab {
     fn resume_after_failure(&mut self, was_paused: bool, shared: &mut Shared) {
         let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
         let step = self.live.step;
-        shared.notices.warn("The engine failed and was started anew: the run goes on from its last checkpoint. Its log says what happened");
+        shared.notices.warn("The engine failed and was restarted. The run resumes from its last checkpoint; the log has the error");
         self.resume_run(run, shared);
         self.live.resumed_at = Some(step);
         if was_paused {

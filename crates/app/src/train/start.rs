@@ -62,7 +62,7 @@ pub(super) fn begin(draft: &mut Draft, shared: &mut Shared) -> Option<TrainReque
     }
     let request = request(&draft.checked.config, shared);
     if request.is_none() {
-        shared.notices.warn("It cannot start: no free name is left in the folder of runs: give the run a name");
+        shared.notices.warn("It cannot start: there is no unused name in the folder of runs. Enter a name");
     }
     request
 }
