@@ -1,4 +1,4 @@
-//! The Chat tab: replies of the demo student on the CPU device, made again, edited, beside a teacher.
+//! The Chat tab, with the demo student on the CPU device: replies, regeneration, editing, side by side with a teacher.
 
 use super::Driver;
 use crate::shared::Scratch;
@@ -9,7 +9,7 @@ use signet::runner::{Orders, Snapshot};
 use signet_app::{RunSnapshot, Tab, Training};
 use std::sync::Arc;
 
-/// What stands below a reply that is complete.
+/// Part of the statistics below a complete reply.
 const DONE: &str = "tokens/s, first after";
 
 fn open(name: &str) -> (Scratch, Driver) {
@@ -22,7 +22,7 @@ fn open(name: &str) -> (Scratch, Driver) {
     (scratch, driver)
 }
 
-/// Writes into the field of this name.
+/// Replaces the text of a field.
 fn write(driver: &mut Driver, field: &str, text: &str) {
     driver.harness.get_by_role_and_label(Role::MultilineTextInput, field).focus();
     driver.harness.run_steps(2);
@@ -34,26 +34,26 @@ fn enabled(driver: &Driver, button: &str) -> bool {
     driver.harness.query_by_role_and_label(Role::Button, button).is_some_and(|node| !node.accesskit_node().is_disabled())
 }
 
-/// Waits for the end of what is under way.
+/// Waits until the chat is idle.
 fn wait(driver: &mut Driver) {
     driver.wait_until("the end of the reply", |driver| !enabled(driver, "Stop"));
     driver.harness.run_steps(3);
 }
 
-/// Says something, and waits for the reply.
+/// Sends a message and waits for the reply.
 fn say(driver: &mut Driver, text: &str) {
     write(driver, "Message", text);
     driver.click("Send");
     wait(driver);
 }
 
-/// Everything that stands somewhere, one name a line.
+/// All accessible names, one a line.
 fn labels(driver: &Driver) -> String {
     driver.harness.root().children_recursive().filter_map(|node| node.accesskit_node().label().or(node.accesskit_node().value())).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn a_reply_streams_and_ends_and_is_made_again() {
+fn a_reply_streams_and_is_regenerated() {
     let (_scratch, mut driver) = open("reply");
     write(&mut driver, "Message", "hello there");
     driver.harness.key_press_modifiers(Modifiers::SHIFT, Key::Enter);
@@ -80,7 +80,7 @@ fn a_reply_is_stopped_by_escape() {
     let (_scratch, mut driver) = open("stop");
     driver.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
     let request = &mut driver.harness.state_mut().shared.settings.chat.request;
-    // All tokens are about as likely: few replies end by themselves soon.
+    // At this temperature, all tokens are about equally likely, so few replies end soon.
     (request.max_tokens, request.sampling.temperature, request.sampling.top_k, request.sampling.top_p) = (4096, 5.0, 0, 1.0);
     write(&mut driver, "Message", "go on for ever");
     driver.click("Send");
@@ -100,7 +100,7 @@ fn a_reply_is_stopped_by_escape() {
 }
 
 #[test]
-fn an_edited_turn_is_said_again_and_a_new_conversation_is_undone() {
+fn an_edited_turn_is_sent_and_a_new_conversation_is_undone() {
     let (_scratch, mut driver) = open("edit");
     say(&mut driver, "hello there");
     say(&mut driver, "what do you like?");
@@ -118,7 +118,7 @@ fn an_edited_turn_is_said_again_and_a_new_conversation_is_undone() {
 }
 
 #[test]
-fn a_teacher_replies_beside_it_and_every_token_has_its_divergence() {
+fn a_teacher_replies_side_by_side_and_every_token_has_its_kl() {
     let (_scratch, mut driver) = open("teacher");
     driver.click("Side by side with a teacher");
     say(&mut driver, "hello there");
@@ -129,7 +129,7 @@ fn a_teacher_replies_beside_it_and_every_token_has_its_divergence() {
 }
 
 #[test]
-fn what_is_no_model_is_told_and_the_tab_stays_usable() {
+fn an_invalid_model_is_reported_and_the_tab_stays_usable() {
     let (scratch, mut driver) = open("bad");
     say(&mut driver, "hello there");
     let path = scratch.0.join("notes.txt");
@@ -142,14 +142,14 @@ fn what_is_no_model_is_told_and_the_tab_stays_usable() {
     assert!(!driver.shows("is not a complete safetensors file", true));
     say(&mut driver, "and you?");
     assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 2);
-    // So is a template that knows no system; the message is not lost.
+    // A template without a system role is refused too; the message is not lost.
     driver.harness.state_mut().shared.settings.chat.system = "be kind".into();
     say(&mut driver, "hm");
     assert!(driver.shows("not system", true) && enabled(&driver, "Send"), "{}", labels(&driver));
 }
 
 #[test]
-fn the_model_in_training_is_talked_to_and_refreshed() {
+fn the_model_in_training_replies_and_is_refreshed() {
     let (scratch, mut driver) = open("training");
     let run = scratch.0.join("run-1");
     let training = Training { run: run.clone(), step: 8, steps: 100, tokens_per_s: 1234.0, paused: false, orders: Orders::default() };
@@ -172,7 +172,7 @@ fn the_model_in_training_is_talked_to_and_refreshed() {
     wait(&mut driver);
     say(&mut driver, "and now?");
     assert!(driver.shows("hello there", false) && driver.harness.query_all_by_label_contains(DONE).count() == 2);
-    // The run ends: what is open stays.
+    // After the run has ended, the loaded model stays.
     driver.harness.state_mut().shared.training = None;
     driver.harness.run_steps(2);
     say(&mut driver, "still there?");

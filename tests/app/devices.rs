@@ -1,11 +1,11 @@
-//! The Devices tab: conformance to its end with its report, stopping, refusals, and benchmarks.
+//! The Devices tab: conformance checks with report, stopping, errors, and benchmarks.
 
 use super::Driver;
 use crate::shared::Scratch;
 use egui_kittest::kittest::Queryable;
 use signet_app::Tab;
 
-/// The tab, with only some cases wanted.
+/// Opens the tab with a filter of cases.
 fn filtered(scratch: &Scratch, filter: &str) -> Driver {
     let mut driver = Driver::new(&scratch.0, Tab::Devices);
     driver.wait_for("Run conformance");
@@ -32,13 +32,13 @@ fn conformance_runs_to_its_end_and_its_report_is_saved() {
     assert!(report.passed() && report.cases() > 3);
     assert!(driver.shows(&format!("passed: {} comparisons", report.cases()), false));
     assert!(std::fs::read_to_string(scratch.0.join("conformance-cpu.md")).unwrap().starts_with("# Conformance of CPU"));
-    // A second one takes nothing's place.
+    // A second report does not replace the first.
     driver.click("Save report");
     driver.wait_until("another name", |app| app.shows("conformance-cpu-2.json", true));
 }
 
 #[test]
-fn stopping_keeps_what_was_done() {
+fn stopping_keeps_results() {
     let scratch = Scratch::new("stopped");
     let mut driver = filtered(&scratch, "");
     driver.click("Run conformance");
@@ -53,7 +53,7 @@ fn stopping_keeps_what_was_done() {
 }
 
 #[test]
-fn a_filter_that_fits_nothing_is_told_where_it_happened() {
+fn a_filter_without_matches_is_reported_in_place() {
     let scratch = Scratch::new("nothing");
     let mut driver = filtered(&scratch, "no such operation");
     driver.click("Run conformance");

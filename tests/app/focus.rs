@@ -1,4 +1,4 @@
-//! Typing: every field keeps the focus, and so takes every key, whatever else appears meanwhile.
+//! Keyboard focus: every field keeps it, and so receives every key, whatever else appears meanwhile.
 
 use super::Driver;
 use crate::shared::Scratch;
@@ -8,13 +8,13 @@ use signet_app::Tab;
 
 const TEXTS: [Role; 2] = [Role::TextInput, Role::MultilineTextInput];
 
-/// The names of all text fields.
+/// Role and name of all text fields.
 fn fields(driver: &Driver) -> Vec<(Role, String)> {
     let of = |role| driver.harness.query_all_by_role(role).filter_map(move |node| Some((role, node.accesskit_node().label()?))).collect::<Vec<_>>();
     TEXTS.into_iter().flat_map(of).collect()
 }
 
-/// Puts the cursor into a field and selects what stands there.
+/// Focuses a field and selects its text.
 fn enter(driver: &mut Driver, role: Role, name: &str) {
     driver.harness.get_by_role_and_label(role, name).focus();
     driver.harness.run_steps(2);
@@ -22,7 +22,7 @@ fn enter(driver: &mut Driver, role: Role, name: &str) {
     driver.harness.run_steps(2);
 }
 
-/// Types key by key, as a person does: into whatever has the focus.
+/// Types key by key into the focused widget.
 fn type_keys(driver: &mut Driver, text: &str) {
     for key in text.chars() {
         driver.harness.event(eframe::egui::Event::Text(key.into()));
@@ -47,12 +47,12 @@ fn typing_300_into_steps_yields_300() {
 }
 
 #[test]
-fn every_field_of_the_form_takes_every_key() {
+fn every_field_of_the_form_receives_every_key() {
     let scratch = Scratch::new("focus-form");
     let mut driver = Driver::new(&scratch.0, Tab::Train);
     driver.harness.query_all_by_label("Advanced").next().expect("a heading").click_accesskit();
     driver.harness.run_steps(20);
-    // A path is asked for where a choice is none of the words.
+    // The path field is shown if the text is none of the choices.
     driver.harness.state_mut().shared.settings.form.typed.insert("init".into(), "models/a".into());
     driver.harness.run_steps(3);
     let fields = fields(&driver);
@@ -61,7 +61,7 @@ fn every_field_of_the_form_takes_every_key() {
         enter(&mut driver, role, &name);
         type_keys(&mut driver, "742");
         assert_eq!(value(&driver, role, &name), ("742".into(), true), "{name}");
-        // As at first, for the next one.
+        // Reset for the next field.
         let form = &mut driver.harness.state_mut().shared.settings.form;
         *form = signet_app::Form { typed: [("init".to_string(), "models/a".to_string())].into(), ..Default::default() };
         driver.harness.run_steps(2);
@@ -69,7 +69,7 @@ fn every_field_of_the_form_takes_every_key() {
 }
 
 #[test]
-fn a_path_that_begins_with_a_choice_is_typed_to_its_end() {
+fn a_path_that_starts_like_a_choice_can_be_typed() {
     let scratch = Scratch::new("focus-path");
     let mut driver = Driver::new(&scratch.0, Tab::Train);
     driver.harness.query_all_by_label("Advanced").next().expect("a heading").click_accesskit();
@@ -126,7 +126,7 @@ fn a_field_keeps_the_focus_when_a_line_appears_elsewhere() {
 }
 
 #[test]
-fn a_message_is_typed_on_while_the_model_loads_and_replies() {
+fn a_message_can_be_typed_while_the_model_loads_and_replies() {
     let scratch = Scratch::new("focus-chat");
     let mut driver = Driver::new(&scratch.0, Tab::Chat);
     driver.harness.state_mut().shared.settings.chat.device = "cpu".into();
@@ -134,7 +134,7 @@ fn a_message_is_typed_on_while_the_model_loads_and_replies() {
     type_keys(&mut driver, "hi");
     driver.harness.key_press(Key::Enter);
     driver.harness.run_steps(2);
-    // A sent message leaves the field once the model is loaded.
+    // The field is cleared once the model is loaded and the message sent.
     driver.wait_until("the reply", |driver| value(driver, Role::MultilineTextInput, "Message").0.is_empty());
     type_keys(&mut driver, "and");
     driver.wait_until("the end of the reply", |driver| driver.shows("tokens/s, first after", true));

@@ -1,5 +1,5 @@
-//! The form of a new run: its numbers follow what is typed, nonsense is refused in place and kept, and
-//! what is dropped goes where it belongs.
+//! The form of a new run: the plan follows the settings, invalid text is refused in place and kept, and dropped
+//! files fill the right fields.
 
 use super::Driver;
 use crate::shared::Scratch;
@@ -31,7 +31,7 @@ fn form(scratch: &Scratch) -> Driver {
     driver
 }
 
-/// Replaces what stands in a text field.
+/// Replaces the text of a field.
 fn fill(driver: &mut Driver, name: &str, text: &str) {
     driver.harness.get_by_role_and_label(Role::TextInput, name).set_text_value_accesskit(text);
     driver.harness.run_steps(2);
@@ -75,7 +75,7 @@ fn numbers_and_memory_follow_the_model() {
 }
 
 #[test]
-fn nonsense_is_refused_in_place_and_kept() {
+fn invalid_text_is_refused_in_place_and_kept() {
     let scratch = Scratch::new("form-nonsense");
     let mut driver = form(&scratch);
     press(&mut driver, "Advanced");
@@ -86,7 +86,7 @@ fn nonsense_is_refused_in_place_and_kept() {
     assert!(numbers.len() > 25, "{fields:?}");
     for name in numbers {
         for absurd in ["", "abc", "NaN", "-1", "inf", "1e400", "9223372036854775808", "18446744073709551616", "1e-400e5"] {
-            // The gradient may be of any length.
+            // The maximum gradient norm has no upper bound.
             if name == "Clip" && absurd.len() > 10 {
                 continue;
             }
@@ -131,7 +131,7 @@ fn a_preset_is_saved_as_train_reads_it_and_opened_again() {
 }
 
 #[test]
-fn what_is_dropped_goes_where_it_belongs() {
+fn dropped_files_fill_the_right_fields() {
     let scratch = Scratch::new("form-drop");
     let mut driver = form(&scratch);
     let at = |name: &str| scratch.0.join(name);
@@ -157,7 +157,7 @@ fn what_is_dropped_goes_where_it_belongs() {
     assert_eq!(held(&driver).data, [at("story.txt")]);
     drop_file(&mut driver, &at("mine.toml"));
     driver.wait_until("the preset", |driver| held(driver).typed.get("seed").is_some_and(|seed| seed == "77"));
-    // A text that is named by its path and is none says so where it stands, and the run waits.
+    // A path that is no text file shows its error in the list, and the run cannot start.
     fill(&mut driver, "Path of a text file", &at("picture.png").display().to_string());
     press(&mut driver, "Add");
     driver.wait_until("what is wrong", |driver| driver.shows("It cannot start: ", true) && driver.shows("is not UTF-8 text: byte 0", true));
@@ -165,7 +165,7 @@ fn what_is_dropped_goes_where_it_belongs() {
 }
 
 #[test]
-fn a_setting_that_only_the_plan_can_refuse_says_so_beneath_it() {
+fn errors_of_the_plan_are_shown_at_their_setting() {
     let scratch = Scratch::new("form-refused");
     let mut driver = form(&scratch);
     fill(&mut driver, "Sequence length", "600");

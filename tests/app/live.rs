@@ -1,4 +1,4 @@
-//! The run at hand as the Train tab shows it: its speed, its curves, and the run that Resume continues.
+//! The current run in the Train tab: speed, curves, and the run that Resume continues.
 
 use super::Driver;
 use crate::shared::Scratch;
@@ -29,24 +29,24 @@ fn step(step: u64, tokens_per_s: f64) -> TrainEvent {
 }
 
 #[test]
-fn a_step_that_was_timed_wrongly_changes_neither_speed_nor_time_left() {
+fn an_outlier_in_step_time_changes_neither_speed_nor_time_left() {
     let scratch = Scratch::new("live-speed");
     let mut driver = Driver::new(&scratch.0, Tab::Train);
     begin(&mut driver, 1000);
     for n in 1..=40 {
-        // As after a pause, a snapshot or a checkpoint.
+        // Like after a pause, a snapshot or a checkpoint.
         tell(&mut driver, step(n, if n % 10 == 0 { 1.1e7 } else { 1000.0 }));
         driver.harness.step();
         if n >= 9 {
             assert!(driver.shows("tokens/s 1000", false), "at step {n}");
         }
     }
-    // 960 steps of 64 tokens at 1000 tokens a second.
+    // 960 steps of 64 tokens at 1000 tokens/s.
     assert!(driver.shows("time left 1 min 1 s", false));
 }
 
 #[test]
-fn a_run_that_is_prepared_is_no_step_0_of_0() {
+fn a_run_in_preparation_shows_no_step_0_of_0() {
     let scratch = Scratch::new("live-preparing");
     let mut driver = Driver::new(&scratch.0, Tab::Runs);
     let training = Training { run: "runs/mine".into(), step: 0, steps: 0, tokens_per_s: 0.0, paused: false, orders: Default::default() };
@@ -59,7 +59,7 @@ fn a_run_that_is_prepared_is_no_step_0_of_0() {
 }
 
 #[test]
-fn a_pinned_step_stays_with_its_run() {
+fn the_marker_stays_with_its_run() {
     let scratch = Scratch::new("live-pin");
     let mut driver = Driver::new(&scratch.0, Tab::Train);
     begin(&mut driver, 100);
@@ -73,7 +73,7 @@ fn a_pinned_step_stays_with_its_run() {
     assert!(!driver.shows("Marker at step", true));
 }
 
-/// Filled circles of a colour that are drawn.
+/// Number of filled circles of a colour.
 fn dots(driver: &Driver, colour: Color32) -> usize {
     let is_dot = |shape: &Shape| matches!(shape, Shape::Circle(circle) if circle.fill == colour);
     driver.harness.output().shapes.iter().filter(|clipped| is_dot(&clipped.shape)).count()
@@ -95,7 +95,7 @@ fn a_series_of_one_point_is_drawn() {
     assert_eq!(dots(&driver, palette(0)), before);
 }
 
-/// A form whose Start begins a run called `mine` of so many steps.
+/// An app whose Start button starts the run `mine` with these settings.
 fn prepared(scratch: &Scratch, steps: u64, checkpoint_every: u64) -> Driver {
     let model = scratch.0.join("small.json");
     std::fs::write(&model, SMALL).unwrap();
@@ -131,7 +131,7 @@ fn start(driver: &mut Driver) {
     driver.harness.run_steps(3);
 }
 
-/// An app that remembers a run from an earlier start.
+/// An app with a stored last run.
 fn remembering(scratch: &Scratch, run: &Path) -> Driver {
     let mut driver = Driver::new(&scratch.0.join("runs"), Tab::Train);
     driver.harness.state_mut().shared.settings.last_run = Some(run.into());
@@ -139,7 +139,7 @@ fn remembering(scratch: &Scratch, run: &Path) -> Driver {
 }
 
 #[test]
-fn a_finished_run_is_not_resumed_and_says_so() {
+fn a_finished_run_cannot_be_resumed_and_the_reason_is_shown() {
     let scratch = Scratch::new("live-finished");
     let mut driver = prepared(&scratch, 4, 0);
     assert!(driver.shows("No active run", false) && !is_enabled(&driver, "Resume"));
@@ -148,11 +148,11 @@ fn a_finished_run_is_not_resumed_and_says_so() {
     driver.harness.run_steps(3);
     driver.wait_until("Resume to be disabled", |driver| !is_enabled(driver, "Resume"));
     let run = scratch.0.join("runs/mine");
-    // The same after a restart, where it is named.
+    // The same after a restart, with the run's name.
     let mut again = remembering(&scratch, &run);
     again.wait_for("No active run. mine is finished: all 4 steps are done");
     assert!(!is_enabled(&again, "Resume"));
-    // Wherever it is asked for: it is over at once, and says why.
+    // A resume by another way ends at once, with the reason.
     again.harness.state_mut().shared.ask(Action::Continue(run));
     again.wait_for("mine: finished after 4 steps");
     assert!(again.shows("is finished: all 4 steps are done", true) && again.harness.state().shared.training.is_none());
@@ -174,7 +174,7 @@ fn resume_names_the_run_that_it_continues() {
     again.wait_until("going on", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 6));
     again.click("Stop");
     again.wait_until("the end", |driver| driver.shows("everything is saved", true));
-    // Taken away meanwhile.
+    // The folder was removed meanwhile.
     std::fs::remove_dir_all(&run).unwrap();
     let mut gone = remembering(&scratch, &run);
     gone.wait_for("No active run. mine is no longer in its folder");

@@ -1,4 +1,4 @@
-//! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
+//! Tests of the app through accessible names, with real workers on the CPU device.
 
 mod chat;
 mod devices;
@@ -26,7 +26,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// On a folder of runs, with a tab shown.
+    /// Opens the app on a folder of runs, at a tab.
     pub(crate) fn new(runs: &Path, tab: Tab) -> Self {
         let settings = Settings { runs: runs.into(), tab, ..Settings::default() };
         let draw = |ui: &mut eframe::egui::Ui, app: &mut App| {
@@ -36,13 +36,13 @@ impl Driver {
         Self { harness: Harness::builder().with_size([1280.0, 1600.0]).build_ui_state(draw, App::new(settings, &(Arc::new(|| ()) as _))) }
     }
 
-    /// Whether there is something of this name, or with this text in its name.
+    /// Returns true if there is a node with this name or, if `part`, with this text in its name.
     pub(crate) fn shows(&self, text: &str, part: bool) -> bool {
         let nodes = if part { self.harness.query_all_by_label_contains(text).count() } else { self.harness.query_all_by_label(text).count() };
         nodes > 0
     }
 
-    /// Draws until something is so.
+    /// Draws frames until a condition holds.
     pub(crate) fn wait_until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !so(self) {
@@ -52,15 +52,15 @@ impl Driver {
         }
     }
 
-    /// Draws until there is something of this name.
+    /// Draws frames until there is a node of this name.
     pub(crate) fn wait_for(&mut self, name: &str) {
         self.wait_until(name, |app| app.shows(name, false));
     }
 
-    /// Clicks what has this name: the first where there are several.
+    /// Clicks the first node of this name.
     pub(crate) fn click(&mut self, name: &str) {
         self.wait_for(name);
-        // What moved when it came is where it stays.
+        // Draw again, so that the node has its final position.
         self.harness.run_steps(4);
         self.harness.query_all_by_label(name).next().expect("it was there").click();
         self.harness.run_steps(3);

@@ -1,5 +1,5 @@
-//! Every tab on a phone's width: nothing is cut off at a side, and all that can be used comes into view
-//! when the keyboard comes to it.
+//! Every tab at a phone's width: nothing is cut off at a side, and every widget scrolls into view when it gets the
+//! keyboard focus.
 
 use super::snapshots::{FILLS, Window, open_at};
 use eframe::egui::accesskit::{Action, ActionRequest, NodeId, TreeId};
@@ -9,7 +9,7 @@ use signet_app::{Environment, Page, Tab};
 
 const SIZE: [f32; 2] = [360.0, 640.0];
 
-/// Identity, name and place of everything that has a name.
+/// Id, focusability, name and rectangle of every node with a name.
 fn named(window: &Window) -> Vec<(NodeId, bool, String, Rect)> {
     let nodes = window.root().children_recursive().filter_map(|node| {
         let inner = node.accesskit_node();
@@ -23,7 +23,7 @@ fn named(window: &Window) -> Vec<(NodeId, bool, String, Rect)> {
 }
 
 #[test]
-fn every_tab_fits_a_phone_and_all_of_it_is_reached() {
+fn every_tab_fits_a_phone_and_every_widget_is_reachable() {
     let mut problems = Vec::new();
     for (tab, fill) in Tab::ALL.iter().copied().zip(FILLS) {
         let (mut window, _scratch) = open_at(tab, Theme::Light, SIZE);
@@ -33,7 +33,7 @@ fn every_tab_fits_a_phone_and_all_of_it_is_reached() {
         for (id, used, name, rect) in named(&window) {
             let cut = rect.min.x < -0.5 || rect.max.x > SIZE[0] + 0.5;
             if !used {
-                // The table of runs is wider than a phone, and is moved sideways.
+                // The table of runs is wider than a phone and scrolls horizontally.
                 if cut && tab != Tab::Runs {
                     problems.push(format!("{}: {name} is cut off: {rect}", tab.name()));
                 }

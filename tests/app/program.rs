@@ -1,15 +1,15 @@
-//! The app as a program that is started with options: help, errors and versions, without a window.
+//! The app's program with command-line options: help, errors and version, without a window.
 
 use crate::shared::Scratch;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The app, started from no terminal, with a display that is not there.
+/// Runs the app without a terminal; `display` names a display that does not exist.
 fn app(arguments: &[&str], display: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet-app"));
     command.args(arguments).env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY").stdin(Stdio::null());
     if let Some(display) = display {
-        // Nor is there a service that would open a dialog.
+        // No D-Bus service for dialogs either.
         command.env("DISPLAY", display).env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere");
     }
     command.output().unwrap()
@@ -27,10 +27,10 @@ fn help_and_version_go_to_standard_output_and_open_no_dialog() {
 }
 
 #[test]
-fn options_that_cannot_be_read_are_told_where_there_is_no_dialog() {
+fn invalid_options_are_reported_on_standard_error_without_a_display() {
     let without_display = (&["--nonsense"][..], None);
     let from_a_terminal = (&["--terminal", "--nonsense"][..], Some(":999"));
-    // Elsewhere there is always a display.
+    // Other systems always have a display.
     let cases = if cfg!(target_os = "linux") { &[without_display, from_a_terminal][..] } else { &[from_a_terminal] };
     for &(arguments, display) in cases {
         let Output { status, stderr, .. } = app(arguments, display);
@@ -39,9 +39,9 @@ fn options_that_cannot_be_read_are_told_where_there_is_no_dialog() {
     }
 }
 
-/// So `signet` passes Ctrl-C on where the system does not: on Windows.
+/// `signet` passes Ctrl-C on this way on Windows, where the system does not.
 #[test]
-fn the_end_of_its_input_stops_it_where_that_was_asked() {
+fn end_of_input_stops_the_app_if_requested() {
     let scratch = Scratch::new("input");
     let arguments = ["--terminal", "--until-input-ends", "bench", "--points", "1000", "--frames", "10000000", "--runs"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet-app"));

@@ -1,5 +1,4 @@
-//! The Runs tab by accessible names: overlaying, sorting, filtering, renaming, throwing away and
-//! bringing back, and following a run that grows.
+//! The Runs tab: compare, sort, filter, rename, trash and restore runs, and follow a growing run.
 
 use super::Driver;
 use crate::shared::{Scratch, line, recorded};
@@ -7,7 +6,7 @@ use eframe::egui::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet_app::Tab;
 
-/// The tab on a folder with two runs of 20 and 30 steps.
+/// Opens the tab on a folder with two runs of 20 and 30 steps.
 fn two_runs(name: &str) -> (Scratch, Driver) {
     let scratch = Scratch::new(name);
     let folder = scratch.path("runs");
@@ -22,7 +21,7 @@ fn two_runs(name: &str) -> (Scratch, Driver) {
 
 /// The names of the table's rows, from top to bottom.
 fn order(app: &Driver) -> Vec<String> {
-    // Below the buttons, a plot's legend names them too.
+    // A plot's legend, below the buttons, has the names too.
     let end = app.harness.get_by_label("Continue").rect().top();
     let places = |name| app.harness.query_all_by_role_and_label(Role::CheckBox, name).map(|node| node.rect().top()).filter(|&top| top < end);
     let mut rows: Vec<(f32, &str)> = ["alpha", "beta"].into_iter().flat_map(|name| places(name).map(move |top| (top, name))).collect();
@@ -31,7 +30,7 @@ fn order(app: &Driver) -> Vec<String> {
 }
 
 #[test]
-fn runs_are_sorted_filtered_and_laid_over_each_other() {
+fn runs_are_sorted_filtered_and_compared() {
     let (_scratch, mut app) = two_runs("app-runs-overlay");
     app.click("Step");
     assert_eq!(order(&app), ["alpha", "beta"]);
@@ -41,7 +40,7 @@ fn runs_are_sorted_filtered_and_laid_over_each_other() {
     app.wait_until("the curves of beta", |app| app.harness.query_by_label("loss: beta is 0.2667 at step 30").is_some());
     app.click("alpha");
     app.wait_until("both curves", |app| app.harness.query_by_label("loss: beta is 0.2667 at step 30, alpha is 0.4 at step 20").is_some());
-    // Their settings side by side: only what differs.
+    // Settings side by side: only those that differ.
     app.wait_until("the settings", |app| app.shows("1 setting differs", true) && app.shows("lr", false));
     assert!(app.shows("0.002", false) && app.shows("0.5", false));
     assert!(!app.shows("seed", false));
@@ -53,7 +52,7 @@ fn runs_are_sorted_filtered_and_laid_over_each_other() {
 }
 
 #[test]
-fn a_run_is_renamed_thrown_away_and_brought_back() {
+fn a_run_is_renamed_trashed_and_restored() {
     let (scratch, mut app) = two_runs("app-runs-trash");
     let folder = scratch.path("runs");
     app.click("alpha");
@@ -80,7 +79,7 @@ fn a_run_is_renamed_thrown_away_and_brought_back() {
 }
 
 #[test]
-fn a_run_that_a_terminal_trains_is_followed_until_it_vanishes() {
+fn a_run_of_another_process_is_followed_until_it_is_removed() {
     let (scratch, mut app) = two_runs("app-runs-follow");
     let folder = scratch.path("runs");
     app.click("alpha");
@@ -89,7 +88,7 @@ fn a_run_that_a_terminal_trains_is_followed_until_it_vanishes() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.clone() + &line(21) + &line(22)).unwrap();
     app.wait_until("two more steps", |app| app.shows("loss: alpha is 0.3636 at step 22", false));
-    // Rolled back, and on: other steps in the place of the last ones.
+    // A rollback replaces the last steps.
     std::fs::write(&file, text + &line(21).replace("\"loss\":0.38", "\"loss\":0.88")).unwrap();
     app.wait_until("the rollback", |app| app.shows("loss: alpha is 0.881 at step 21", false));
     std::fs::remove_dir_all(folder.join("alpha")).unwrap();
@@ -100,7 +99,7 @@ fn a_run_that_a_terminal_trains_is_followed_until_it_vanishes() {
 }
 
 #[test]
-fn curves_are_exported_and_a_file_is_replaced_only_when_asked() {
+fn curves_are_exported_and_files_are_replaced_only_on_request() {
     let (scratch, mut app) = two_runs("app-runs-export");
     let out = scratch.path("runs/alpha.csv");
     app.click("alpha");
@@ -121,7 +120,7 @@ fn curves_are_exported_and_a_file_is_replaced_only_when_asked() {
 }
 
 #[test]
-fn a_pinned_step_goes_with_the_runs_it_was_pinned_on() {
+fn the_marker_is_removed_with_its_runs() {
     let (_scratch, mut app) = two_runs("app-runs-pin");
     let tick = |app: &mut Driver, name: &str| {
         app.harness.query_all_by_role_and_label(Role::CheckBox, name).next().expect("a row").click_accesskit();
@@ -141,7 +140,7 @@ fn a_pinned_step_goes_with_the_runs_it_was_pinned_on() {
 }
 
 #[test]
-fn a_run_that_was_killed_after_its_last_step_can_go_on_from_its_checkpoint() {
+fn a_run_killed_after_its_last_step_resumes_from_its_checkpoint() {
     let scratch = Scratch::new("app-runs-killed");
     let folder = scratch.path("runs");
     let killed = recorded(&folder, "killed", 100);

@@ -1,6 +1,5 @@
-//! Pictures of every tab, light and dark, from recorded events: no worker is listened to. Made anew
-//! with `UPDATE_SNAPSHOTS=true`; the recordings are what `train`, `conform` and `devices` print with
-//! `--json`.
+//! Snapshots of every tab, light and dark, from recorded events instead of workers. `UPDATE_SNAPSHOTS=true` updates
+//! them; the recordings are the output of `train`, `conform` and `devices` with `--json`.
 
 use crate::shared::{Scratch, root};
 use eframe::egui::{MissingGlyphPolicy, Theme, accesskit::Role};
@@ -15,18 +14,17 @@ const TRAIN: &str = include_str!("recorded/train.jsonl");
 const CONFORM: &str = include_str!("recorded/conform.json");
 const DEVICES: &str = include_str!("recorded/devices.json");
 
-/// Whether an adapter is the one that the pictures were made on. Others round the edges of lines
-/// differently.
-fn made_them(info: &wgpu::AdapterInfo) -> bool {
+/// Returns true for the adapter that rendered the snapshots. Others rasterize the edges of lines differently.
+fn rendered_snapshots(info: &wgpu::AdapterInfo) -> bool {
     info.name.contains("llvmpipe") && info.backend == wgpu::Backend::Vulkan
 }
 
-/// Takes that adapter where it is there, else what egui's tests take.
+/// Selects that adapter if it exists, else the default of egui's tests.
 fn setup() -> WgpuSetup {
     let mut setup = egui_kittest::wgpu::default_wgpu_setup();
     if let WgpuSetup::CreateNew(new) = &mut setup {
         let usual = new.native_adapter_selector.take().expect("egui's tests choose");
-        new.native_adapter_selector = Some(Arc::new(move |adapters, surface| match adapters.iter().find(|adapter| made_them(&adapter.get_info())) {
+        new.native_adapter_selector = Some(Arc::new(move |adapters, surface| match adapters.iter().find(|adapter| rendered_snapshots(&adapter.get_info())) {
             Some(adapter) => Ok(adapter.clone()),
             None => usual(adapters, surface),
         }));
@@ -34,11 +32,11 @@ fn setup() -> WgpuSetup {
     setup
 }
 
-/// Pixels of a picture, of a million, that may differ by more than a shade: none on the adapter that made
-/// it, elsewhere some along the edges of lines.
+/// Tolerance in pixels of a million that may differ visibly: none on the adapter that rendered the snapshots, some
+/// along the edges of lines on others.
 fn options() -> SnapshotOptions {
     let adapters = signet::platform::wait(signet::device::adapters());
-    SnapshotOptions::new().output_path(root().join("tests/snapshots")).max_failed_pixels(if adapters.iter().any(|adapter| made_them(&adapter.info)) {
+    SnapshotOptions::new().output_path(root().join("tests/snapshots")).max_failed_pixels(if adapters.iter().any(|adapter| rendered_snapshots(&adapter.info)) {
         0_usize
     } else {
         2000
@@ -51,7 +49,7 @@ fn open(tab: Tab, theme: Theme) -> (Window, Scratch) {
     open_at(tab, theme, [1280.0, 860.0])
 }
 
-/// A window of a size in points.
+/// Opens a window; `size` in points.
 pub(super) fn open_at(tab: Tab, theme: Theme, size: [f32; 2]) -> (Window, Scratch) {
     let scratch = Scratch::new(&format!("picture-{}-{theme:?}-{}", tab.name(), size[0]));
     let settings = Settings { runs: "runs".into(), tab, ..Settings::default() };
@@ -126,7 +124,7 @@ fn chat(window: &mut Window) {
     let reply = vec![token("I'm", 0.02), token(" doing", 0.3), token(" great", 0.9), token(", thanks", 2.5), token("!", 0.001)];
     let text = reply.iter().map(|token| token.text.clone()).collect();
     tell(window, [loaded]);
-    // The model is loaded, and knows what was said before: nothing.
+    // The model is loaded, with an empty history.
     for _ in 0..2 {
         window.state_mut().handle(Tab::Chat, Reply::Ended { error: None });
     }
@@ -150,11 +148,11 @@ fn devices(window: &mut Window) {
     tell(window, [serde_json::from_str(CONFORM).unwrap()]);
 }
 
-/// What fills each tab with recorded events.
+/// Functions that fill each tab with recorded events.
 pub(super) const FILLS: [fn(&mut Window); 5] = [train, runs, chat, weights, devices];
 
 #[test]
-fn every_tab_looks_as_it_did() {
+fn every_tab_matches_its_snapshot() {
     let options = options();
     let mut results = SnapshotResults::new();
     for (tab, fill) in Tab::ALL.iter().copied().zip(FILLS) {

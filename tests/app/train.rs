@@ -1,4 +1,4 @@
-//! The Train tab: a real small training on the CPU device, by the names of what is pressed.
+//! The Train tab, with a real small run on the CPU device.
 
 use super::Driver;
 use crate::shared::Scratch;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
-/// An app whose Start begins a long run of a small model, called `name`, on the CPU device.
+/// An app whose Start button starts the long run `name` of a small model on the CPU device.
 fn app(scratch: &Scratch, name: &str) -> Driver {
     let model = scratch.0.join("small.json");
     std::fs::write(&model, SMALL).unwrap();
@@ -29,20 +29,20 @@ fn app(scratch: &Scratch, name: &str) -> Driver {
         eval_batches: 1,
         checkpoint_every: 0,
         sample_tokens: 8,
-        // A text learnt by heart has spikes: a rollback would take steps away that were counted here.
+        // An overfitted text has loss spikes, and a rollback would remove steps that the test counts.
         guard: GuardConfig { enabled: false, ..GuardConfig::default() },
         ..TrainConfig::default()
     };
     let mut driver = Driver::new(&scratch.0.join("runs"), Tab::Train);
     driver.harness.state_mut().shared.ask(Action::UseSettings { config: Box::new(config), name: name.into() });
     driver.harness.run_steps(3);
-    // A model after a few steps says anything.
+    // After a few steps, the model's output is arbitrary.
     driver.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
     driver.harness.state_mut().shared.settings.form.device = "cpu".into();
     driver
 }
 
-/// Presses Start, once the plan lets it.
+/// Presses Start once it is enabled.
 fn start(driver: &mut Driver) {
     let ready = |driver: &Driver| driver.harness.query_by_role_and_label(Role::Button, "Start").is_some_and(|start| !start.accesskit_node().is_disabled());
     driver.wait_until("Start", ready);
@@ -50,7 +50,7 @@ fn start(driver: &mut Driver) {
     driver.harness.run_steps(3);
 }
 
-/// Replaces what stands in a field.
+/// Replaces the text of a field.
 fn write(driver: &mut Driver, label: &str, text: &str) {
     let field = || Role::TextInput;
     driver.harness.get_by_role_and_label(field(), label).focus();
@@ -69,7 +69,7 @@ fn wait_for_part(driver: &mut Driver, part: &str) {
     driver.wait_until(part, |driver| driver.shows(part, true));
 }
 
-/// The recorded steps, which have no gap.
+/// Returns the recorded steps, after checking that there is no gap.
 fn steps(run: &Path) -> u64 {
     let mut piece = read_piece(run, Place::default()).unwrap();
     let mut metrics = std::mem::take(&mut piece.metrics);
@@ -83,7 +83,7 @@ fn steps(run: &Path) -> u64 {
 }
 
 #[test]
-fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
+fn a_run_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
     let scratch = Scratch::new("train");
     let mut driver = app(&scratch, "mine");
     let run = scratch.0.join("runs/mine");
@@ -124,7 +124,7 @@ fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
     driver.wait_until("the end", |driver| driver.harness.state().closes());
     let closed = steps(&run);
     assert!(closed > stopped);
-    // Another start of the app knows the steps of the earlier ones.
+    // After a restart, the app loads the steps of earlier sessions.
     let mut again = app(&scratch, "mine");
     again.harness.state_mut().shared.ask(Action::Continue(run));
     again.wait_until("going on", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > closed));
@@ -139,7 +139,7 @@ fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
 }
 
 #[test]
-fn a_run_whose_folder_is_gone_and_one_that_another_app_trains_are_told_with_a_way_on() {
+fn missing_and_locked_runs_are_reported_with_recovery() {
     let scratch = Scratch::new("gone");
     let mut driver = app(&scratch, "mine");
     start(&mut driver);
@@ -162,7 +162,7 @@ fn a_run_whose_folder_is_gone_and_one_that_another_app_trains_are_told_with_a_wa
 }
 
 #[test]
-fn what_cannot_begin_is_told_and_can_be_tried_again() {
+fn a_failed_start_is_reported_and_can_be_retried() {
     let scratch = Scratch::new("refused");
     let mut driver = app(&scratch, "mine");
     let gone = scratch.0.join("runs/gone");
@@ -176,9 +176,9 @@ fn what_cannot_begin_is_told_and_can_be_tried_again() {
     wait_for_part(&mut driver, "everything is saved");
 }
 
-/// A screen reader, and a page's elements, press Start as it was drawn last.
+/// Screen readers and the page's elements press Start in the state of the last frame.
 #[test]
-fn start_pressed_just_after_a_setting_was_typed_begins_the_run_with_it() {
+fn start_after_a_typed_setting_uses_it() {
     let scratch = Scratch::new("pressed");
     for frames in [0, 1, 2] {
         let name = format!("after-{frames}");
@@ -195,9 +195,9 @@ fn start_pressed_just_after_a_setting_was_typed_begins_the_run_with_it() {
     }
 }
 
-/// A page that is slow hears of the correction and of the press in one frame, in which Start is still drawn disabled.
+/// A slow page receives the correction and the press in one frame, in which Start is still drawn disabled.
 #[test]
-fn start_pressed_in_the_frame_that_corrects_a_refused_setting_begins_the_run() {
+fn start_in_the_frame_of_a_correction_starts_the_run() {
     let scratch = Scratch::new("corrected");
     let mut driver = app(&scratch, "mine");
     for (field, text) in [("Warm-up", "50"), ("Steps", "20")] {
@@ -211,7 +211,7 @@ fn start_pressed_in_the_frame_that_corrects_a_refused_setting_begins_the_run() {
     };
     let corrected = request(Role::TextInput, "Warm-up", accesskit::Action::SetValue, Some(ActionData::Value("5".into())));
     let pressed = request(Role::Button, "Start", accesskit::Action::Click, None);
-    // The harness draws a frame for each event that is queued by a node: these two are of one.
+    // The harness draws a frame for each event queued by a node; queue these two for one frame.
     driver.harness.input_mut().events.extend([corrected, pressed]);
     driver.harness.step();
     wait_for_part(&mut driver, "finished after 20 steps");
@@ -219,9 +219,9 @@ fn start_pressed_in_the_frame_that_corrects_a_refused_setting_begins_the_run() {
     assert!(settings.lines().any(|line| line == "warmup = 5"), "{settings}");
 }
 
-/// It would begin long after, and perhaps with other settings.
+/// Otherwise it would start much later, perhaps with other settings.
 #[test]
-fn a_press_of_start_does_not_wait_behind_another_tab() {
+fn leaving_the_tab_cancels_a_pending_start() {
     let scratch = Scratch::new("behind");
     let mut driver = app(&scratch, "mine");
     driver.wait_until("the plan", |driver| driver.shows("It fits", false));

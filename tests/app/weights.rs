@@ -1,4 +1,4 @@
-//! The Weights tab: planes appear, move and zoom; flips are counted; what is no model is refused.
+//! The Weights tab: planes are shown, moved and zoomed; flips are counted; invalid models are refused.
 
 use super::Driver;
 use crate::shared::Scratch;
@@ -8,7 +8,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use signet_app::{Action, Tab};
 use std::path::{Path, PathBuf};
 
-/// The name of the picture, which says what is seen.
+/// The accessible name of the image, with the visible range.
 fn picture(driver: &Driver) -> String {
     let node = driver.harness.query_all_by_label_contains("Signs of ").next().expect("there is a picture");
     node.accesskit_node().label().expect("it has a name")
@@ -18,14 +18,14 @@ fn first(rows: &str) -> String {
     format!("Signs of model.layers.0.self_attn.q_proj: {rows}")
 }
 
-/// Opens what is typed.
+/// Opens a model by its typed name.
 fn open(driver: &mut Driver, path: &Path) {
     driver.harness.state_mut().shared.ask(Action::Weights(path.display().to_string()));
     driver.harness.run_steps(2);
 }
 
 #[test]
-fn the_embedded_students_plane_appears_and_is_moved_zoomed_and_read() {
+fn the_embedded_students_plane_is_shown_moved_and_zoomed() {
     let scratch = Scratch::new("plane");
     let mut driver = Driver::new(&scratch.0, Tab::Weights);
     driver.wait_until("the share of +1", |app| app.shows(" % are +1", true));
@@ -49,7 +49,7 @@ fn the_embedded_students_plane_appears_and_is_moved_zoomed_and_read() {
     let near = picture(&driver);
     assert_ne!(near, moved, "a key zooms");
 
-    // The wheel zooms around the pointer, and the weight under it is told.
+    // The wheel zooms around the pointer, and the weight under it is described.
     let middle = driver.harness.get_by_label(&near).rect().center();
     driver.harness.hover_at(middle);
     driver.harness.run_steps(2);
@@ -87,7 +87,7 @@ fn run(scratch: &Scratch, flipped: usize) -> PathBuf {
             let (dtype, _, tensor) = file.raw("model.layers.0.self_attn.q_proj.weight").unwrap();
             assert_eq!(dtype, Dtype::F32);
             let start = bytes.windows(tensor.len()).position(|window| window == &tensor[..]).unwrap();
-            // The highest byte of a float has its sign.
+            // The highest byte of a float contains its sign.
             (0..flipped).for_each(|n| bytes[start + 4 * n + 3] ^= 0x80);
         }
         std::fs::write(to.join("model.safetensors"), bytes).unwrap();
@@ -116,7 +116,7 @@ fn flips_since_a_checkpoint_are_counted() {
 }
 
 #[test]
-fn what_is_no_model_is_told_and_what_was_shown_stays() {
+fn an_invalid_model_is_reported_and_the_shown_one_stays() {
     let scratch = Scratch::new("no-model");
     let notes = scratch.0.join("notes.txt");
     std::fs::write(&notes, "no model at all").unwrap();
