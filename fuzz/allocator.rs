@@ -1,54 +1,54 @@
-//! An allocator that counts, for each thread, the bytes that it holds, and the most it has held.
+//! An allocator that counts, for each thread, current and peak bytes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, counted.
+/// The system's allocator with counters.
 pub(crate) struct Counting;
 
 thread_local! {
-    /// Bytes held, and the most so far. What another thread frees is missed, which is why it is signed.
+    /// Current and peak bytes. Signed, because memory may be freed in another thread than it was allocated in.
     static HELD: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
 }
 
 fn count(bytes: i64) {
-    // A thread that ends frees what it holds after its counter is gone.
+    // A thread frees memory after its counter was destroyed.
     let _ = HELD.try_with(|held| {
         let now = held.get().0 + bytes;
         held.set((now, held.get().1.max(now)));
     });
 }
 
-// SAFETY: all is done by the system's allocator; counting neither allocates nor panics.
+// SAFETY: forwards to the system's allocator; counting neither allocates nor panics.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         count(-(layout.size() as i64));
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Where it moves, both are held at once.
+        // If the block moves, both exist at once.
         count(size as i64);
         count(-(layout.size() as i64));
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.realloc(at, layout, size) }
     }
 }
 
-/// The most bytes that this thread held at once during `work`, beyond what it held before.
+/// Returns the peak of bytes that this thread held during `work`, beyond those before.
 pub(crate) fn most(work: impl FnOnce()) -> u64 {
     let before = HELD.with(|held| {
         held.set((held.get().0, held.get().0));

@@ -1,5 +1,5 @@
-//! What Signet does with bytes that somebody else made, one function a reader. Fuzz targets and the tests of the
-//! seeds (`tests/fuzz.rs`) run the same ones: nothing may panic, hang, or take much more memory than the bytes.
+//! Signet's parsers of untrusted input, one function each, run by the fuzz targets and by the tests of the seeds
+//! (`tests/fuzz.rs`). None may panic, hang, or use memory out of proportion to the input.
 
 use super::allocator;
 use signet::data::{Beside, Chat, Conversation, Fields, Store, Tokenizer, Tokenizing, Watch};
@@ -14,26 +14,26 @@ use signet::train::{Changes, Checkpoint};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A reader, and what memory it may take.
+/// A parser and its memory limit.
 pub(crate) struct Reader {
-    /// What its target and its seeds are called.
+    /// Name of the fuzz target and the folder of seeds.
     pub(crate) name: &'static str,
-    /// Reads, and does with what it read what the program does.
+    /// Parses the input, and uses the result like the program.
     pub(crate) read: fn(&[u8]),
-    /// Bytes of memory for each byte of input, at most.
+    /// Maximum bytes of memory for each byte of input,
     pub(crate) factor: u64,
-    /// Bytes on top, for any input.
+    /// plus this constant.
     pub(crate) besides: u64,
 }
 
 const KB: u64 = 1 << 10;
 const MB: u64 = 1 << 20;
 
-/// What the tokenizers library may hold of a table up to the highest id, which is at most 2²⁰; of a text whose
-/// normalizer makes much of it; and what regular expressions compile to.
+/// Maximum memory of the tokenizers library: a table up to the highest id (at most 2²⁰), expanded normalized text,
+/// and compiled regular expressions.
 const IDS: u64 = 256 * MB;
 
-/// All of them.
+/// All readers.
 pub(crate) const READERS: &[Reader] = &[
     Reader { name: "safetensors", read: safetensors, factor: 64, besides: 64 * KB },
     Reader { name: "json", read: json, factor: 128, besides: 64 * KB },
@@ -54,7 +54,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "task", read: task, factor: 256, besides: 96 * MB },
 ];
 
-/// Runs a reader on some bytes, and checks what memory it took.
+/// Runs a reader on `bytes` and checks its peak memory.
 pub(crate) fn check(name: &str, bytes: &[u8]) {
     let reader = READERS.iter().find(|reader| reader.name == name).expect("a reader");
     let most = allocator::most(|| (reader.read)(bytes));
@@ -62,7 +62,7 @@ pub(crate) fn check(name: &str, bytes: &[u8]) {
     assert!(most <= allowed, "{name}: {} bytes took {most} bytes of memory; {allowed} are allowed", bytes.len());
 }
 
-/// All floats of all matrices and vectors, but of those that repeat what they store only the first rows.
+/// Reads all floats of all tensors; only the first rows of tensors that are larger than their stored data.
 fn all_floats(source: &dyn TensorSource, length: usize) {
     for name in source.names() {
         let shape = source.shape(&name).expect("named").to_vec();
@@ -86,7 +86,7 @@ fn safetensors(bytes: &[u8]) {
     file.names().iter().for_each(|name| drop(file.raw_words(name)));
 }
 
-/// JSON as Python reads it, and the kind of a file by its first bytes.
+/// JSON in Python's dialect, and detection of a file's kind by its first bytes.
 fn json(bytes: &[u8]) {
     if let Ok(value) = json::value(bytes) {
         json::has_special_number(&value);
@@ -106,7 +106,7 @@ fn torch(bytes: &[u8]) {
     }
 }
 
-/// A pickle in an archive that is otherwise sound, with the storages that the seeds ask for.
+/// A pickle in an otherwise valid archive, with the storages that the seeds refer to.
 fn pickle(bytes: &[u8]) {
     let storages = ["a/data/0", "a/data/1", "a/data/2", "a/data/3", "a/data/4", "a/data/5"].map(|name| (name, &[1; 64][..]));
     torch(&archive(&[&[("a/data.pkl", bytes)], &storages[..]].concat()));
@@ -154,8 +154,8 @@ fn tokenizer(bytes: &[u8]) {
     }
 }
 
-/// The files beside a `tokenizer.json`, with a zero byte between one and the next: `tokenizer_config.json`,
-/// `special_tokens_map.json`, `added_tokens.json`.
+/// The files beside a `tokenizer.json`, separated by zero bytes: `tokenizer_config.json`, `special_tokens_map.json`,
+/// `added_tokens.json`.
 fn beside(bytes: &[u8]) {
     let mut files = bytes.split(|byte| *byte == 0).map(|file| Fields::parse(file).unwrap_or_default());
     let mut next = || files.next().unwrap_or_default();
@@ -168,7 +168,7 @@ fn beside(bytes: &[u8]) {
     }
 }
 
-/// Tries what a tokenizer is for.
+/// Encodes and decodes text with a tokenizer.
 fn speak(tokenizer: &Tokenizer) {
     for text in ["", "The capital of France is", " ½ Ⅷ\n\tπ\u{1f600}</s><|end|>", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         if let Ok(ids) = tokenizer.encode_document(text) {
@@ -218,7 +218,7 @@ fn template(bytes: &[u8]) {
     }
 }
 
-/// A directory of one thread, removed when that ends.
+/// A thread's directory, removed when the thread ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -236,7 +236,7 @@ impl Drop for Folder {
     }
 }
 
-/// The bytes as a file called `name`.
+/// Calls `read` with a file `name` that contains the bytes.
 fn as_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
     thread_local! {
         static FOLDER: Folder = Folder::new();
@@ -264,7 +264,7 @@ fn rows(bytes: &[u8]) {
     as_file("rows.jsonl", bytes, tokenized);
 }
 
-/// The ids of a file of text.
+/// Tokenizes a text file.
 fn tokenized(path: &Path) {
     thread_local! {
         static WORDS: Tokenizer = Tokenizer::from_json(include_bytes!("seeds/tokenizer/bpe")).expect("a tokenizer");
@@ -285,7 +285,7 @@ fn text(bytes: &[u8]) {
     as_file("text.txt", bytes, tokenized);
 }
 
-/// A task, and behind a zero byte rows for it.
+/// A task and its rows, separated by a zero byte.
 fn task(bytes: &[u8]) {
     let (definition, rows) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
     let Ok(Ok(task)) = std::str::from_utf8(definition).map(|text| Task::parse("fuzz.toml", text)) else { return };

@@ -1,14 +1,14 @@
-// Starts the page: says what a browser lacks, loads and compiles the module once, and hands it to the
-// part that draws (here) and to the part that computes (worker.js).
+// Starts the page: checks the browser's features, downloads and compiles the module once, and shares it with the
+// user interface (here) and the engine (worker.js).
 
 const shell = document.getElementById('shell');
 const progress = document.getElementById('progress');
 const status = document.getElementById('status');
 
-/** Browsers that have all of what is tested below. */
+/** Browsers with all features that are tested below. */
 const BROWSERS = 'Chrome or Edge 108, Firefox 114 and Safari 16.4 have all that is needed, and so do newer ones.';
 
-/** Shows what went wrong in the place of the page. */
+/** Shows an error in place of the page. */
 function fail(text) {
     shell.hidden = false;
     shell.classList.add('failed');
@@ -16,7 +16,7 @@ function fail(text) {
     status.textContent = text;
 }
 
-/** Whether a worker may be a module: its options are read then. */
+/** Returns true if module workers are supported: the browser then reads the option `type`. */
 function moduleWorkers() {
     let read = false;
     const options = {
@@ -26,15 +26,15 @@ function moduleWorkers() {
         },
     };
     try {
-        // An address that cannot be fetched, and is not: the options are read first.
+        // An invalid URL: the options are read before it is fetched.
         new Worker('blob://', options).terminate();
     } catch {
-        // It is not to start.
+        // The worker need not start.
     }
     return read;
 }
 
-/** What this browser lacks, in words. */
+/** Returns descriptions of required features that this browser lacks. */
 function missing() {
     // (module (func (result v128) (i8x16.splat (i32.const 0))))
     const simd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
@@ -53,7 +53,7 @@ function missing() {
     return lacks;
 }
 
-/** Compiles the module while it arrives. */
+/** Compiles the module while it downloads. */
 async function compile() {
     const sizes = fetch('files.json').then((answer) => answer.json()).catch(() => null);
     const answer = await fetch('signet_bg.wasm');
@@ -80,11 +80,11 @@ async function compile() {
     return WebAssembly.compileStreaming(new Response(counted, { headers: { 'content-type': 'application/wasm' } }));
 }
 
-/** A worker that runs the engine, from the module that is compiled already. */
+/** Starts a worker that runs the engine, with the compiled module. */
 function startWorker(module) {
     const worker = new Worker('worker.js', { type: 'module', name: 'signet' });
     worker.postMessage({ module });
-    // Errors inside it are told by itself; that its script did not come is told here, like any other failure.
+    // The worker reports its own errors; report here if its script could not be fetched.
     worker.addEventListener('error', (event) => {
         if (!(event instanceof ErrorEvent)) {
             worker.dispatchEvent(new MessageEvent('message', { data: { failed: 'worker.js could not be fetched' } }));
@@ -93,7 +93,7 @@ function startWorker(module) {
     return worker;
 }
 
-/** Keeps the page for when there is no network, and says when there is a newer one. */
+/** Registers the service worker for offline use, and shows when an update is available. */
 async function keep() {
     if (!navigator.serviceWorker || !window.isSecureContext) {
         return;
@@ -101,7 +101,7 @@ async function keep() {
     const update = document.getElementById('update');
     const registration = await navigator.serviceWorker.register('sw.js', { updateViaCache: 'none' });
     const offer = () => {
-        // The first of all has nothing that it would take the place of.
+        // The first version replaces nothing, so it is no update.
         update.hidden = !(registration.waiting && navigator.serviceWorker.controller);
     };
     registration.addEventListener('updatefound', () => registration.installing?.addEventListener('statechange', offer));
@@ -127,9 +127,9 @@ async function start() {
     try {
         const [{ default: init }, module] = await Promise.all([import('./signet.js'), compile()]);
         status.textContent = 'Starting…';
-        // What the module asks of this page.
+        // Functions that the module calls.
         globalThis.signet = { fail, startWorker: () => startWorker(module) };
-        // It hides the shell when it has drawn for the first time.
+        // The module hides the shell after its first frame.
         await init({ module_or_path: module });
     } catch (error) {
         fail(`The page could not be started: ${error.message ?? error}\nReload it; if that does not help, the server may be sending parts of two versions.`);
@@ -137,7 +137,7 @@ async function start() {
     }
 }
 
-// A module that has failed does nothing any more: say so instead of standing still.
+// A module that has trapped does nothing any more; show the error.
 addEventListener('error', (event) => {
     if (event.error instanceof WebAssembly.RuntimeError) {
         fail(`The page has stopped: ${event.message}\nReload it. Conversations and runs that were saved are kept.`);

@@ -1,23 +1,23 @@
-// Keeps the page for use without a network. It answers for its own folder only, from what it kept;
-// a new version is fetched as a whole, and waits until the page asks for it or no tab shows the old.
+// Service worker: caches the page for offline use. It serves files of its own folder only, from the cache. A new
+// version is downloaded as a whole and waits until the page requests it or no tab shows the old one.
 
 const VERSION = 'unbuilt';
 const OWN = `signet ${registration.scope} `;
 const CACHE = OWN + VERSION;
 
-/** The address of a file of the page. */
+/** Returns the URL of a file of the page. */
 const at = (name) => new URL(name, registration.scope).href;
 
 async function install() {
     const cache = await caches.open(CACHE);
     const list = await (await fetch(at('files.json'), { cache: 'no-cache' })).json();
     if (list.version !== VERSION) {
-        // Half of a newer version is there; the browser tries again.
+        // The server has parts of a newer version; the browser retries the installation.
         throw new Error(`the files are of version ${list.version}, and this is ${VERSION}`);
     }
     await cache.put(at('files.json'), new Response(JSON.stringify(list), { headers: { 'content-type': 'application/json' } }));
     const wanted = list.files.filter((file) => file.at_once);
-    // `integrity` refuses a file of another version.
+    // `integrity` rejects a file of another version.
     await Promise.all(wanted.map(({ name, integrity }) => cache.add(new Request(at(name), { integrity, cache: 'no-cache' }))));
 }
 
@@ -27,7 +27,7 @@ async function activate() {
     await clients.claim();
 }
 
-/** The name in the list of what a request asks for; undefined for what is none of ours. */
+/** Returns the name of a requested file in the list; undefined for other requests. */
 function named(request) {
     const url = new URL(request.url);
     const address = url.origin + url.pathname;
@@ -48,7 +48,7 @@ async function answer(request, name) {
     if (!listed) {
         return fetch(request);
     }
-    // Too large to be kept from the start: kept once it was used.
+    // Large files are cached on first use.
     const fetched = await fetch(at(name), { integrity: listed.integrity });
     if (fetched.ok) {
         await cache.put(at(name), fetched.clone()).catch(() => {});

@@ -1,10 +1,10 @@
-// Hosts the engine: a module instance of its own, away from the page, so that the page never stalls.
-// Its first message brings the compiled module.
+// Web Worker that runs the engine in its own instance of the module, so that the page never blocks. The first
+// message contains the compiled module.
 
 import init from './signet.js';
 
-// wgpu cannot ask a browser for subgroups, whose shaders it passes through unchanged: they are added
-// to whatever it asks for, where the adapter has them.
+// wgpu cannot request the browser's `subgroups` feature, though it passes such shaders through unchanged: request
+// it here if the adapter has it.
 const adapter = globalThis.GPUAdapter?.prototype;
 if (adapter) {
     const request = adapter.requestDevice;
@@ -17,7 +17,7 @@ if (adapter) {
     };
 }
 
-// A module that has failed does nothing any more: the page hears of it, and starts another.
+// A module that has trapped does nothing any more; the page starts another worker.
 function fatal(error) {
     if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
         postMessage({ failed: `the engine has stopped (${error.message})` });
@@ -26,7 +26,7 @@ function fatal(error) {
 addEventListener('error', (event) => fatal(event.error));
 addEventListener('unhandledrejection', (event) => fatal(event.reason));
 
-/** What comes while the module starts is heard once it has. */
+/** Messages that arrive before the module has started; they are dispatched again afterwards. */
 const early = [];
 function wait(event) {
     event.stopImmediatePropagation();
