@@ -1,12 +1,12 @@
-//! Models' answers to fixed prompts, unselected: one seed, the sampling that `signet chat` has by
-//! default, each prompt in a conversation of its own.
+//! Models' answers to fixed prompts, not cherry-picked: one seed, `signet chat`'s default sampling, a new
+//! conversation for each prompt.
 
 use crate::program::cargo;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-/// Prints a table in Markdown: a row for each line of `prompts`, a column for each model.
+/// Prints a Markdown table: a row for each line of `prompts`, a column for each model.
 pub(crate) fn print(prompts: &Path, models: &[String]) -> Result<(), String> {
     let text = std::fs::read_to_string(prompts).map_err(|error| format!("{}: {error}", prompts.display()))?;
     println!("| prompt | {} |\n|---|{}", models.join(" | "), "---|".repeat(models.len()));
@@ -32,6 +32,6 @@ fn answer(model: &str, prompt: &str) -> Result<String, String> {
     if !output.status.success() {
         return Err(format!("signet chat {model} failed on {prompt:?}; try it by hand"));
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    Ok(said.trim().replace('|', "\\|").replace('\n', "<br>"))
+    let answer = String::from_utf8_lossy(&output.stdout);
+    Ok(answer.trim().replace('|', "\\|").replace('\n', "<br>"))
 }

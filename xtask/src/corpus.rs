@@ -1,17 +1,17 @@
-//! Makes the embedded corpus from the BYU Chit-Chat dataset (`dataset.json`): dialogues of some
-//! length, in plain ASCII, one turn after another, marked with the tokenizer's special tokens.
+//! Generates the embedded corpus from the BYU Chit-Chat dataset (`dataset.json`): dialogues of a minimum length
+//! in plain ASCII, one turn after another, marked with the tokenizer's special tokens.
 
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// A dialogue needs this many turns.
+/// Minimum number of turns of a dialogue.
 const TURNS: usize = 4;
-/// And turns of so many words on average.
+/// Mean number of words a turn.
 const WORDS: std::ops::Range<f64> = 3.5..24.0;
-/// It ends before a turn of more words than this.
+/// Maximum words of a turn; a dialogue is cut before a longer one.
 const LONGEST: usize = 80;
-/// A dialogue ends before one of these: the demo should be fit for anybody.
+/// Words before which a dialogue is cut, to keep the demo suitable for all users.
 const UNWANTED: &[&str] = &[
     "fuck",
     "shit",
@@ -42,7 +42,7 @@ pub(crate) fn make(dataset: &Path, out: &Path) -> Result<(), String> {
     let mut kept = 0;
     for dialogue in dialogues.values() {
         let mut turns = turns(dialogue);
-        // A dialogue ends where it stops being fit for anybody, or turns into an essay.
+        // Cut the dialogue before an unsuitable or overlong turn.
         turns.truncate(turns.iter().position(|turn| !fit(turn)).unwrap_or(turns.len()));
         let words: Vec<usize> = turns.iter().map(|turn| turn.split_whitespace().count()).collect();
         let mean = words.iter().sum::<usize>() as f64 / words.len().max(1) as f64;
@@ -62,7 +62,7 @@ pub(crate) fn make(dataset: &Path, out: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The turns of a dialogue: a person's messages in a row are one turn.
+/// Returns the turns of a dialogue; successive messages of one person are one turn.
 fn turns(dialogue: &Value) -> Vec<String> {
     let mut turns: Vec<(String, String)> = Vec::new();
     let groups = dialogue["messages"].as_array().into_iter().flatten();
@@ -86,20 +86,20 @@ fn turns(dialogue: &Value) -> Vec<String> {
     turns.into_iter().map(|(_, turn)| turn).collect()
 }
 
-/// Plain ASCII words, one space apart, without links, addresses and telephone numbers.
+/// Reduces a text to ASCII words, without links, e-mail addresses and telephone numbers.
 fn clean(text: &str) -> String {
     let plain = text.replace(['\u{2018}', '\u{2019}'], "'").replace(['\u{201c}', '\u{201d}'], "\"").replace('\u{2026}', "...");
     let words = plain.split_whitespace().filter(|word| !word.contains("://") && !word.contains("<|") && !private(word));
     words.map(|word| word.chars().filter(char::is_ascii_graphic).collect::<String>()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Short, and without unwanted words.
+/// Returns true for a turn that is short enough and without unwanted words.
 fn fit(turn: &str) -> bool {
     let lower = turn.to_lowercase();
     turn.split_whitespace().count() <= LONGEST && !UNWANTED.iter().any(|word| lower.contains(word))
 }
 
-/// Looks like an address or a telephone number.
+/// Returns true for a word that looks like an e-mail address or a telephone number.
 fn private(word: &str) -> bool {
     word.contains('@') || word.chars().filter(char::is_ascii_digit).count() >= 7
 }

@@ -1,4 +1,4 @@
-//! A display that nobody sees: Xvfb, with keys, a pointer, and pictures of what is on it.
+//! A virtual display (Xvfb) with keyboard, pointer and screenshots.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,10 +12,10 @@ use x11rb::protocol::xproto::{
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
 
-/// Width and height.
+/// Width and height in pixels.
 pub(crate) const SIZE: (u16, u16) = (1280, 860);
 
-/// Key codes as Xvfb has them.
+/// Xvfb's key code of Enter.
 pub(crate) const ENTER: u8 = 36;
 /// The left Control key.
 pub(crate) const CONTROL: u8 = 37;
@@ -24,7 +24,7 @@ pub(crate) const SHIFT: u8 = 50;
 /// The digits 1 to 5.
 pub(crate) const DIGITS: [u8; 5] = [10, 11, 12, 13, 14];
 
-/// A display; gone when dropped.
+/// A virtual display, ended when dropped.
 pub(crate) struct Display {
     server: Child,
     name: String,
@@ -37,7 +37,7 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 impl Display {
-    /// Starts one.
+    /// Starts a display.
     pub(crate) fn start() -> Result<Self, String> {
         let (width, height) = SIZE;
         let mut server = Command::new("Xvfb")
@@ -58,12 +58,12 @@ impl Display {
         Ok(Self { server, name, connection, root })
     }
 
-    /// What `DISPLAY` is set to.
+    /// The value of `DISPLAY`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Waits until a window is shown, and gives it the keys.
+    /// Waits until a window is shown, and gives it the keyboard focus.
     pub(crate) fn window(&self, patience: Duration) -> Result<Window, String> {
         let start = Instant::now();
         while start.elapsed() < patience {
@@ -87,7 +87,7 @@ impl Display {
         self.connection.flush().map_err(text)
     }
 
-    /// Presses keys together and lets them go.
+    /// Presses keys together and releases them.
     pub(crate) fn press(&self, keys: &[u8]) -> Result<(), String> {
         for &key in keys {
             self.fake(KEY_PRESS_EVENT, key, 0, 0)?;
@@ -105,7 +105,7 @@ impl Display {
         self.fake(MOTION_NOTIFY_EVENT, 0, x, y)
     }
 
-    /// Clicks a place.
+    /// Clicks at a position.
     pub(crate) fn click(&self, x: i16, y: i16) -> Result<(), String> {
         self.point(x, y)?;
         for kind in [BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT] {
@@ -115,7 +115,7 @@ impl Display {
         Ok(())
     }
 
-    /// Types small letters and spaces.
+    /// Types lower-case letters and spaces.
     pub(crate) fn write(&self, text: &str) -> Result<(), String> {
         let rows = [(24, "qwertyuiop"), (38, "asdfghjkl"), (52, "zxcvbnm"), (65, " ")];
         for letter in text.chars() {
@@ -125,7 +125,7 @@ impl Display {
         Ok(())
     }
 
-    /// Asks a window to close, as its cross would.
+    /// Asks a window to close, like its close button.
     pub(crate) fn close(&self, window: Window) -> Result<(), String> {
         let atom = |name: &str| -> Result<Atom, String> { Ok(self.connection.intern_atom(false, name.as_bytes()).map_err(text)?.reply().map_err(text)?.atom) };
         let message = ClientMessageEvent::new(32, window, atom("WM_PROTOCOLS")?, [atom("WM_DELETE_WINDOW")?, 0, 0, 0, 0]);
@@ -133,14 +133,14 @@ impl Display {
         self.connection.flush().map_err(text)
     }
 
-    /// What is on it: RGB, row by row.
+    /// Takes a screenshot: RGB, row by row.
     pub(crate) fn picture(&self) -> Result<Vec<u8>, String> {
         let (width, height) = SIZE;
         let image = self.connection.get_image(ImageFormat::Z_PIXMAP, self.root, 0, 0, width, height, u32::MAX).map_err(text)?.reply().map_err(text)?;
         Ok(image.data.as_chunks().0.iter().flat_map(|&[blue, green, red, _]| [red, green, blue]).collect())
     }
 
-    /// Writes what is on it as a PNG.
+    /// Writes a screenshot as PNG.
     pub(crate) fn save(&self, path: &Path) -> Result<(), String> {
         let picture = self.picture()?;
         let file = std::fs::File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;

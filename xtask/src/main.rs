@@ -1,4 +1,4 @@
-//! What a newcomer or CI runs: `cargo xtask COMMAND`.
+//! Development tasks: `cargo xtask COMMAND`.
 
 mod answers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -32,72 +32,72 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what the tests need where that is known, then check and test everything; also called ci.
+    /// Install the tests' dependencies if possible, then run all checks and tests; alias ci.
     #[command(alias = "ci")]
     Test {
-        /// Leave out what has not begun after so many minutes, of the page, the window, the attack and the browsers;
-        /// end everything a quarter later, and say what was not finished.
+        /// Skip the steps web, window, attack and browsers that have not started after this many minutes; end all
+        /// steps after a further quarter of that time, and report unfinished ones.
         #[arg(long, value_name = "MINUTES")]
         within: Option<u64>,
     },
-    /// While working: check format and lints, and run the unit tests of the files that differ from the last commit.
+    /// Check format and lints, and run the unit tests of files that differ from the last commit.
     Check,
-    /// While working: try every case of one operation, on every device.
+    /// Run all conformance cases of one operation on every device.
     Op {
-        /// The stem of its file in src/ops.
+        /// Name of the operation's file in src/ops, without extension.
         name: String,
-        /// all, auto, cpu, or an adapter's name or index.
+        /// Device: all, auto, cpu, or an adapter's name or index.
         #[arg(long, default_value = "all")]
         device: String,
     },
-    /// Start the app in a window that nobody sees (Xvfb), train, close, go on.
+    /// Test the app on a virtual display (Xvfb): train, close, resume.
     Window {
-        /// Keep pictures of it in this folder.
+        /// Save screenshots in this folder.
         #[arg(long, value_name = "DIR")]
         shots: Option<PathBuf>,
-        /// Make a GIF of a run in training.
+        /// Record a GIF of a run in training.
         #[arg(long, value_name = "FILE")]
         film: Option<PathBuf>,
-        /// Time training in the app and by `train`, in turn, as the tests build them.
+        /// Compare the training speed of the app and of `train`, in the tests' build.
         #[arg(long)]
         measure: bool,
     },
-    /// Build the page into web/dist, static files for any host; or serve it.
+    /// Build the page into web/dist, as static files for any host; or serve it.
     Web {
-        /// Serve what was built on this machine, instead of building.
+        /// Serve web/dist on localhost, instead of building.
         #[arg(long)]
         serve: bool,
-        /// The port it is served at; 0 for any that is free.
+        /// Port of the server; 0 for any unused one.
         #[arg(long, default_value_t = 8080, requires = "serve")]
         port: u16,
-        /// The path it is served under.
+        /// Path of the page on the server.
         #[arg(long, value_name = "PATH", default_value = "/", requires = "serve")]
         under: String,
-        /// Build what is built sooner, but is larger and slower: while working on it.
+        /// Build faster; the result is larger and slower.
         #[arg(long, conflicts_with = "serve")]
         quick: bool,
     },
-    /// Try the page in browsers: Chromium and Firefox, without a display.
+    /// Test the page in Chromium and Firefox, without a display.
     Browser {
-        /// Keep pictures of it in this folder.
+        /// Save screenshots in this folder.
         #[arg(long, value_name = "DIR")]
         shots: Option<PathBuf>,
-        /// Only scenarios whose names hold this.
+        /// Run only scenarios whose names contain this text.
         #[arg(long, value_name = "NAME", default_value = "")]
         filter: String,
-        /// Take web/dist as it is, instead of building it first.
+        /// Use web/dist as it is, instead of building it first.
         #[arg(long)]
         built: bool,
     },
-    /// Kill commands and deny them system calls while they write, and damage what they wrote; nothing may be lost.
+    /// Inject faults into commands while they write files, and damage the files; nothing may be lost.
     Attack {
-        /// Every call and 64 places of every file, not a sample.
+        /// Test every call and 64 places of every file, not a sample.
         #[arg(long)]
         all: bool,
     },
     /// Check the licence of every dependency.
     Licences,
-    /// Make the embedded corpus from the Chit-Chat dataset.
+    /// Generate the embedded corpus from the Chit-Chat dataset.
     Corpus {
         /// The dataset's dataset.json.
         dataset: PathBuf,
@@ -106,7 +106,7 @@ enum Command {
     },
     /// Print models' answers to the prompts of a file, as a table.
     Answers {
-        /// One prompt a line.
+        /// Text file with one prompt a line.
         prompts: PathBuf,
         /// Models as `signet chat` takes them.
         #[arg(required = true)]
@@ -124,12 +124,12 @@ fn main() -> ExitCode {
         Command::Op { name, device } => quick::op(&name, &device),
         Command::Window { film: Some(out), .. } => window::film(&out),
         Command::Window { measure: true, .. } => window::measure(),
-        Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|said| println!("{said}")),
+        Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|line| println!("{line}")),
         Command::Web { serve: true, port, under, .. } => web::serve(port, &under),
-        Command::Web { quick, .. } => web::build(quick).map(|said| println!("{said}")),
-        Command::Browser { shots, filter, built } => browser::alone(shots.as_deref(), &filter, built),
+        Command::Web { quick, .. } => web::build(quick).map(|line| println!("{line}")),
+        Command::Browser { shots, filter, built } => browser::run_command(shots.as_deref(), &filter, built),
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-        Command::Attack { all } => attack::run(all).map(|said| println!("{said}")),
+        Command::Attack { all } => attack::run(all).map(|line| println!("{line}")),
         #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
         Command::Attack { .. } => Err("the attack needs Linux on x86-64".into()),
         Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),

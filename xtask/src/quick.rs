@@ -1,5 +1,5 @@
-//! The short loop while working: one operation on every device (`op`), or format, lints and the unit tests of what
-//! changed (`check`). Both build incrementally, beside what the tests build.
+//! Fast checks during development: one operation on every device (`op`), or format, lints and the unit tests of
+//! changed files (`check`). Both build incrementally, separately from the tests' build.
 
 use crate::lints;
 use crate::program::{cargo, root, target};
@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// A build that is soon done: little optimised, in many parts, of which only those that changed are compiled again.
+/// A fast build: little optimisation, and many codegen units for incremental compilation.
 const PROFILE: &str = "--config profile.dev.package.signet.opt-level=1 --config profile.dev.package.signet.codegen-units=256";
 /// The same for unit tests, as `cargo xtask test` compiles them.
 const UNITS: &str = "--config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true \
                      --config profile.dev.package.signet.codegen-units=256";
 
-/// Builds the program and tries every case of one operation on a device.
+/// Builds the program and runs all conformance cases of one operation on a device.
 pub(crate) fn op(name: &str, device: &str) -> Result<(), String> {
     let known = operations()?;
     if !known.contains(name) {
@@ -46,12 +46,12 @@ pub(crate) fn check() -> Result<(), String> {
     steps.finish()
 }
 
-/// Runs the unit tests of these modules; all of them where the root of a crate changed.
+/// Runs the unit tests of these modules; all tests if the root of a crate changed.
 fn units(changed: &BTreeSet<String>) -> Outcome {
     if changed.is_empty() {
         return Outcome::Skipped("no file with unit tests differs from the last commit".into());
     }
-    // Features are those of the whole workspace: those of a part would have most dependencies built again.
+    // Test the whole workspace: the features of a part would rebuild most dependencies.
     let mut tests = quick(&format!("test --locked --quiet --workspace --lib --bins {UNITS} --"));
     if !changed.contains("") {
         tests.args(changed);
@@ -62,7 +62,7 @@ fn units(changed: &BTreeSet<String>) -> Outcome {
     }
 }
 
-/// Cargo, building incrementally.
+/// Returns cargo with incremental compilation.
 fn quick(arguments: &str) -> Command {
     let arguments: Vec<&str> = arguments.split_whitespace().collect();
     let mut command = cargo(&arguments.join(" "));
@@ -70,7 +70,7 @@ fn quick(arguments: &str) -> Command {
     command
 }
 
-/// The stems of the operations' files.
+/// Returns the names of all operations.
 fn operations() -> Result<BTreeSet<String>, String> {
     let shaders = root().join("shaders");
     let entries = std::fs::read_dir(&shaders).map_err(|error| format!("{}: {error}", shaders.display()))?;
@@ -78,7 +78,7 @@ fn operations() -> Result<BTreeSet<String>, String> {
     Ok(names.filter_map(|name| name.strip_suffix(".wgsl").filter(|stem| !stem.contains('.')).map(String::from)).collect())
 }
 
-/// The module of every file that differs from the last commit, new ones included.
+/// Returns the module of every file that differs from the last commit or is new.
 fn changed() -> Result<BTreeSet<String>, String> {
     let mut changed = BTreeSet::new();
     for arguments in [&["diff", "--name-only", "HEAD"][..], &["ls-files", "--others", "--exclude-standard"]] {
@@ -91,10 +91,10 @@ fn changed() -> Result<BTreeSet<String>, String> {
     Ok(changed)
 }
 
-/// The module of a file, within its crate: `src/ops/add.rs` and `shaders/add.wgsl` are `ops::add`.
+/// Returns a file's module path in its crate: `src/ops/add.rs` and `shaders/add.wgsl` are `ops::add`.
 fn module(path: &str) -> Option<String> {
     match path {
-        // It writes the table of kernels.
+        // The build script generates the table of kernels.
         "build.rs" => return Some("device".into()),
         _ if path.ends_with("Cargo.toml") || path == "Cargo.lock" => return Some(String::new()),
         _ => {}

@@ -1,4 +1,4 @@
-//! Running steps one after the other: what runs, how long it took, and what came of all of them.
+//! Runs steps in order and reports outcome and duration of each.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -6,18 +6,18 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What came of a step.
+/// The outcome of a step.
 pub(crate) enum Outcome {
-    /// All is well; what is worth saying about it.
+    /// Success, with a remark.
     Passed(String),
-    /// It was left out, and why.
+    /// Skipped, with the reason.
     Skipped(String),
-    /// It failed, and why.
+    /// Failure, with the reason.
     Failed(String),
 }
 
 impl Outcome {
-    /// What is said of it.
+    /// The remark or the reason.
     pub(crate) fn detail(self) -> String {
         match self {
             Self::Passed(detail) | Self::Skipped(detail) | Self::Failed(detail) => detail,
@@ -25,10 +25,10 @@ impl Outcome {
     }
 }
 
-/// Steps done so far.
+/// The steps so far.
 pub(crate) struct Steps {
     begun: Instant,
-    /// The time after which no late step begins.
+    /// Time after which no late step starts.
     within: Option<Duration>,
     progress: Arc<Mutex<Progress>>,
 }
@@ -37,11 +37,11 @@ pub(crate) struct Steps {
 struct Progress {
     done: Vec<(&'static str, Duration, Outcome)>,
     running: Option<(&'static str, Instant)>,
-    /// What failed in the step that is running.
+    /// Failures within the current step.
     failures: Vec<String>,
 }
 
-/// Takes down what fails before its step is over.
+/// Records failures within the current step, for the report if the step does not finish.
 #[derive(Clone)]
 pub(crate) struct Failures(Arc<Mutex<Progress>>);
 
@@ -52,7 +52,7 @@ impl Failures {
 }
 
 impl Steps {
-    /// None done yet. A quarter after `within` everything is ended, and the step that runs then reported as unfinished.
+    /// Starts without steps. At 1.25 × `within`, the process ends and reports the current step as unfinished.
     pub(crate) fn new(within: Option<Duration>) -> Self {
         let steps = Self { begun: Instant::now(), within, progress: Arc::default() };
         if let Some(within) = within {
@@ -72,12 +72,12 @@ impl Steps {
         steps
     }
 
-    /// For a step to say what fails while it runs.
+    /// Returns the recorder for failures within a step.
     pub(crate) fn failures(&self) -> Failures {
         Failures(self.progress.clone())
     }
 
-    /// Runs a step unless it is too late for it, which is reported as a step that was skipped.
+    /// Runs a step, or reports it as skipped if the time is over.
     pub(crate) fn late(&mut self, name: &'static str, step: impl FnOnce() -> Outcome) {
         match self.within.filter(|within| self.begun.elapsed() > *within) {
             Some(within) => self.run(name, || Outcome::Skipped(format!("NOT RUN: {} minutes had passed", within.as_secs() / 60))),
@@ -85,7 +85,7 @@ impl Steps {
         }
     }
 
-    /// Runs a step, failed ones before it or not: all that is wrong is worth knowing.
+    /// Runs a step, also after failed ones, to report all failures.
     pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Outcome) {
         println!("\n── {name}");
         std::io::stdout().flush().ok();
@@ -99,14 +99,14 @@ impl Steps {
         (progress.running, progress.failures) = (None, Vec::new());
     }
 
-    /// Prints a line for each step; fails if one of them did.
+    /// Prints a line for each step; fails if any step failed.
     pub(crate) fn finish(self) -> Result<(), String> {
         lock(&self.progress).summary()
     }
 }
 
 impl Progress {
-    /// Takes the step that is running for one that was skipped, or failed if something in it has.
+    /// Reports the unfinished step as failed if it recorded a failure, else as skipped.
     fn end(&mut self) {
         if let Some((name, start)) = self.running.take() {
             let why = "NOT FINISHED: its time was over".to_owned();
@@ -139,7 +139,7 @@ fn line(name: &str, took: Duration, outcome: &Outcome) -> String {
     format!("{name:<11} {word:<8} {:>7.1} s  {detail}", took.as_secs_f64()).trim_end().to_owned()
 }
 
-/// Runs a command to its end, its output shown.
+/// Runs a command to its end with visible output.
 pub(crate) fn shown(command: &mut Command) -> Outcome {
     match command.status() {
         Ok(status) if status.success() => Outcome::Passed(String::new()),
@@ -148,7 +148,7 @@ pub(crate) fn shown(command: &mut Command) -> Outcome {
     }
 }
 
-/// As [`shown`]; of what it prints, the lines that `keep` wants are given back.
+/// Like [`shown`]; also returns the output lines for which `keep` is true.
 pub(crate) fn shown_keeping(command: &mut Command, keep: impl Fn(&str) -> bool) -> (Outcome, Vec<String>) {
     let mut child = match command.stdout(Stdio::piped()).spawn() {
         Ok(child) => child,
@@ -171,9 +171,9 @@ pub(crate) fn shown_keeping(command: &mut Command, keep: impl Fn(&str) -> bool) 
     (outcome, kept)
 }
 
-/// Ends every process that a process has started, and those that these have, where Linux lists them.
+/// Kills all descendants of a process (Linux only).
 fn end_below(process: u32) {
-    // Some may start others meanwhile.
+    // Repeat, because they may start others meanwhile.
     for _ in 0..3 {
         let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| with_parent(&entry.ok()?.path())).collect();
         let mut below = vec![process];
@@ -186,16 +186,16 @@ fn end_below(process: u32) {
         if below.is_empty() {
             return;
         }
-        // The shell has `kill` where no package has.
+        // `kill` is a shell builtin, so no package is needed.
         Command::new("sh").args(["-c", &format!("kill -KILL {}", below.join(" "))]).stderr(Stdio::null()).status().ok();
     }
 }
 
-/// The id of a process in `/proc`, and of the one that started it.
+/// Returns the id of a process in `/proc` and of its parent.
 fn with_parent(folder: &Path) -> Option<(u32, u32)> {
     let process = folder.file_name()?.to_str()?.parse().ok()?;
     let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
-    // `PID (NAME) STATE PARENT ...`, and a name may hold anything.
+    // `PID (NAME) STATE PARENT ...`; the name may contain any character.
     let parent = stat[stat.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()?;
     Some((process, parent))
 }

@@ -1,6 +1,6 @@
-//! SwiftShader, a third software adapter: unlike Mesa's it has no f16, subgroups of 4, and a compiler
-//! of its own, so it finds what those two hide. Browsers carry it; Debian's package of Chromium's
-//! common files holds it as a Vulkan driver. Nothing is installed: two files of it are unpacked.
+//! SwiftShader, a third software adapter: unlike Mesa's two it has no f16, subgroups of 4, and a different
+//! compiler, so it finds other bugs. Debian's `chromium-common` contains it as a Vulkan driver; two of the package's
+//! files are unpacked, nothing is installed.
 
 use crate::steps::{Outcome, shown};
 use crate::system::found;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PACKAGE: &str = "chromium-common";
-/// Where the package has the driver, and its description for the Vulkan loader.
+/// Paths of the driver and its manifest for the Vulkan loader in the package.
 const FILES: [&str; 2] = ["usr/lib/chromium/libvk_swiftshader.so", "usr/lib/chromium/vk_swiftshader_icd.json"];
-/// Where it is unpacked, below the build's folder.
+/// Folder of the driver in the target directory.
 const FOLDER: &str = "swiftshader";
 
-/// Makes the driver available; its description goes to `driver`.
+/// Unpacks the driver if needed; sets `driver` to the path of its manifest.
 pub(crate) fn prepare(target: &Path, driver: &mut Option<PathBuf>) -> Outcome {
     let folder = target.join(FOLDER);
     for root in [Path::new("/"), &folder] {
         if FILES.iter().all(|file| root.join(file).is_file()) {
             let description = root.join(FILES[1]);
-            let told = format!("{} is there", description.display());
+            let line = format!("{} is installed", description.display());
             *driver = Some(description);
-            return Outcome::Passed(told);
+            return Outcome::Passed(line);
         }
     }
     if !cfg!(target_os = "linux") || !["apt-get", "dpkg-deb", "tar"].iter().all(|program| found(program)) {
@@ -37,7 +37,7 @@ pub(crate) fn prepare(target: &Path, driver: &mut Option<PathBuf>) -> Outcome {
     }
 }
 
-/// Fetches the package and unpacks the driver, beside `folder` until all is there.
+/// Downloads the package and unpacks the driver, in a temporary folder that is renamed to `folder` at the end.
 fn unpack(folder: &Path) -> Result<(), String> {
     let beside = folder.with_extension("part");
     std::fs::remove_dir_all(&beside).ok();

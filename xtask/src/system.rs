@@ -1,30 +1,30 @@
-//! What the tests need from the system, and how it gets there on Debian and Ubuntu.
+//! System packages that the tests need, and their installation on Debian and Ubuntu.
 
 use crate::steps::{Outcome, shown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Software drivers: lavapipe for Vulkan, and llvmpipe for OpenGL through EGL. A display that nobody
-/// sees, and what a window on it needs.
+/// Software drivers (lavapipe for Vulkan, llvmpipe for OpenGL through EGL), a virtual display, and libraries for
+/// windows on it.
 const PACKAGES: [&str; 9] =
     ["mesa-vulkan-drivers", "libegl1", "libegl-mesa0", "libgl1-mesa-dri", "xvfb", "libx11-xcb1", "libxcursor1", "libxi6", "libxkbcommon-x11-0"];
 
-/// What others are told.
+/// Hint for other systems.
 const ELSEWHERE: &str = "the tests need a Vulkan driver, and a software one will do: Mesa's lavapipe (Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast; \
      openSUSE: Mesa-vulkan-device-select and libvulkan_lvp). Where a GPU's own driver is installed, nothing is missing";
 
-/// Installs the drivers that are missing. Where that is not known or not possible it says what to
-/// install, and leaves the verdict to the tests, which fail if they find no adapter.
+/// Installs missing packages. If that is not possible, the step is skipped with a hint, and the tests fail if they
+/// find no adapter.
 pub(crate) fn prepare() -> Outcome {
     if !packaged() { Outcome::Skipped(ELSEWHERE.into()) } else { install(&PACKAGES) }
 }
 
-/// Whether this system has Debian's packages.
+/// Returns true if this system uses Debian packages.
 pub(crate) fn packaged() -> bool {
     found("apt-get") && found("dpkg-query")
 }
 
-/// Installs those of these packages that are missing; skipped where that is not possible.
+/// Installs those of these packages that are missing; skipped if that is not possible.
 pub(crate) fn install(packages: &[&'static str]) -> Outcome {
     if !packaged() {
         return Outcome::Skipped("this system has no apt-get".into());
@@ -34,7 +34,7 @@ pub(crate) fn install(packages: &[&'static str]) -> Outcome {
         return Outcome::Passed(format!("{} are installed", packages.join(", ")));
     }
     let Some(prefix) = privileges() else {
-        return Outcome::Skipped(format!("not root, and there is no sudo; have somebody run: apt-get install {}", missing.join(" ")));
+        return Outcome::Skipped(format!("cannot install packages: not root, and no sudo. Run as root: apt-get install {}", missing.join(" ")));
     };
     println!("installing {}", missing.join(" "));
     let apt = |arguments: &[&str]| {
@@ -49,7 +49,7 @@ pub(crate) fn install(packages: &[&'static str]) -> Outcome {
     }
 }
 
-/// The words before a command that needs root.
+/// The command prefix for root privileges.
 fn privileges() -> Option<&'static [&'static str]> {
     let id = Command::new("id").arg("-u").output().ok()?;
     if id.stdout.trim_ascii() == b"0" {
@@ -63,14 +63,14 @@ fn installed(package: &str) -> bool {
     query.is_ok_and(|output| output.stdout == b"installed")
 }
 
-/// Whether a program is on the PATH.
+/// Returns true if a program is on the PATH.
 pub(crate) fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file() || folder.join(format!("{program}.exe")).is_file())
 }
 
-/// A private folder for `XDG_RUNTIME_DIR`, without which libwayland complains each time EGL is
-/// looked for; removed when dropped. `None` where the variable is set already, or means nothing.
+/// A private folder for `XDG_RUNTIME_DIR`, without which libwayland warns at every use of EGL; removed when
+/// dropped. `None` if the variable is set already, or not on Linux.
 pub(crate) struct RuntimeDir(PathBuf);
 
 impl RuntimeDir {

@@ -1,6 +1,6 @@
-//! `cargo xtask test`: the checks that need no compiler first, then those that need little, then
-//! all tests. One build serves lints, documents, tests and what is tried in windows and browsers: the
-//! `dev` profile, in which only what computes is optimised.
+//! `cargo xtask test`: checks without a compiler first, then fast ones, then all tests. One build in the `dev`
+//! profile, which optimises only compute code, serves lints, documentation, tests, and the tests in windows and
+//! browsers.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::attack::step as attack;
@@ -17,12 +17,12 @@ use crate::wrapper;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The program's own manifest, and that of the workspace of this command.
+/// Manifests of the program's workspace and of xtask's.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "xtask/Cargo.toml"];
 
-/// All tests, as cargo is asked for them, the longest last. The units' own are compiled apart from what the others use,
-/// and unoptimised: that takes a quarter of the time, and their sums are checked for overflow. Always for the whole
-/// workspace: features of dependencies differ for parts of it, which would have most of them built again.
+/// Arguments of `cargo test`, the longest tests last. Unit tests are compiled separately without optimisation, in a
+/// quarter of the time and with overflow checks. Always the whole workspace: the features of a part would rebuild
+/// most dependencies.
 const TESTS: [&str; 4] = [
     "--manifest-path xtask/Cargo.toml",
     "--workspace --lib --bins --config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true",
@@ -30,8 +30,8 @@ const TESTS: [&str; 4] = [
     "--workspace --test main -- every_adapter large::",
 ];
 
-/// Runs every step; fails if one of them does. The last, which build the page and try the whole in real surroundings,
-/// do not begin later than `within`, and a quarter later everything is ended; what was left out is reported.
+/// Runs all steps; fails if any step fails. The last ones, which build the page and test in windows and browsers, do
+/// not start later than `within`; at 1.25 × `within` the process ends. Skipped steps are reported.
 pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     let missing = wrapper::install(&target())?;
     let runtime = RuntimeDir::new();
@@ -39,12 +39,12 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     steps.run("drivers", system::prepare);
     let mut third = None;
     steps.run("swiftshader", || swiftshader::prepare(&target(), &mut third));
-    let surroundings = |command: &mut Command| {
+    let set_environment = |command: &mut Command| {
         if let Some(dir) = &runtime {
             command.env("XDG_RUNTIME_DIR", dir.path());
         }
         if let Some(driver) = &third {
-            // Beside the drivers that the loader finds by itself.
+            // In addition to the drivers that the loader finds.
             command.env("VK_ADD_DRIVER_FILES", driver);
         }
     };
@@ -63,7 +63,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         }
     });
     let mut page = None;
-    // Lints and documents come with it.
+    // The wrapper also checks lints and documentation.
     steps.run("build", || {
         page = web::begin();
         each(TESTS, |tests| shown(&mut cargo(&format!("test --locked --no-run {tests}"))))
@@ -76,7 +76,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     steps.run("adapters", || match native() {
         Ok(program) => {
             let mut devices = Command::new(program);
-            surroundings(devices.arg("devices"));
+            set_environment(devices.arg("devices"));
             adapters(&mut devices)
         }
         Err(error) => Outcome::Failed(error),
@@ -90,7 +90,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         }
         each(TESTS, |tests| {
             let mut tests = cargo(&format!("test --locked --no-fail-fast {tests}"));
-            surroundings(&mut tests);
+            set_environment(&mut tests);
             let keep = |line: &str| {
                 let failed = line.ends_with("... FAILED");
                 if failed {
@@ -107,7 +107,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         })
     });
     steps.late("web", || match (web::step(), linted()) {
-        // It compiles xtask/glue.
+        // Clippy compiles xtask/glue.
         (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
         (outcome, _) => outcome,
     });
@@ -122,7 +122,7 @@ fn attack() -> Outcome {
     Outcome::Skipped("it needs Linux on x86-64".into())
 }
 
-/// Does the same with all parts, whether or not it failed with those before; fails if it failed with any.
+/// Runs `step` on all parts, also after failures; fails if any failed.
 fn each<const N: usize>(parts: [&str; N], step: impl FnMut(&str) -> Outcome) -> Outcome {
     let outcomes = parts.map(step);
     let failed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)));
@@ -130,11 +130,11 @@ fn each<const N: usize>(parts: [&str; N], step: impl FnMut(&str) -> Outcome) -> 
     if failed { Outcome::Failed(detail) } else { Outcome::Passed(detail) }
 }
 
-/// The software adapters that the tests are meant to run on, by a part of how they are listed.
+/// The software adapters that the tests should run on, by a part of their name.
 const ADAPTERS: [(&str, &str); 3] =
     [("lavapipe (Vulkan)", ") (vulkan): Cpu, driver llvmpipe"), ("llvmpipe (OpenGL)", ") (gl): Cpu"), ("SwiftShader", "SwiftShader")];
 
-/// Lists the adapters that the tests take, all there are, and says which of the three are not among them.
+/// Lists the adapters that the tests use, and reports which of the three are missing.
 fn adapters(devices: &mut Command) -> Outcome {
     let (outcome, lines) = shown_keeping(devices, |line| line.starts_with(|c: char| c.is_ascii_digit()));
     if let Outcome::Failed(_) = outcome {
@@ -148,7 +148,7 @@ fn adapters(devices: &mut Command) -> Outcome {
     }
 }
 
-/// Whether a component of the toolchain is there.
+/// Returns true if a component of the toolchain is installed.
 fn component(name: &str) -> bool {
     let status = cargo(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())

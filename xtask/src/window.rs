@@ -1,5 +1,5 @@
-//! The app in a real window on a display that nobody sees: it is started, trains, is closed, and goes
-//! on; and what its drawing costs the training.
+//! Test of the app in a window on a virtual display: train, close, resume. Also measures how much drawing slows
+//! down training.
 
 use crate::display::{CONTROL, DIGITS, Display, ENTER, SHIFT, SIZE};
 use crate::program;
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Longest that anything is waited for.
+/// Timeout of one condition.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Steps of the run that is closed half-way.
+/// Steps of the run that is interrupted half-way.
 const STEPS: u64 = 150;
-/// Steps of a run that is timed, and of those the ones left out at its beginning.
+/// Steps of a timed run, and the number of warm-up steps not counted.
 const TIMED: (u64, u64) = (300, 40);
 
 /// The scenario as a step of the tests.
@@ -23,12 +23,12 @@ pub(crate) fn step() -> Outcome {
         return Outcome::Skipped("there is no Xvfb to open a window on".into());
     }
     match scenario(None) {
-        Ok(said) => Outcome::Passed(said),
+        Ok(line) => Outcome::Passed(line),
         Err(error) => Outcome::Failed(error),
     }
 }
 
-/// Starts, trains, closes, goes on. `shots`: where pictures of it are kept.
+/// Trains, closes the app and resumes. `shots` is the folder for screenshots.
 pub(crate) fn scenario(shots: Option<&Path>) -> Result<String, String> {
     let scene = Scene::new(&format!("steps = {STEPS}\neval_every = 25\nsample_every = 50\nwarmup = 10\n"))?;
     let shot = |name: &str| shots.map_or(Ok(()), |folder| scene.display.save(&folder.join(format!("app-{name}.png"))));
@@ -66,7 +66,7 @@ pub(crate) fn scenario(shots: Option<&Path>) -> Result<String, String> {
     Ok(format!("trained, was closed at step {stopped} of {STEPS}, and went on to the end"))
 }
 
-/// Times `train` and the app in turn: tokens a second, and what drawing took.
+/// Measures `train` and the app alternately: tokens/s, and the time of drawing.
 pub(crate) fn measure() -> Result<(), String> {
     let scene = Scene::new(&format!("steps = {}\neval_every = 0\nsample_every = 0\ncheckpoint_every = 0\nwarmup = 10\n", TIMED.0))?;
     let mut lines = Vec::new();
@@ -85,7 +85,7 @@ pub(crate) fn measure() -> Result<(), String> {
     Ok(())
 }
 
-/// Pictures of a run in training, as one that moves.
+/// Records a GIF of a run in training.
 pub(crate) fn film(out: &Path) -> Result<(), String> {
     let scene = Scene::new("steps = 400\neval_every = 25\nsample_every = 50\nwarmup = 20\n")?;
     let mut app = scene.open(&["--config", "form.toml"])?;
@@ -103,7 +103,7 @@ pub(crate) fn film(out: &Path) -> Result<(), String> {
     pictures.push(scene.display.picture()?);
     scene.display.close(app.window)?;
     app.ended("after its run had ended")?;
-    // Some twenty pictures tell the story.
+    // About twenty frames are enough.
     let every = pictures.len().div_ceil(20);
     let chosen = pictures.iter().rev().step_by(every).collect::<Vec<_>>();
     write_film(out, chosen.into_iter().rev())
@@ -123,7 +123,7 @@ fn write_film<'a>(out: &Path, pictures: impl Iterator<Item = &'a Vec<u8>>) -> Re
     Ok(())
 }
 
-/// Half as wide and half as high: the mean of two by two.
+/// Halves width and height: the mean of 2 × 2 pixels.
 fn halved(picture: &[u8]) -> Vec<u8> {
     let (width, height) = (usize::from(SIZE.0), usize::from(SIZE.1));
     let at = |x: usize, y: usize, channel: usize| u16::from(picture[3 * (y * width + x) + channel]);
@@ -136,14 +136,14 @@ fn halved(picture: &[u8]) -> Vec<u8> {
     half
 }
 
-/// A display, and a folder of its own for everything that the app writes.
+/// A display, and a folder for all files that the app writes.
 struct Scene {
     program: PathBuf,
     display: Display,
     folder: PathBuf,
 }
 
-/// The app, running.
+/// The running app.
 struct App {
     process: Child,
     window: u32,
@@ -162,7 +162,7 @@ impl Scene {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(&self.folder).env("DISPLAY", self.display.name()).env_remove("WAYLAND_DISPLAY");
-        // Nothing of the person's own is read or written.
+        // Do not read or write the user's own files.
         for (variable, folder) in
             [("HOME", "."), ("XDG_DATA_HOME", "data"), ("XDG_CACHE_HOME", "cache"), ("XDG_CONFIG_HOME", "config"), ("XDG_RUNTIME_DIR", ".")]
         {
@@ -171,7 +171,7 @@ impl Scene {
         command
     }
 
-    /// Opens the app.
+    /// Starts the app.
     fn open(&self, arguments: &[&str]) -> Result<App, String> {
         let process = self.command(&[&["app", "--runs", "runs"], arguments].concat()).spawn().map_err(|error| format!("the app: {error}"))?;
         let mut app = App { process, window: 0 };
@@ -179,7 +179,7 @@ impl Scene {
         Ok(app)
     }
 
-    /// Gives a tab something to show in its picture.
+    /// Adds content to a tab for its screenshot.
     fn fill(&self, tab: &str) -> Result<(), String> {
         match tab {
             "runs" => self.display.click(15, 90)?,
@@ -217,7 +217,7 @@ impl Scene {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The last step that a run has recorded.
+    /// Returns the last recorded step of a run.
     fn step(&self, run: &str) -> u64 {
         self.lines(run).last().and_then(|line| line["step"].as_u64()).unwrap_or(0)
     }
@@ -226,7 +226,7 @@ impl Scene {
         self.folder.join(format!("runs/{run}/checkpoints/step-{step:08}"))
     }
 
-    /// Tokens a second of a run, its beginning left out.
+    /// Returns the tokens/s of a run, without the warm-up.
     fn speed(&self, run: &str) -> Result<f64, String> {
         let lines = self.lines(run);
         let (Some(first), Some(last)) = (lines.get(TIMED.1 as usize), lines.last()) else { return Err(format!("{run} has too few steps")) };
@@ -234,7 +234,7 @@ impl Scene {
         Ok(between("tokens") / between("seconds"))
     }
 
-    /// Tokens a second of `signet train`.
+    /// Returns the tokens/s of `signet train`.
     fn train(&self, name: &str) -> Result<f64, String> {
         let mut command = self.command(&["train", "--config", "form.toml", "--device", "cpu", "--json", "--name", name]);
         let output = command.output().map_err(|error| format!("train: {error}"))?;
@@ -244,8 +244,8 @@ impl Scene {
         self.speed(name)
     }
 
-    /// Tokens a second, frames a second and the 99th percentile of drawing in milliseconds, while the
-    /// app trains and somebody moves the pointer over it, or nobody does.
+    /// Returns tokens/s, frames/s and the 99th percentile of drawing in milliseconds while the app trains; `touched`
+    /// moves the pointer over it.
     fn watched(&self, touched: bool) -> Result<(f64, f64, f64), String> {
         let runs = std::fs::read_dir(self.folder.join("runs")).map(|list| list.filter_map(Result::ok).collect::<Vec<_>>()).unwrap_or_default();
         let number = runs.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with("run-")).count() + 1;
@@ -267,7 +267,7 @@ impl Scene {
         let frames = std::fs::read_to_string(self.folder.join("frames.csv")).map_err(|error| format!("frames.csv: {error}"))?;
         let rows: Vec<(f64, f64)> =
             frames.lines().skip(1).filter_map(|line| line.split_once(',')).filter_map(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?))).collect();
-        // The frames of the run: those before the window was closed, as long as it trained.
+        // Frames during training: the last ones before the window was closed.
         let end = rows.last().map_or(0.0, |row| row.0) - 0.5;
         let mut during: Vec<f64> = rows.iter().filter(|(at, _)| (end - trained..end).contains(at)).map(|(_, took)| *took).collect();
         during.sort_by(f64::total_cmp);
@@ -275,8 +275,7 @@ impl Scene {
         Ok((self.speed(&run)?, during.len() as f64 / trained, p99))
     }
 
-    /// Lets a moment pass, with the pointer moving 60 times a second if somebody touches the app; whether
-    /// the run still goes on.
+    /// Waits a moment, with the pointer moving at 60 Hz if `touched`; returns true while the run continues.
     fn step_quickly(&self, run: &str, touched: bool, turn: &mut f64) -> Result<bool, String> {
         for _ in 0..30 {
             if touched {
@@ -297,7 +296,7 @@ impl Drop for Scene {
 }
 
 impl App {
-    /// Waits until it ended well.
+    /// Waits until the app exits with success.
     fn ended(&mut self, when: &str) -> Result<(), String> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {

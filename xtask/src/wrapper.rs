@@ -1,7 +1,7 @@
-//! Lints and documents while compiling. Clippy and rustdoc as commands of their own first check every
-//! dependency, which on a slow machine was most of 19 minutes and served nothing else. Here cargo
-//! compiles the workspace through this program (`RUSTC_WORKSPACE_WRAPPER`), and each call of rustc
-//! becomes up to three: rustc as it was asked for, clippy beside it, and rustdoc for a library.
+//! Runs clippy and rustdoc during compilation. As separate commands they first check every dependency, which took
+//! most of 19 minutes on a slow machine. Here cargo compiles the workspace through this program
+//! (`RUSTC_WORKSPACE_WRAPPER`), and each call of rustc becomes up to three: rustc itself, clippy, and rustdoc for a
+//! library.
 
 use crate::lints;
 use crate::steps::Outcome;
@@ -9,13 +9,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 
-/// Names the folder where clippy and rustdoc write, and where each crate they refuse leaves a file.
+/// Environment variable with the folder for the output of clippy and rustdoc, and a marker file for each crate that
+/// they refuse.
 const FOLDER: &str = "SIGNET_LINTS";
-/// What such a file ends with.
+/// Extension of a marker file.
 const REFUSED: &str = "refused";
 
-/// Makes every cargo that this process starts from here on lint and document what it compiles.
-/// Returns the names of the components that this toolchain lacks.
+/// Sets the wrapper for every cargo that this process starts. Returns the components that the toolchain lacks.
 pub(crate) fn install(target: &Path) -> Result<Vec<&'static str>, String> {
     let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let folder = target.join("lints");
@@ -29,12 +29,12 @@ pub(crate) fn install(target: &Path) -> Result<Vec<&'static str>, String> {
     Ok([("clippy-driver", "clippy"), ("rustdoc", "rustc")].into_iter().filter(|(tool, _)| !there(tool)).map(|(_, component)| component).collect())
 }
 
-/// Takes the wrapper away from a command.
+/// Removes the wrapper from a command.
 pub(crate) fn without(command: &mut Command) -> &mut Command {
     command.env_remove(FOLDER).env_remove("RUSTC_WORKSPACE_WRAPPER")
 }
 
-/// The outcome of linting and documenting everything that was compiled since [`install`], and before.
+/// Returns the outcome of clippy and rustdoc for all crates compiled since [`install`] or earlier.
 pub(crate) fn outcome(target: &Path) -> Outcome {
     let files = match std::fs::read_dir(target.join("lints")) {
         Ok(files) => files.filter_map(|file| Some(file.ok()?.path())),
@@ -48,8 +48,8 @@ pub(crate) fn outcome(target: &Path) -> Outcome {
     }
 }
 
-/// If cargo started this process in place of rustc: compiles, lints and documents. The exit status is
-/// rustc's; what clippy and rustdoc refuse is kept for [`outcome`], so that tests run all the same.
+/// If cargo started this process in place of rustc: runs rustc, clippy and rustdoc. The exit status is rustc's;
+/// failures of clippy and rustdoc are recorded for [`outcome`], so that the tests still run.
 pub(crate) fn run() -> Option<ExitCode> {
     let folder = PathBuf::from(std::env::var_os(FOLDER)?);
     let mut arguments = std::env::args_os().skip(1);
@@ -60,13 +60,13 @@ pub(crate) fn run() -> Option<ExitCode> {
     let Some(unit) = Unit::of(&arguments) else { return Some(ended(&mut compile)) };
     let mark = folder.join(format!("{}.{REFUSED}", unit.name));
     let clippy = unit.clippy(&rustc, &folder).spawn();
-    // Clippy repeats whatever rustc would warn of.
+    // Clippy repeats rustc's warnings.
     if clippy.is_ok() {
         compile.args(["--cap-lints", "allow"]);
     }
     let rustdoc = unit.documented.then(|| unit.rustdoc(&folder).spawn());
     let code = ended(&mut compile);
-    // Where a tool is missing, `install` has said so.
+    // `install` has reported missing tools.
     let checks = [("clippy", clippy.ok()), ("rustdoc", rustdoc.and_then(Result::ok))];
     let refused: Vec<&str> = checks.into_iter().filter_map(|(name, child)| failed(child?).then_some(name)).collect();
     let written = match refused.is_empty() {
@@ -83,15 +83,14 @@ pub(crate) fn run() -> Option<ExitCode> {
 /// A call of rustc that compiles a crate.
 struct Unit<'a> {
     arguments: &'a [OsString],
-    /// The crate, its root file, and whether it is compiled for its tests: the same however often and with
-    /// whatever settings it is compiled.
+    /// Crate name, root file, and whether it is compiled for tests: independent of other compiler settings.
     name: String,
-    /// A library, not compiled for its tests.
+    /// True for a library that is not compiled for tests.
     documented: bool,
 }
 
 impl<'a> Unit<'a> {
-    /// `None` if it is a question about the compiler.
+    /// Parses rustc's arguments; `None` if the call only queries the compiler.
     fn of(arguments: &'a [OsString]) -> Option<Self> {
         let text = |at: usize| arguments.get(at).and_then(|word| word.to_str()).unwrap_or_default();
         let after = |name: &str| (0..arguments.len()).find(|at| text(*at) == name).map(|at| text(at + 1));
@@ -103,8 +102,8 @@ impl<'a> Unit<'a> {
         Some(Self { arguments, name, documented })
     }
 
-    /// The same crate through clippy, which only checks: its metadata goes to a folder of its own, and
-    /// cargo is not told of it, since it starts what depends on the crate as soon as it hears of such.
+    /// Returns the clippy command for the crate. Its metadata goes to a separate folder and is not reported to cargo,
+    /// which starts dependent crates as soon as metadata is reported.
     fn clippy(&self, rustc: &OsStr, folder: &Path) -> Command {
         let mut command = Command::new(tool("clippy-driver"));
         command.arg(rustc);
@@ -129,7 +128,7 @@ impl<'a> Unit<'a> {
         command
     }
 
-    /// The crate's documents, from the arguments that rustdoc shares with rustc.
+    /// Returns the rustdoc command for the crate, with the arguments that rustdoc shares with rustc.
     fn rustdoc(&self, folder: &Path) -> Command {
         let mut command = Command::new(tool("rustdoc"));
         let mut words = self.arguments.iter();
@@ -148,7 +147,7 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// A tool beside the cargo that started this, or by its name.
+/// Returns the path of a tool beside the running cargo, or its name.
 fn tool(name: &str) -> PathBuf {
     let beside = std::env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())

@@ -1,21 +1,21 @@
-//! Bit rot: bits flipped and ends cut off in every file that a run, `pack`, `teach` and the token cache left.
+//! Bit rot: flips bits in and truncates every file that a run, `pack`, `teach` and the token cache wrote.
 
 use super::parallel;
-use super::scenario::{self, DATA, TAUGHT, TEACH, TRAIN, command, copy, files, folder, plain, split};
+use super::scenario::{self, DATA, TAUGHT, TEACH, TRAIN, command, copy, files, folder, run_undisturbed, split};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Files that nothing is computed from.
+/// Files that no computation reads.
 const FREE: [&str; 4] = [".lock", "log.txt", "samples.txt", "curves.svg"];
 
 /// Damage to one file.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
-    /// This bit of this byte is flipped.
+    /// Flip a bit: index of the byte, index of the bit.
     Flip(usize, u8),
-    /// Only so many bytes are left.
+    /// Truncate to this length in bytes.
     Cut(usize),
 }
 
@@ -29,7 +29,7 @@ impl Damage {
         bytes
     }
 
-    /// Evenly spaced flips and cuts of a file of `length` bytes.
+    /// Evenly spaced flips and truncations of a file of `length` bytes.
     fn all(length: usize, each: usize) -> impl Iterator<Item = Self> {
         let spread = move |n: usize| n * length / each.min(length).max(1);
         let some = each.min(length);
@@ -38,26 +38,26 @@ impl Damage {
     }
 }
 
-/// The files of one thing that Signet wrote, and how damage to them shows.
+/// Files that Signet wrote together, and how to detect damage to them.
 struct Target {
     name: &'static str,
-    /// The folder with it.
+    /// The folder that contains them.
     folder: PathBuf,
     /// The part of the folder that is damaged.
     part: &'static str,
-    /// The path that `signet check` is given.
+    /// The argument of `signet check`.
     checked: &'static str,
-    /// The command that uses it.
+    /// The command that reads them.
     uses: Vec<String>,
-    /// The weights that come of the command, if it trains.
+    /// Weights that the command writes, if it trains.
     weights: &'static [&'static str],
-    /// Their bytes where nothing is damaged.
+    /// The weights' bytes without damage.
     right: Vec<Vec<u8>>,
-    /// The command's output where nothing is damaged.
+    /// The command's output without damage.
     printed: String,
 }
 
-/// The counts of a target's tries.
+/// Counts of a target's trials.
 #[derive(Default)]
 struct Counts {
     tries: AtomicUsize,
@@ -66,7 +66,7 @@ struct Counts {
     free: AtomicUsize,
 }
 
-/// Damages everything, in 8 places of a file, or 64 if `all`; the counts in words, and what went unnoticed.
+/// Damages every file in 8 places, or 64 if `all`. Returns a summary, and the damage that went undetected.
 pub(super) fn run(program: &Path, root: &Path, all: bool) -> Result<(String, Vec<String>), String> {
     let mut lines = Vec::new();
     let mut wrong = Vec::new();
@@ -77,7 +77,7 @@ pub(super) fn run(program: &Path, root: &Path, all: bool) -> Result<(String, Vec
             damaged.flat_map(|(path, bytes)| Damage::all(bytes.len(), if all { 64 } else { 8 }).map(move |damage| (path, &bytes[..], damage))).collect();
         let (counts, problems) = (Counts::default(), Mutex::new(Vec::new()));
         parallel(&tries, &|(path, bytes, damage)| {
-            if let Err(problem) = target.attempt(program, root, path, &damage.of(bytes), &counts) {
+            if let Err(problem) = target.run_trial(program, root, path, &damage.of(bytes), &counts) {
                 let line = format!("{}: {} after {damage:?}: {problem}", target.name, path.display());
                 println!("{line}");
                 problems.lock().expect("no panic").push(line);
@@ -99,20 +99,20 @@ pub(super) fn run(program: &Path, root: &Path, all: bool) -> Result<(String, Vec
 
 fn targets(program: &Path, root: &Path) -> Result<Vec<Target>, String> {
     let rotten = folder(root, "rotten")?;
-    scenario::fresh(&rotten)?;
+    scenario::write_inputs(&rotten)?;
     for arguments in [TRAIN, "pack runs/r packed.sig", TEACH, DATA] {
-        plain(program, &rotten, &split(arguments))?;
+        run_undisturbed(program, &rotten, &split(arguments))?;
     }
-    // As if the run had been killed before its last checkpoint.
+    // Simulate a run that was killed before its last checkpoint.
     fs::remove_dir_all(rotten.join("runs/r/checkpoints/step-00000006")).map_err(|error| error.to_string())?;
-    // Lines of steps after the newest checkpoint have no checksum: a resume cuts them, whatever they are.
+    // Lines of steps after the newest checkpoint have no checksum: a resume removes them.
     let metrics = rotten.join("runs/r/metrics.jsonl");
     let lines = fs::read_to_string(&metrics).map_err(|error| error.to_string())?;
     fs::write(&metrics, lines.split_inclusive('\n').take(4).collect::<String>()).map_err(|error| error.to_string())?;
     let target = |name, part, checked, uses: &str, weights: &'static [&'static str]| {
         let scratch = folder(root, &format!("{part}-used").replace('/', "-"))?;
         copy(&rotten, &scratch)?;
-        let printed = plain(program, &scratch, &split(uses))?;
+        let printed = run_undisturbed(program, &scratch, &split(uses))?;
         let right = weights.iter().map(|path| fs::read(scratch.join(path)).map_err(|error| format!("{path}: {error}"))).collect::<Result<_, _>>()?;
         Ok::<_, String>(Target { name, folder: rotten.clone(), part, checked, uses: split(uses), weights, right, printed })
     };
@@ -126,26 +126,26 @@ fn targets(program: &Path, root: &Path) -> Result<Vec<Target>, String> {
 }
 
 impl Target {
-    /// Damages a file, checks, and uses it nevertheless; an error says what went unnoticed.
-    fn attempt(&self, program: &Path, root: &Path, path: &Path, bytes: &[u8], counts: &Counts) -> Result<(), String> {
+    /// Damages a file, runs `signet check`, then uses the file. The error names undetected damage.
+    fn run_trial(&self, program: &Path, root: &Path, path: &Path, bytes: &[u8], counts: &Counts) -> Result<(), String> {
         let whole = fs::read(self.folder.join(path)).map_err(|error| error.to_string())?;
-        // The end of the last line is no part of any value.
+        // Trailing white space is not part of any value.
         if bytes.trim_ascii_end() == whole.trim_ascii_end() {
             return Ok(());
         }
-        let folder = scenario::another(root)?;
+        let folder = scenario::trial_folder(root)?;
         copy(&self.folder, &folder)?;
         fs::write(folder.join(path), bytes).map_err(|error| error.to_string())?;
-        let judged = self.judge(program, &folder, path, counts);
+        let outcome = self.check_detection(program, &folder, path, counts);
         fs::remove_dir_all(&folder).ok();
-        judged
+        outcome
     }
 
-    fn judge(&self, program: &Path, folder: &Path, path: &Path, counts: &Counts) -> Result<(), String> {
+    fn check_detection(&self, program: &Path, folder: &Path, path: &Path, counts: &Counts) -> Result<(), String> {
         let count = |counter: &AtomicUsize| counter.fetch_add(1, Ordering::Relaxed);
         count(&counts.tries);
-        let found = !ends(program, folder, &split(&format!("check {}", self.checked)))?.0;
-        let (used, printed) = ends(program, folder, &self.uses)?;
+        let found = !run_damaged(program, folder, &split(&format!("check {}", self.checked)))?.0;
+        let (used, printed) = run_damaged(program, folder, &self.uses)?;
         let free = FREE.iter().any(|free| path.ends_with(free));
         if found {
             count(&counts.found);
@@ -155,25 +155,25 @@ impl Target {
         if !used {
             count(&counts.refused);
         } else if self.weights.iter().zip(&self.right).any(|(path, want)| fs::read(folder.join(path)).ok().as_ref() != Some(want)) {
-            return Err("it was used without an error, and other weights came of it".into());
-        } else if self.weights.is_empty() && lasting(&printed) != lasting(&self.printed) {
-            return Err(format!("it was used without an error, and printed {:?} in the place of {:?}", printed.trim(), self.printed.trim()));
+            return Err("it was used without an error and gave other weights".into());
+        } else if self.weights.is_empty() && stable_lines(&printed) != stable_lines(&self.printed) {
+            return Err(format!("it was used without an error and printed {:?} instead of {:?}", printed.trim(), self.printed.trim()));
         }
         if found || free { Ok(()) } else { Err("`signet check` found nothing".into()) }
     }
 }
 
-/// The lines of an output that name neither a folder of this try nor a time.
-fn lasting(printed: &str) -> Vec<&str> {
+/// The lines of an output that contain neither the trial's folder nor a time.
+fn stable_lines(printed: &str) -> Vec<&str> {
     printed.lines().filter(|line| !line.starts_with("kept in ") && !line.starts_with("cache ")).collect()
 }
 
 /// Runs a command; returns whether it succeeded, and its output. A panic or a signal is an error.
-fn ends(program: &Path, folder: &Path, arguments: &[String]) -> Result<(bool, String), String> {
+fn run_damaged(program: &Path, folder: &Path, arguments: &[String]) -> Result<(bool, String), String> {
     let output = command(program, folder, arguments).output().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
-        Some(0 | 1) if !said.contains("panicked") => Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())),
-        _ => Err(format!("`signet {}` ends with {}: {}", arguments.join(" "), output.status, said.trim())),
+        Some(0 | 1) if !printed.contains("panicked") => Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())),
+        _ => Err(format!("`signet {}` ends with {}: {}", arguments.join(" "), output.status, printed.trim())),
     }
 }

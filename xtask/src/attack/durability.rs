@@ -1,23 +1,22 @@
-//! The order in which a program's files reach the disk: what a power cut could leave is in the state of the system's cache,
-//! which a kill does not show.
+//! Checks the order in which files are synced to disk. A power cut loses unsynced data, which a kill does not show.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Files and directories that are not synced yet, as a program's calls go by, and the calls that came too early.
+/// Files and directories that are not synced yet, and violations of the order so far.
 #[derive(Default)]
 pub(super) struct Durability {
-    /// Files that were written since they were last synced.
+    /// Files written since their last sync.
     written: BTreeSet<PathBuf>,
-    /// Directories into which something was renamed since they were last synced.
+    /// Directories with a rename into them since their last sync.
     renamed: BTreeSet<PathBuf>,
-    /// Directories in which another was made since they were last synced.
+    /// Directories with a new subdirectory since their last sync.
     made: BTreeSet<PathBuf>,
     problems: Vec<String>,
 }
 
 impl Durability {
-    /// Takes note of a call, by its name and the path that it changes.
+    /// Records a system call: its name and the path that it changes.
     pub(super) fn call(&mut self, name: &str, path: &Path) {
         match name {
             "write" | "ftruncate" => {
@@ -36,8 +35,8 @@ impl Durability {
         }
     }
 
-    /// A checkpoint implies the metrics up to its step, and a new name holds only once its directory is synced. What a
-    /// temporary directory is for need not outlive a power cut.
+    /// Records a rename. Metrics must be synced before a checkpoint that implies them gets its name, and a directory
+    /// before the next rename into it. Temporary directories need not survive a power cut.
     fn rename(&mut self, to: &Path) {
         let Some(dir) = to.parent() else { return };
         let metrics = dir.with_file_name("metrics.jsonl");
@@ -49,7 +48,7 @@ impl Durability {
         }
     }
 
-    /// The calls that came too early, and directories that were never synced.
+    /// Returns all violations, including directories that were never synced.
     pub(super) fn problems(self) -> Vec<String> {
         let left = self.renamed.into_iter().map(|dir| format!("the directory {:?} is not synced after a rename into it", dir.display()));
         let made = self.made.into_iter().map(|dir| format!("the directory {:?} is not synced after another was made in it", dir.display()));
@@ -57,7 +56,7 @@ impl Durability {
     }
 }
 
-/// Returns true if a path is that of a temporary directory, or leads into one.
+/// Returns true if a path is a temporary directory or inside one.
 fn is_temporary(path: &Path) -> bool {
     path.iter().any(|part| part.to_string_lossy().starts_with(".signet-"))
 }

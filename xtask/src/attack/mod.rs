@@ -1,7 +1,7 @@
-//! `cargo xtask attack`: commands that write files are killed, denied system calls and starved of disk space at
-//! every call that names a file, and files that they wrote are damaged bit by bit; afterwards every file must be
-//! whole, and every run must resume to the same bits. Files must reach the disk in an order that outlives a power
-//! cut. Linux on x86-64 only.
+//! `cargo xtask attack`: fault injection. Commands that write files are killed, get I/O errors or a full disk at
+//! every system call on a file, and the files that they wrote are damaged. Afterwards every file must be intact or
+//! its damage detected, and every run must resume to the same bits. Files must be synced in an order that survives
+//! a power cut. Linux on x86-64 only.
 
 mod damage;
 mod durability;
@@ -18,50 +18,50 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use trace::Fault;
 
-/// Tries of each kind of fault in each scenario, unless all are asked for.
+/// Trials of each kind of fault in each scenario, unless all are requested.
 const SOME: usize = 24;
 
 /// The attack as a step of `cargo xtask test`.
 pub(crate) fn step() -> Outcome {
     match run(false) {
-        Ok(said) => Outcome::Passed(said),
+        Ok(summary) => Outcome::Passed(summary),
         Err(problem) => Outcome::Failed(problem),
     }
 }
 
-/// Attacks `signet` as the tests build it; every call if `all`, evenly spaced ones otherwise. Returns the counts.
+/// Attacks `signet` in the tests' build: at every call if `all`, else at evenly spaced ones. Returns a summary.
 pub(crate) fn run(all: bool) -> Result<String, String> {
     let program = program::native()?;
     let root = Root::new()?;
-    let mut said = Vec::new();
+    let mut summaries = Vec::new();
     let mut wrong = Vec::new();
     for scenario in scenarios(&program, &root.0)? {
         let begun = Instant::now();
         let (line, found) = attack(&scenario, &root.0, all)?;
         println!("{line} ({:.1} s)", begun.elapsed().as_secs_f64());
-        said.push(line);
+        summaries.push(line);
         wrong.extend(found);
     }
     let begun = Instant::now();
     let (line, found) = damage::run(&program, &root.0, all)?;
     println!("{line} ({:.1} s)", begun.elapsed().as_secs_f64());
-    said.push(line);
+    summaries.push(line);
     wrong.extend(found);
     match wrong.len() {
-        0 => Ok(said.iter().map(|line| format!("\n  {line}")).collect()),
+        0 => Ok(summaries.iter().map(|line| format!("\n  {line}")).collect()),
         n => Err(format!("{n} wrong outcomes:\n  {}", wrong.join("\n  "))),
     }
 }
 
-/// Tries every fault of a scenario; the counts in words, and the tries that came out wrong.
+/// Runs all faults of a scenario. Returns a summary, and the failed trials.
 fn attack(scenario: &Scenario, root: &Path, all: bool) -> Result<(String, Vec<String>), String> {
-    let whole = scenario.attempt(root, Fault::None)?;
+    let whole = scenario.run_trial(root, Fault::None)?;
     let faults = faults(whole.calls, whole.changes, all);
     let unsynced: Vec<String> = whole.unsynced.iter().map(|problem| format!("{}: {}: {problem}", scenario.name, Fault::None)).collect();
     unsynced.iter().for_each(|problem| println!("{problem}"));
     let wrong = Mutex::new(unsynced);
     parallel(&faults, &|&fault| {
-        if let Err(problem) = scenario.attempt(root, fault) {
+        if let Err(problem) = scenario.run_trial(root, fault) {
             println!("{}: {fault}: {problem}", scenario.name);
             wrong.lock().expect("no panic").push(format!("{}: {fault}: {problem}", scenario.name));
         }
@@ -80,7 +80,7 @@ fn attack(scenario: &Scenario, root: &Path, all: bool) -> Result<(String, Vec<St
     Ok((line, wrong))
 }
 
-/// The faults of a command that makes so many calls.
+/// The faults for a command with this number of calls and changes.
 fn faults(calls: usize, changes: usize, all: bool) -> Vec<Fault> {
     use nix::errno::Errno::{EIO, ENOSPC};
     let some = |of: usize| (1..=of).step_by(if all { 1 } else { of.div_ceil(SOME).max(1) });
@@ -90,7 +90,7 @@ fn faults(calls: usize, changes: usize, all: bool) -> Vec<Fault> {
     kills.chain(errors).chain(full).collect()
 }
 
-/// Does all of some work, two at a time.
+/// Runs `work` on all items, in two threads.
 fn parallel<T: Sync>(all: &[T], work: &(dyn Fn(&T) + Sync)) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn parallel<T: Sync>(all: &[T], work: &(dyn Fn(&T) + Sync)) {
     });
 }
 
-/// A folder for everything, removed when dropped.
+/// The folder of all trials, removed when dropped.
 struct Root(PathBuf);
 
 impl Root {

@@ -1,4 +1,4 @@
-//! A program under ptrace: counts its system calls on the files of one folder, and makes a fault at one of them.
+//! Runs a program under ptrace, counts its system calls on files of one folder, and injects a fault at one of them.
 
 use super::durability::Durability;
 use nix::errno::Errno;
@@ -15,16 +15,16 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The fault of one try.
+/// The fault of one trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// None: calls are only counted.
+    /// No fault: calls are only counted.
     None,
-    /// SIGKILL at the entry of call `n` of those that change files, counted from 1.
+    /// SIGKILL at the entry of the `n`-th call that changes files, from 1.
     Kill(usize),
-    /// Call `n` of all calls fails with this error and does nothing.
+    /// The `n`-th call fails with this error, without effect.
     Error(usize, Errno),
-    /// From call `n` of those that change files on, whatever takes room on the disk fails with ENOSPC.
+    /// From the `n`-th call that changes files on, calls that allocate disk space fail with ENOSPC.
     Full(usize),
 }
 
@@ -44,27 +44,27 @@ impl std::fmt::Display for Fault {
 enum Kind {
     /// Opens for reading, or reads.
     Read,
-    /// Makes a file or folder, or writes: takes room.
+    /// Creates a file or folder, or writes: allocates disk space.
     Grow,
     /// Renames, removes, truncates, syncs.
     Change,
 }
 
-/// A program's end.
+/// The outcome of a traced program.
 pub(super) struct Ended {
     /// Its exit status, or the signal that ended it.
     pub(super) status: Result<i32, Signal>,
-    /// Calls on the folder's files.
+    /// Number of calls on the folder's files.
     pub(super) calls: usize,
-    /// Those of them that change files.
+    /// Number of those that change files.
     pub(super) changes: usize,
-    /// The call at which the fault was made, in words, if it was reached.
+    /// The call at which the fault was injected; none if it was not reached.
     pub(super) hit: Option<String>,
-    /// Files that were not on disk when they had to be. Only without a fault: after one they need not be.
+    /// Violations of the sync order; checked only without a fault.
     pub(super) unsynced: Vec<String>,
 }
 
-/// Runs `command` to its end with a fault; only calls that name files of `folder`, by path or descriptor, count.
+/// Runs `command` to its end with a fault. Only calls on files of `folder`, by path or descriptor, count.
 pub(super) fn run(command: &mut Command, folder: &Path, fault: Fault) -> io::Result<Ended> {
     // SAFETY: between fork and exec only one system call is made.
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
@@ -77,16 +77,16 @@ pub(super) fn run(command: &mut Command, folder: &Path, fault: Fault) -> io::Res
     let mut tracer =
         Tracer { main, memory, folder, fault, calls: 0, changes: 0, hit: None, durability: Durability::default(), threads: HashMap::from([(main, None)]) };
     loop {
-        // Of other threads of this program, each traces a child of its own.
+        // Other threads of this process trace their own children.
         match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD))? {
-            WaitStatus::PtraceSyscall(thread) => gone(tracer.call(thread).and_then(|()| ptrace::syscall(thread, None)))?,
-            // A new thread begins with a stop, which is not meant for the program.
+            WaitStatus::PtraceSyscall(thread) => ignore_killed(tracer.call(thread).and_then(|()| ptrace::syscall(thread, None)))?,
+            // A new thread starts with a SIGSTOP from ptrace, which is not passed to the program.
             WaitStatus::Stopped(thread, Signal::SIGSTOP) if !tracer.threads.contains_key(&thread) => {
                 tracer.threads.insert(thread, None);
-                gone(ptrace::syscall(thread, None))?;
+                ignore_killed(ptrace::syscall(thread, None))?;
             }
-            WaitStatus::Stopped(thread, signal) => gone(ptrace::syscall(thread, signal))?,
-            WaitStatus::PtraceEvent(thread, ..) => gone(ptrace::syscall(thread, None))?,
+            WaitStatus::Stopped(thread, signal) => ignore_killed(ptrace::syscall(thread, signal))?,
+            WaitStatus::PtraceEvent(thread, ..) => ignore_killed(ptrace::syscall(thread, None))?,
             WaitStatus::Exited(thread, code) if thread == main => return Ok(tracer.ended(Ok(code))),
             WaitStatus::Signaled(thread, signal, _) if thread == main => return Ok(tracer.ended(Err(signal))),
             _ => {}
@@ -94,8 +94,8 @@ pub(super) fn run(command: &mut Command, folder: &Path, fault: Fault) -> io::Res
     }
 }
 
-/// A thread that was killed meanwhile is no error.
-fn gone(result: nix::Result<()>) -> nix::Result<()> {
+/// Ignores ESRCH: the thread was killed meanwhile.
+fn ignore_killed(result: nix::Result<()>) -> nix::Result<()> {
     if result == Err(Errno::ESRCH) { Ok(()) } else { result }
 }
 
@@ -108,12 +108,12 @@ struct Tracer<'a> {
     changes: usize,
     hit: Option<String>,
     durability: Durability,
-    /// Threads, and of those within a system call what it is to return in the place of its result.
+    /// Threads; the outer option is set within a system call, the inner one is the error to return from it.
     threads: HashMap<Pid, Option<Option<Errno>>>,
 }
 
 impl Tracer<'_> {
-    /// A thread enters a system call, or leaves it.
+    /// Handles a thread's entry into a system call or its exit.
     fn call(&mut self, thread: Pid) -> nix::Result<()> {
         if let Some(forced) = self.threads.get_mut(&thread).and_then(Option::take) {
             let Some(error) = forced else { return Ok(()) };
@@ -124,7 +124,7 @@ impl Tracer<'_> {
         let mut registers = ptrace::getregs(thread)?;
         let forced = self.enter(thread, &registers);
         if forced.is_some() {
-            // No call has this number, so nothing is done.
+            // An invalid call number: the kernel does nothing.
             registers.orig_rax = u64::MAX;
             ptrace::setregs(thread, registers)?;
         }
@@ -132,10 +132,10 @@ impl Tracer<'_> {
         Ok(())
     }
 
-    /// Counts a call; the error that it is to fail with.
+    /// Counts a call; returns the error to inject.
     fn enter(&mut self, thread: Pid, registers: &user_regs_struct) -> Option<Errno> {
         let (kind, name, path) = self.touches(thread, registers)?;
-        // A directory that is there is not made.
+        // mkdir of an existing directory creates nothing.
         if !(name.starts_with("mkdir") && self.folder.join(&path).is_dir()) {
             self.durability.call(name, &path);
         }
@@ -152,13 +152,13 @@ impl Tracer<'_> {
         }
         self.hit.get_or_insert_with(|| format!("{name} {}", path.display()));
         if error.is_none() {
-            // It may have ended meanwhile, which is the same.
+            // The process may have ended already, which is fine.
             let _ = kill(self.main, Signal::SIGKILL);
         }
         error
     }
 
-    /// Classifies a call that touches a file of the folder, with its name and the path in the folder; `None` for any other.
+    /// Returns kind, name and relative path of a call on a file of the folder; `None` for other calls.
     fn touches(&self, thread: Pid, registers: &user_regs_struct) -> Option<(Kind, &'static str, PathBuf)> {
         let at = |directory: u64, path: u64| self.path(thread, directory as i32, path);
         let open = fs::read_link(format!("/proc/{thread}/fd/{}", registers.rdi as i32)).ok();
@@ -190,7 +190,7 @@ impl Tracer<'_> {
         Some((kind, name, path?.strip_prefix(self.folder).ok()?.to_path_buf()))
     }
 
-    /// A path that a call names, from a directory that is open or the current one.
+    /// Resolves the path argument of a call, relative to an open or the current directory.
     fn path(&self, thread: Pid, directory: i32, address: u64) -> Option<PathBuf> {
         let mut bytes = [0; libc::PATH_MAX as usize];
         let read = self.memory.read_at(&mut bytes, address).ok()?;

@@ -1,5 +1,4 @@
-//! Chromium without a display, through chromedriver: W3C WebDriver, and Chromium's own protocol where
-//! that has no word.
+//! Headless Chromium through chromedriver: W3C WebDriver, and the DevTools protocol where that lacks a command.
 
 use super::process::{Group, Profile, wait};
 use super::{Browser, PATIENCE, SCRIPT, Window};
@@ -12,8 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// What makes Chromium run here: no display, as any user, a profile that is thrown away.
-const PLAIN: [&str; 7] = [
+/// Flags for a headless Chromium, as any user, with a temporary profile.
+const HEADLESS: [&str; 7] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -23,29 +22,29 @@ const PLAIN: [&str; 7] = [
     "--hide-scrollbars",
 ];
 /// WebGL without a GPU.
-const DRAWN: [&str; 4] = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"];
-/// WebGPU without a GPU: all of these are needed for its pictures to be seen.
+const WEBGL: [&str; 4] = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"];
+/// WebGPU without a GPU: all of these flags are needed to present its frames.
 const WEBGPU: [&str; 4] = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU", "--use-vulkan=swiftshader"];
-/// WebGPU is not there at all.
+/// No WebGPU.
 const NO_WEBGPU: [&str; 2] = ["--disable-features=WebGPU,WebGPUService", "--disable-blink-features=WebGPU"];
 
 /// A running Chromium.
 pub(crate) struct Chromium {
     port: u16,
     session: String,
-    // In this order: the processes end before their folder is removed.
+    // Drop order: end the processes before their folder is removed.
     _processes: Group,
     _profile: Profile,
 }
 
-/// One request of WebDriver; its value, or what it says went wrong.
+/// Sends a WebDriver request; returns its value.
 fn ask(port: u16, method: &str, path: &str, body: Option<&Value>, patience: Duration) -> Result<Value, String> {
-    let told = |error: std::io::Error| format!("chromedriver, {method} {path}: {error}");
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(told)?;
-    stream.set_read_timeout(Some(patience)).and_then(|()| stream.set_write_timeout(Some(patience))).map_err(told)?;
+    let describe = |error: std::io::Error| format!("chromedriver, {method} {path}: {error}");
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(describe)?;
+    stream.set_read_timeout(Some(patience)).and_then(|()| stream.set_write_timeout(Some(patience))).map_err(describe)?;
     let body = body.map_or_else(String::new, Value::to_string);
     let headers = [("host", format!("127.0.0.1:{port}")), ("content-type", "application/json".into()), ("content-length", body.len().to_string())];
-    write_head(&mut stream, &format!("{method} {path} HTTP/1.1"), &headers).and_then(|()| stream.write_all(body.as_bytes())).map_err(told)?;
+    write_head(&mut stream, &format!("{method} {path} HTTP/1.1"), &headers).and_then(|()| stream.write_all(body.as_bytes())).map_err(describe)?;
     let mut input = BufReader::new(stream);
     let head = Head::read(&mut input)?.ok_or(format!("chromedriver, {method} {path}: no answer"))?;
     let answer: Value = serde_json::from_slice(&head.body(&mut input)?).map_err(|error| format!("chromedriver, {method} {path}: {error}"))?;
@@ -56,21 +55,21 @@ fn ask(port: u16, method: &str, path: &str, body: Option<&Value>, patience: Dura
     }
 }
 
-/// A port that nobody has.
+/// Returns an unused port.
 pub(super) fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
 impl Chromium {
-    /// Starts one as `window` describes.
+    /// Starts a browser with the options of `window`.
     pub(crate) fn start(target: &Path, window: &Window) -> Result<Self, String> {
         let profile = Profile::new(target)?;
         let port = free_port()?;
         let mut processes = Group::start(Command::new("chromedriver").arg(format!("--port={port}")).current_dir(profile.path()))?;
         wait("chromedriver", PATIENCE, || Ok(ask(port, "GET", "/status", None, PATIENCE)?["ready"].as_bool().filter(|ready| *ready)))?;
         let mut flags: Vec<String> =
-            PLAIN.iter().chain(&DRAWN).chain(if window.webgpu { &WEBGPU[..] } else { &NO_WEBGPU[..] }).map(|flag| (*flag).into()).collect();
+            HEADLESS.iter().chain(&WEBGL).chain(if window.webgpu { &WEBGPU[..] } else { &NO_WEBGPU[..] }).map(|flag| (*flag).into()).collect();
         flags.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
         flags.push(format!("--window-size={},{}", window.size.0, window.size.1));
         if window.dark {
@@ -88,7 +87,7 @@ impl Chromium {
         }
         let id = session["sessionId"].as_str().ok_or("chromedriver gives no session")?.to_owned();
         let chromium = Self { port, session: id, _processes: processes, _profile: profile };
-        // A screen of this very size, which no window frame takes from.
+        // Set the size of the viewport, without window decorations.
         let screen = json!({ "width": window.size.0, "height": window.size.1, "deviceScaleFactor": 1, "mobile": false });
         chromium.devtools("Emulation.setDeviceMetricsOverride", screen)?;
         let scheme = if window.dark { "dark" } else { "light" };
@@ -101,18 +100,18 @@ impl Chromium {
         ask(self.port, method, &path, (method == "POST").then_some(body), PATIENCE + Duration::from_secs(10))
     }
 
-    /// A command of Chromium's own protocol.
+    /// Sends a command of the DevTools protocol.
     pub(crate) fn devtools(&self, command: &str, parameters: Value) -> Result<Value, String> {
         self.ask("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
-    /// Opens another tab, which is spoken to from now on.
+    /// Opens another tab and switches to it.
     pub(crate) fn new_tab(&self) -> Result<(), String> {
         let tab = self.ask("POST", "window/new", &json!({ "type": "tab" }))?;
         self.ask("POST", "window", &json!({ "handle": tab["handle"] })).map(|_| ())
     }
 
-    /// What came to the console since this was last asked: level and text.
+    /// Returns console messages since the last call: level and text.
     pub(crate) fn console(&self) -> Result<Vec<(String, String)>, String> {
         let lines = self.ask("POST", "se/log", &json!({ "type": "browser" }))?;
         let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
@@ -129,9 +128,9 @@ impl Browser for Chromium {
         self.ask("POST", "execute/sync", &json!({ "script": code, "args": [] }))
     }
 
-    fn promised(&self, code: &str) -> Result<Value, String> {
-        let script = super::settled(code);
-        super::unsettled(self.ask("POST", "execute/async", &json!({ "script": script, "args": [] }))?)
+    fn eval_async(&self, code: &str) -> Result<Value, String> {
+        let script = super::async_script(code);
+        super::async_result(self.ask("POST", "execute/async", &json!({ "script": script, "args": [] }))?)
     }
 
     fn screenshot(&self) -> Result<Vec<u8>, String> {

@@ -1,5 +1,5 @@
-//! Firefox on a display that nobody sees (its own way without one has no WebGL, which draws the page),
-//! through Marionette: messages of JSON, each behind its length, over TCP.
+//! Firefox on a virtual display (its headless mode has no WebGL, which the page needs), through Marionette:
+//! length-prefixed JSON messages over TCP.
 
 use super::chromium::free_port;
 use super::process::{Group, Profile, wait};
@@ -14,10 +14,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Longest message: a screenshot fits.
+/// Maximum length of a message in bytes; a screenshot fits.
 const MESSAGE: usize = 256 << 20;
 
-/// What a fresh profile is told: nothing is fetched, asked or sent that a test did not.
+/// Preferences of the profile: no background requests, prompts or telemetry.
 const SETTINGS: &str = "\
 user_pref('app.normandy.enabled', false);
 user_pref('app.update.enabled', false);
@@ -36,14 +36,14 @@ user_pref('webgl.force-enabled', true);
 pub(crate) struct Firefox {
     stream: RefCell<BufReader<TcpStream>>,
     number: Cell<u64>,
-    // In this order: the processes end before their folder is removed.
+    // Drop order: end the processes before their folder is removed.
     _processes: Group,
     _display: Display,
     _profile: Profile,
 }
 
 impl Firefox {
-    /// Starts one as `window` describes.
+    /// Starts a browser with the options of `window`.
     pub(crate) fn start(target: &Path, window: &Window) -> Result<Self, String> {
         let profile = Profile::new(target)?;
         let port = free_port()?;
@@ -75,16 +75,16 @@ impl Firefox {
 
     fn receive(&self) -> Result<Value, String> {
         let mut stream = self.stream.borrow_mut();
-        let told = |error: std::io::Error| format!("Firefox: {error}");
+        let describe = |error: std::io::Error| format!("Firefox: {error}");
         let mut length = Vec::new();
-        (&mut *stream).take(20).read_until(b':', &mut length).map_err(told)?;
+        (&mut *stream).take(20).read_until(b':', &mut length).map_err(describe)?;
         let digits = String::from_utf8_lossy(&length);
         let length: usize = digits.trim_end_matches(':').parse().map_err(|_| format!("Firefox: a message of length {digits:?}"))?;
         if length > MESSAGE {
             return Err(format!("Firefox: a message of {length} bytes is too long"));
         }
         let mut text = vec![0; length];
-        stream.read_exact(&mut text).map_err(told)?;
+        stream.read_exact(&mut text).map_err(describe)?;
         serde_json::from_slice(&text).map_err(|error| format!("Firefox: {error}"))
     }
 
@@ -114,9 +114,9 @@ impl Browser for Firefox {
         Ok(self.ask("WebDriver:ExecuteScript", &json!({ "script": code, "args": [] }))?["value"].clone())
     }
 
-    fn promised(&self, code: &str) -> Result<Value, String> {
-        let answer = self.ask("WebDriver:ExecuteAsyncScript", &json!({ "script": super::settled(code), "args": [] }))?;
-        super::unsettled(answer["value"].clone())
+    fn eval_async(&self, code: &str) -> Result<Value, String> {
+        let answer = self.ask("WebDriver:ExecuteAsyncScript", &json!({ "script": super::async_script(code), "args": [] }))?;
+        super::async_result(answer["value"].clone())
     }
 
     fn screenshot(&self) -> Result<Vec<u8>, String> {

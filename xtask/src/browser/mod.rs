@@ -1,5 +1,5 @@
-//! The page in real browsers: Chromium through chromedriver and Firefox through Marionette, both without
-//! a display, each scenario in a profile of its own.
+//! Tests of the page in real browsers: Chromium through chromedriver and Firefox through Marionette, without a
+//! display, with a new profile for each scenario.
 
 mod chromium;
 mod firefox;
@@ -20,76 +20,76 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Longest that one thing is waited for.
+/// Timeout of one condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
-/// Longest that a script takes: one that a reload has swept away never ends.
+/// Timeout of a script: one that a reload interrupts never ends.
 const SCRIPT: Duration = Duration::from_secs(30);
-/// Debian's packages, and the programs that they bring.
+// Debian's packages, and the programs in them.
 const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "firefox-esr"];
 const PROGRAMS: [&str; 2] = ["chromedriver", "firefox-esr"];
-/// The path that the page is served under, to see that it needs none of its own.
-const UNDER: &str = "/some/path/";
+/// The path of the page, to check that it does not depend on being at the root.
+const BASE_PATH: &str = "/some/path/";
 
-/// How a browser is opened.
+/// Options of a browser.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
     /// Width and height of the page.
     pub(crate) size: (u32, u32),
-    /// What the page is told that the visitor prefers.
+    /// True if the visitor prefers the dark theme.
     pub(crate) dark: bool,
-    /// Whether there is WebGPU.
+    /// True to enable WebGPU.
     pub(crate) webgpu: bool,
 }
 
-/// A desktop's.
+/// A desktop browser.
 pub(crate) const DESKTOP: Window = Window { size: (1280, 860), dark: false, webgpu: true };
 
-/// What scenarios ask of every browser.
+/// A browser under test.
 pub(crate) trait Browser {
-    /// Goes to an address, and waits until it is loaded.
+    /// Opens a URL and waits until it is loaded.
     fn navigate(&self, url: &str) -> Result<(), String>;
-    /// The value of the body of a function.
+    /// Runs a function body; returns its value.
     fn script(&self, code: &str) -> Result<Value, String>;
-    /// The value that the promise of an expression settles to.
-    fn promised(&self, code: &str) -> Result<Value, String>;
-    /// What is seen, as a PNG.
+    /// Awaits an expression; returns its value.
+    fn eval_async(&self, code: &str) -> Result<Value, String>;
+    /// Returns a screenshot as PNG.
     fn screenshot(&self) -> Result<Vec<u8>, String>;
 }
 
-/// A script that hands over what a promise settles to, or how it failed.
-fn settled(code: &str) -> String {
+/// Wraps an expression in a script that returns its awaited value or its error.
+fn async_script(code: &str) -> String {
     format!(
         "const done = arguments[arguments.length - 1]; (async () => ({code}))().then((value) => done({{ value }}), (error) => done({{ error: String(error) }}));"
     )
 }
 
-/// What such a script handed over.
-fn unsettled(answer: Value) -> Result<Value, String> {
+/// Unwraps the result of such a script.
+fn async_result(answer: Value) -> Result<Value, String> {
     match answer["error"].as_str() {
         Some(error) => Err(format!("a script: {error}")),
         None => Ok(answer["value"].clone()),
     }
 }
 
-/// What is needed from the system and of a build, ready.
+/// The environment of scenarios: builds and folders.
 pub(crate) struct Scene {
     target: PathBuf,
-    /// Where pictures are kept, if at all.
+    /// Folder for screenshots, if they are kept.
     shots: Option<PathBuf>,
 }
 
 impl Scene {
-    /// Serves the page under a path of its own, at any port that is free.
+    /// Serves the page under a path other than the root, at an unused port.
     pub(crate) fn serve(&self) -> Result<Server, String> {
         self.serve_folder(&web::dist())
     }
 
-    /// As [`Scene::serve`], another folder.
+    /// Like [`Scene::serve`], for another folder.
     pub(crate) fn serve_folder(&self, folder: &Path) -> Result<Server, String> {
-        Server::start(Site::new(UNDER, folder), 0)
+        Server::start(Site::new(BASE_PATH, folder), 0)
     }
 
-    /// A folder of its own; removed when dropped.
+    /// Creates a folder that is removed when dropped.
     pub(crate) fn folder(&self) -> Result<Profile, String> {
         Profile::new(&self.target)
     }
@@ -104,7 +104,7 @@ impl Scene {
         Firefox::start(&self.target, &window)
     }
 
-    /// Keeps a picture, if pictures are kept.
+    /// Saves a screenshot, if they are kept.
     pub(crate) fn shot(&self, browser: &dyn Browser, name: &str) -> Result<(), String> {
         let Some(folder) = &self.shots else { return Ok(()) };
         let path = folder.join(format!("web-{name}.png"));
@@ -112,29 +112,29 @@ impl Scene {
     }
 }
 
-/// Runs the scenarios whose names hold `filter`; prints a line for each.
+/// Runs the scenarios whose names contain `filter`; prints a line for each.
 pub(crate) fn run(shots: Option<&Path>, filter: &str) -> Result<String, String> {
     let scene = Scene { target: program::target(), shots: shots.map(Path::to_owned) };
     let chosen: Vec<_> = scenarios::ALL.iter().filter(|(name, _)| name.contains(filter)).collect();
     if chosen.is_empty() {
-        return Err(format!("no scenario's name holds {filter:?}; there are: {}", scenarios::ALL.map(|(name, _)| name).join(", ")));
+        return Err(format!("no scenario's name contains {filter:?}. Scenarios: {}", scenarios::ALL.map(|(name, _)| name).join(", ")));
     }
     let mut failed = Vec::new();
     for (name, scenario) in &chosen {
         let start = Instant::now();
-        let (word, said) = match scenario(&scene) {
-            Ok(said) => ("passed", said),
+        let (word, line) = match scenario(&scene) {
+            Ok(line) => ("passed", line),
             Err(error) => {
                 failed.push(*name);
                 ("FAILED", error)
             }
         };
-        println!("{name:<12} {word} {:>6.1} s  {said}", start.elapsed().as_secs_f64());
+        println!("{name:<12} {word} {:>6.1} s  {line}", start.elapsed().as_secs_f64());
     }
     if failed.is_empty() { Ok(format!("{} scenarios", chosen.len())) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// Installs the browsers; an error where that is not possible.
+/// Installs the browsers.
 pub(crate) fn prepare() -> Result<(), String> {
     if PROGRAMS.iter().all(|program| found(program)) {
         return Ok(());
@@ -145,8 +145,8 @@ pub(crate) fn prepare() -> Result<(), String> {
     }
 }
 
-/// As a command of its own.
-pub(crate) fn alone(shots: Option<&Path>, filter: &str, built: bool) -> Result<(), String> {
+/// Runs the scenarios as `cargo xtask browser`.
+pub(crate) fn run_command(shots: Option<&Path>, filter: &str, built: bool) -> Result<(), String> {
     prepare()?;
     if !built {
         println!("{}", web::build(false)?);
@@ -155,7 +155,7 @@ pub(crate) fn alone(shots: Option<&Path>, filter: &str, built: bool) -> Result<(
     Ok(())
 }
 
-/// All scenarios as a step of the tests, on the page that was built before.
+/// Runs all scenarios as a step of the tests, on the page built before.
 pub(crate) fn step() -> Outcome {
     if let Err(why) = prepare() {
         return Outcome::Skipped(format!("the page is not tried in a browser: {why}"));
@@ -167,7 +167,7 @@ pub(crate) fn step() -> Outcome {
         };
     }
     match run(None, "") {
-        Ok(said) => Outcome::Passed(said),
+        Ok(line) => Outcome::Passed(line),
         Err(error) => Outcome::Failed(error),
     }
 }

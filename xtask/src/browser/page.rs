@@ -1,10 +1,10 @@
-//! The page as somebody with a screen reader has it: elements by their names, what was said, what is told.
+//! Access to the page by accessible names, as a screen reader has it.
 
 use super::{Browser, PATIENCE, wait};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The elements of this name, within a script; hidden ones are not there.
+/// A JavaScript expression for the visible elements of a name.
 fn named(name: &str) -> String {
     let name = json!(name);
     format!(
@@ -12,28 +12,28 @@ fn named(name: &str) -> String {
     )
 }
 
-/// Whether there is an element of this name.
+/// Returns true if there is an element of this name.
 pub(crate) fn has(browser: &dyn Browser, name: &str) -> Result<bool, String> {
     Ok(browser.script(&format!("return {}.length > 0;", named(name)))? == true)
 }
 
-/// Whether there is one that can be used.
+/// Returns true if there is an enabled one.
 pub(crate) fn enabled(browser: &dyn Browser, name: &str) -> Result<bool, String> {
     let usable = "(it) => !it.disabled && it.getAttribute('aria-disabled') !== 'true'";
     Ok(browser.script(&format!("return {}.some({usable});", named(name)))? == true)
 }
 
-/// Waits for a button of this name, and clicks it.
+/// Waits for a button and clicks it.
 pub(crate) fn press(browser: &dyn Browser, name: &str) -> Result<(), String> {
     let script = format!(
         "const it = {}.find((it) => it.matches('button, a, [role]') && !it.disabled && it.getAttribute('aria-disabled') !== 'true');
         it?.click(); return Boolean(it);",
         named(name)
     );
-    wait(&format!("a button {name:?}"), PATIENCE, || Ok((browser.script(&script)? == true).then_some(()))).map_err(|error| told(browser, error))
+    wait(&format!("a button {name:?}"), PATIENCE, || Ok((browser.script(&script)? == true).then_some(()))).map_err(|error| with_page_text(browser, error))
 }
 
-/// Waits for a field of this name, and writes into it.
+/// Waits for a field and fills it.
 pub(crate) fn fill(browser: &dyn Browser, name: &str, text: &str) -> Result<(), String> {
     let script = format!(
         "const it = {}.find((it) => it.matches('input, textarea'));
@@ -41,33 +41,33 @@ pub(crate) fn fill(browser: &dyn Browser, name: &str, text: &str) -> Result<(), 
         named(name),
         json!(text)
     );
-    wait(&format!("a field {name:?}"), PATIENCE, || Ok((browser.script(&script)? == true).then_some(()))).map_err(|error| told(browser, error))
+    wait(&format!("a field {name:?}"), PATIENCE, || Ok((browser.script(&script)? == true).then_some(()))).map_err(|error| with_page_text(browser, error))
 }
 
-/// All that is told, a line each.
+/// Returns the text of all elements, a line each.
 pub(crate) fn text(browser: &dyn Browser) -> Result<String, String> {
     let script = "return [...document.querySelectorAll('#mirror *')].filter((it) => it.children.length === 0).map((it) => it.getAttribute('aria-label') ?? it.textContent).filter(Boolean).join('\\n');";
     Ok(browser.script(script)?.as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits until something is told that holds `part`; gives its line.
-pub(crate) fn reads(browser: &dyn Browser, part: &str, patience: Duration) -> Result<String, String> {
+/// Waits for an element whose text contains `part`; returns its line.
+pub(crate) fn wait_for_text(browser: &dyn Browser, part: &str, patience: Duration) -> Result<String, String> {
     let found = wait(&format!("{part:?}"), patience, || Ok(text(browser)?.lines().find(|line| line.contains(part)).map(String::from)));
-    found.map_err(|error| told(browser, error))
+    found.map_err(|error| with_page_text(browser, error))
 }
 
-/// What was said: who, and what.
+/// Returns the chat messages: speaker and text.
 pub(crate) fn conversation(browser: &dyn Browser) -> Result<Vec<(String, String)>, String> {
     let script =
         "return [...document.querySelectorAll('[role=log] > [data-who]')].map((it) => [it.dataset.who, it.textContent.slice(it.dataset.who.length + 2)]);";
-    let said = browser.script(script)?;
+    let messages = browser.script(script)?;
     let part = |pair: &Value, n: usize| pair[n].as_str().unwrap_or_default().to_owned();
-    Ok(said.as_array().into_iter().flatten().map(|pair| (part(pair, 0), part(pair, 1))).collect())
+    Ok(messages.as_array().into_iter().flatten().map(|pair| (part(pair, 0), part(pair, 1))).collect())
 }
 
-/// An error, with what the page told then.
-fn told(browser: &dyn Browser, error: String) -> String {
+/// Appends the page's text to an error.
+fn with_page_text(browser: &dyn Browser, error: String) -> String {
     let text = text(browser).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
-    format!("{error}; the page told: {}", all.join(" | ").chars().take(3000).collect::<String>())
+    format!("{error}; the page shows: {}", all.join(" | ").chars().take(3000).collect::<String>())
 }

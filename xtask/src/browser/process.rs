@@ -1,20 +1,19 @@
-//! A browser's processes: started in a group of their own, in a folder of their own, and gone on every
-//! way out.
+//! A browser's processes, in a process group and a folder of their own, ended and removed on every exit path.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A process and all that it starts; ended when dropped.
+/// A process group, killed when dropped.
 pub(crate) struct Group {
     child: Child,
-    /// Groups that it opened for others, by the id of their first process.
+    /// Ids of further groups that the process created.
     others: Vec<u64>,
 }
 
 impl Group {
-    /// Starts a command that says nothing.
+    /// Starts a command in a new group, without standard streams.
     pub(crate) fn start(command: &mut Command) -> Result<Self, String> {
         grouped(command);
         let name = command.get_program().display().to_string();
@@ -22,7 +21,7 @@ impl Group {
         Ok(Self { child, others: Vec::new() })
     }
 
-    /// Ends another group with this one.
+    /// Adds another group to end with this one.
     pub(crate) fn and(&mut self, process: u64) {
         self.others.push(process);
     }
@@ -31,7 +30,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         for id in self.others.iter().copied().chain([u64::from(self.child.id())]).filter(|id| *id > 1) {
-            // The shell has `kill` where no package has.
+            // `kill` is a shell builtin, so no package is needed.
             Command::new("sh").args(["-c", &format!("kill -KILL -- -{id}")]).stderr(Stdio::null()).status().ok();
         }
         self.child.kill().ok();
@@ -48,11 +47,11 @@ fn grouped(command: &mut Command) {
 #[cfg(not(unix))]
 fn grouped(_: &mut Command) {}
 
-/// A folder for a browser's profile, below the build's; removed when dropped.
+/// A folder for a browser's profile, in the target directory; removed when dropped.
 pub(crate) struct Profile(PathBuf);
 
 impl Profile {
-    /// Makes one.
+    /// Creates a folder.
     pub(crate) fn new(target: &Path) -> Result<Self, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +60,7 @@ impl Profile {
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -69,7 +68,7 @@ impl Profile {
 
 impl Drop for Profile {
     fn drop(&mut self) {
-        // A browser that is being ended may still write a moment.
+        // A browser may write for a moment while it is killed.
         for _ in 0..20 {
             if std::fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
                 return;
@@ -79,7 +78,7 @@ impl Drop for Profile {
     }
 }
 
-/// Asks until there is an answer; `what` names what did not come in time, `last` of its errors is told.
+/// Polls `ask` until it returns a value. The timeout's error contains `what` and the last error.
 pub(crate) fn wait<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Result<Option<T>, String>) -> Result<T, String> {
     let start = Instant::now();
     let mut last = String::new();

@@ -1,5 +1,5 @@
-//! What is in the folder that is served: each file's size, hash, and what it weighs compressed; and
-//! `files.json`, the list that the page and its service worker read.
+//! Size, hash and compressed size of each file of the page, and `files.json`, the list that the page and its
+//! service worker read.
 
 use base64::Engine;
 use serde_json::json;
@@ -7,36 +7,36 @@ use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
 
-/// Code may weigh so much, compressed with Brotli, which every browser takes.
+/// Maximum size of the code in bytes, compressed with Brotli, which all browsers support.
 pub(crate) const BUDGET: usize = 4_000_000;
-/// Where the models and texts are, which are no code.
+/// Folder of models and texts, which do not count as code.
 const ASSETS: &str = "assets/";
-/// Of these, what the page needs to talk, and so keeps from the start; the rest is kept once it was used.
+/// Assets that the chat needs, cached from the start; others are cached on first use.
 const AT_ONCE: [&str; 2] = ["assets/student.signet", "assets/tokenizer.json"];
-/// What the service worker does not keep as others: itself, and the list.
+/// Files that the service worker does not cache: itself, and the list.
 const UNLISTED: &str = "sw.js";
 const LIST: &str = "files.json";
 
 /// One file.
 pub(crate) struct File {
-    /// Below the folder, with slashes.
+    /// Relative path, with slashes.
     name: String,
     bytes: usize,
-    /// Compressed, in bytes.
+    /// Compressed sizes in bytes.
     gzip: usize,
     brotli: usize,
-    /// SHA-256 as `integrity` has it in a browser.
+    /// SHA-256 in the format of the `integrity` attribute.
     hash: String,
 }
 
 impl File {
-    /// Whether it counts into the budget.
+    /// Returns true if the file counts toward the budget.
     fn code(&self) -> bool {
         !self.name.starts_with(ASSETS)
     }
 }
 
-/// Reads every file in `folder` that counts, sorted by name.
+/// Reads the page's files in `folder`, sorted by name.
 pub(crate) fn read(folder: &Path) -> Result<Vec<File>, String> {
     let mut files = Vec::new();
     collect(folder, "", &mut files)?;
@@ -46,9 +46,9 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<File>, String> {
 }
 
 fn collect(folder: &Path, below: &str, files: &mut Vec<File>) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
-    for entry in std::fs::read_dir(folder).map_err(told)? {
-        let entry = entry.map_err(told)?;
+    let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in std::fs::read_dir(folder).map_err(describe)? {
+        let entry = entry.map_err(describe)?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
             collect(&entry.path(), &format!("{name}/"), files)?;
@@ -63,20 +63,20 @@ fn collect(folder: &Path, below: &str, files: &mut Vec<File>) -> Result<(), Stri
     Ok(())
 }
 
-/// Size after gzip at its best level, which any host has.
+/// Size after gzip at the best level, which all hosts support.
 fn gzip(content: &[u8]) -> usize {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(content).and_then(|()| encoder.finish()).map_or(content.len(), |packed| packed.len())
 }
 
-/// Size after Brotli at level 9, which many hosts have.
+/// Size after Brotli at level 9, which many hosts support.
 fn brotli(content: &[u8]) -> usize {
     let mut packed = Vec::new();
     let parameters = brotli::enc::BrotliEncoderParams { quality: 9, lgwin: 22, ..Default::default() };
     brotli::BrotliCompress(&mut &*content, &mut packed, &parameters).map_or(content.len(), |_| packed.len())
 }
 
-/// A name for this set of files: changes with any of them.
+/// A hash of all files, as the version's name.
 pub(crate) fn version(files: &[File]) -> String {
     let mut hash = Sha256::new();
     for file in files {
@@ -85,7 +85,7 @@ pub(crate) fn version(files: &[File]) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The list as the browser reads it.
+/// Returns the content of `files.json`.
 pub(crate) fn list(files: &[File], version: &str) -> String {
     let listed = files.iter().filter(|file| file.name != UNLISTED);
     let entries: Vec<_> = listed
@@ -94,7 +94,7 @@ pub(crate) fn list(files: &[File], version: &str) -> String {
     serde_json::to_string_pretty(&json!({ "version": version, "files": entries })).expect("plain values")
 }
 
-/// Prints sizes; fails where code is over the budget.
+/// Prints all sizes; fails if the code is over the budget.
 pub(crate) fn weigh(files: &[File]) -> Result<String, String> {
     println!("{:<24} {:>12} {:>12} {:>12}", "file", "bytes", "gzip", "brotli");
     for file in files {
@@ -106,10 +106,10 @@ pub(crate) fn weigh(files: &[File]) -> Result<String, String> {
     let sum = |of: fn(&File) -> usize| files.iter().filter(|file| file.code()).map(of).sum::<usize>();
     let (bytes, gzip, brotli) = (sum(|file| file.bytes), sum(|file| file.gzip), sum(|file| file.brotli));
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    let said = format!("code: {:.2} MB, {:.2} MB with gzip, {:.2} MB with Brotli", megabytes(bytes), megabytes(gzip), megabytes(brotli));
+    let line = format!("code: {:.2} MB, {:.2} MB with gzip, {:.2} MB with Brotli", megabytes(bytes), megabytes(gzip), megabytes(brotli));
     match brotli <= BUDGET {
-        true => Ok(said),
-        false => Err(format!("{said}: over the budget of {:.1} MB with Brotli", megabytes(BUDGET))),
+        true => Ok(line),
+        false => Err(format!("{line}: over the budget of {:.1} MB with Brotli", megabytes(BUDGET))),
     }
 }
 

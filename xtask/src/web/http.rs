@@ -1,14 +1,14 @@
-//! As much of HTTP/1.1 as the server of `web/dist` and the browsers' drivers speak.
+//! The part of HTTP/1.1 that the server of `web/dist` and chromedriver need.
 
 use std::io::{BufRead, Read, Write};
 
-/// Longest line, and most lines, of a head.
+/// Maximum length of a line, and maximum number of lines, of a head.
 const LINE: u64 = 16 << 10;
 const LINES: usize = 200;
-/// Most bytes of a body that is read into memory: a screenshot fits.
+/// Maximum bytes of a body; a screenshot fits.
 const BODY: usize = 256 << 20;
 
-/// A request's or an answer's first line and headers, names in small letters.
+/// First line and headers of a request or a response, with names in lower case.
 pub(crate) struct Head {
     /// `GET /path HTTP/1.1`, or `HTTP/1.1 200 OK`.
     pub(crate) first: String,
@@ -16,7 +16,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads one; `None` where the other side closed before it.
+    /// Reads a head; `None` if the connection was closed before it.
     pub(crate) fn read(from: &mut impl BufRead) -> Result<Option<Self>, String> {
         let Some(first) = line(from)? else { return Ok(None) };
         let mut headers = Vec::new();
@@ -33,12 +33,12 @@ impl Head {
         Err("the connection ended inside the headers".into())
     }
 
-    /// A header's value; `name` in small letters.
+    /// A header's value; `name` in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Reads the body that these headers announce.
+    /// Reads the body, with the length in the headers.
     pub(crate) fn body(&self, from: &mut impl Read) -> Result<Vec<u8>, String> {
         let length = self.header("content-length").map_or(Ok(0), |length| length.parse::<usize>().map_err(|_| format!("a length of {length:?}")))?;
         if length > BODY {
@@ -50,7 +50,7 @@ impl Head {
     }
 }
 
-/// A line without its end; `None` at the end of the connection.
+/// Reads a line without its end; `None` at the end of the connection.
 fn line(from: &mut impl BufRead) -> Result<Option<String>, String> {
     let mut bytes = Vec::new();
     from.take(LINE).read_until(b'\n', &mut bytes).map_err(|error| error.to_string())?;

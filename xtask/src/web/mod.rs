@@ -1,5 +1,4 @@
-//! `cargo xtask web`: the page as a folder of static files, `web/dist`, which any host can serve from
-//! any path, and a server for trying it.
+//! `cargo xtask web`: builds the page as static files in `web/dist`, for any host and path, and serves it locally.
 
 mod files;
 mod glue;
@@ -17,22 +16,22 @@ use std::process::{Child, Command};
 use toolchain::TARGET;
 pub(crate) use toolchain::prepare;
 
-/// What the code needs: random bytes from the browser, and its vector instructions.
+/// rustc flags: random bytes from the browser, and SIMD instructions.
 const FLAGS: &str = "--cfg getrandom_backend=\"wasm_js\" -C target-feature=+simd128";
-/// The profile of `Cargo.toml` that it is built with.
+/// The Cargo profile of the page.
 const PROFILE: &str = "web";
-/// What is otherwise in that profile for a build that is soon done.
+/// Overrides of that profile for a quick build.
 const QUICK: [&str; 3] = ["lto=\"off\"", "codegen-units=16", "package.signet.opt-level=1"];
-/// What of `web/` is served as it is, by ending.
+/// Extensions of files in `web/` that are copied.
 const STATIC: [&str; 6] = ["html", "css", "js", "webmanifest", "png", "svg"];
-/// What of `assets/` the page fetches.
+/// Files of `assets/` that the page fetches.
 const ASSETS: [&str; 4] = ["student.signet", "teacher.signet", "tokenizer.json", "corpus.txt"];
-/// What it shows in a tab.
+/// The page's icon.
 const ICON: &str = "icon.png";
-/// What `sw.js` says where it is not built, and what a build writes there.
+/// The line of `sw.js` that a build replaces with the version.
 const UNBUILT: &str = "const VERSION = 'unbuilt';";
 
-/// Where the page is built.
+/// The folder of the built page.
 pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
 }
@@ -43,30 +42,30 @@ pub(crate) fn step() -> Outcome {
         return Outcome::Skipped(format!("the page is not built: {why}"));
     }
     match build(false) {
-        Ok(said) => Outcome::Passed(said),
+        Ok(sizes) => Outcome::Passed(sizes),
         Err(error) => Outcome::Failed(error),
     }
 }
 
-/// Starts compiling the page beside other steps, quietly: its last part keeps one core busy for minutes. What the
-/// compiler says is in a file, which [`Compiling::wait`] shows. None where the page cannot be built.
+/// Starts compiling the page in the background of other steps: linking keeps one core busy for minutes. The
+/// compiler's output goes to a file, which [`Compiling::wait`] prints. `None` if the page cannot be built.
 pub(crate) fn begin() -> Option<Compiling> {
     prepare().ok()?;
     let path = target().join("page.log");
     let log = std::fs::File::create(&path).ok()?;
     let child = compile(false).stdout(log.try_clone().ok()?).stderr(log).spawn().ok()?;
-    println!("the page is compiled beside this; what is said of it: {}", path.display());
+    println!("compiling the page in the background; its output: {}", path.display());
     Some(Compiling { child, path })
 }
 
-/// A page that is being compiled.
+/// The page's compilation in the background.
 pub(crate) struct Compiling {
     child: Child,
     path: PathBuf,
 }
 
 impl Compiling {
-    /// Waits for its end and shows what the compiler said. An error is found by building what is left.
+    /// Waits for its end and prints its output. The build after it finds any error again.
     pub(crate) fn wait(mut self) {
         self.child.wait().ok();
         print!("{}", std::fs::read_to_string(&self.path).unwrap_or_default());
@@ -74,14 +73,14 @@ impl Compiling {
 }
 
 impl Drop for Compiling {
-    /// Ends it if it still runs: then the step that waits for it was left out.
+    /// Ends it if it still runs, because the step that waits for it was skipped.
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// The command that compiles the page's module.
+/// Returns the command that compiles the page's module.
 fn compile(quick: bool) -> Command {
     let mut cargo = toolchain::build();
     cargo.args(["--locked", "--package", "signet-app", "--bin", "signet-app", "--profile", PROFILE]);
@@ -95,7 +94,7 @@ fn compile(quick: bool) -> Command {
     cargo
 }
 
-/// Builds `web/dist`; gives its sizes in a line.
+/// Builds `web/dist`; returns its sizes as a line.
 pub(crate) fn build(quick: bool) -> Result<String, String> {
     prepare()?;
     println!("building for WebAssembly");
@@ -105,7 +104,7 @@ pub(crate) fn build(quick: bool) -> Result<String, String> {
     gather(&target().join(TARGET).join(PROFILE).join("signet-app.wasm"), &dist(), quick)
 }
 
-/// Serves what was built until it is ended.
+/// Serves `web/dist` until the process is ended.
 pub(crate) fn serve(port: u16, under: &str) -> Result<(), String> {
     if !dist().join("index.html").is_file() {
         return Err("there is no web/dist to serve; build it first: cargo xtask web".into());
@@ -116,7 +115,7 @@ pub(crate) fn serve(port: u16, under: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Puts the page together beside `out`, and then in its place.
+/// Assembles the page in a temporary folder, then replaces `out`.
 fn gather(module: &Path, out: &Path, quick: bool) -> Result<String, String> {
     let part = out.with_extension("part");
     std::fs::remove_dir_all(&part).ok();
@@ -136,14 +135,14 @@ fn gather(module: &Path, out: &Path, quick: bool) -> Result<String, String> {
             copy(&path, &part.join(entry.file_name()))?;
         }
     }
-    let said = publish(&part, quick)?;
+    let sizes = publish(&part, quick)?;
     std::fs::remove_dir_all(out).ok();
     std::fs::rename(&part, out).map_err(|error| format!("{}: {error}", out.display()))?;
     println!("{}", out.display());
-    Ok(said)
+    Ok(sizes)
 }
 
-/// Names the version of the files in a folder, and lists them; gives their sizes in a line.
+/// Writes `files.json` and the version in `sw.js`; returns the sizes as a line.
 pub(crate) fn publish(folder: &Path, quick: bool) -> Result<String, String> {
     let files = files::read(folder)?;
     let version = files::version(&files);
@@ -156,7 +155,7 @@ pub(crate) fn publish(folder: &Path, quick: bool) -> Result<String, String> {
     write("files.json", &files::list(&files, &version))?;
     println!("version {version}");
     match files::weigh(&files) {
-        // The budget is for what is given to visitors.
+        // A quick build is not released, so it may exceed the budget.
         Err(over) if quick => Ok(over),
         weighed => weighed,
     }
@@ -166,14 +165,14 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     std::fs::copy(from, to).map(|_| ()).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
 }
 
-/// Runs Binaryen's optimiser where there is one.
+/// Runs Binaryen's optimiser, if it is installed.
 fn optimise(module: &Path) -> Result<(), String> {
     if !found("wasm-opt") {
         println!("wasm-opt is not on the PATH: the module stays as the compiler made it");
         return Ok(());
     }
     println!("wasm-opt -O3");
-    // The module says itself which features it uses.
+    // The module lists the features that it uses.
     let beside = module.with_extension("opt");
     let status = Command::new("wasm-opt").arg("-O3").arg(module).arg("-o").arg(&beside).status();
     if status.is_ok_and(|status| status.success()) {

@@ -1,7 +1,7 @@
-//! A server of static files on this machine alone, as plain as the plainest host: no header that a
-//! page would need, but ranges, so that a download can go on where it stopped. Over TCP: tiny_http has no
-//! ranges or tags, is no longer maintained (its issue 286, 2026), and cannot cut a body off, which a scenario
-//! asks for; tower-http, which has the first two, needs an async runtime.
+//! A minimal server of static files on localhost: no special headers, but range requests, so that a download can
+//! resume. Implemented over TCP: tiny_http has no ranges or entity tags, is no longer maintained (its issue 286,
+//! 2026), and cannot cut off a body, which a scenario needs; tower-http, which has the first two, needs an async
+//! runtime.
 
 use super::http::{Head, write_head};
 use std::fs::File;
@@ -14,30 +14,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A connection that says nothing for so long is closed.
+/// Timeout of an idle connection.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// What is served, and where.
+/// The served folders.
 pub(crate) struct Site {
-    /// Paths, `/` in front and behind, and the folder that each stands for; the first that fits is taken.
+    /// URL paths with `/` at both ends, and their folders; the first match wins.
     pub(crate) folders: Vec<(String, PathBuf)>,
-    /// Bytes after which the body of a file is cut off once, as by a network that is gone; 0 for never.
+    /// Bytes after which one body is cut off, to simulate a network failure; 0 for never.
     pub(crate) cut: AtomicU64,
 }
 
 impl Site {
-    /// A site of one folder.
+    /// Creates a site of one folder.
     pub(crate) fn new(under: &str, folder: &Path) -> Self {
         Self { folders: vec![(slashed(under), folder.to_owned())], cut: AtomicU64::new(0) }
     }
 
-    /// The file that a path of a request stands for.
+    /// Returns the file of a request's path.
     fn find(&self, path: &str) -> Option<PathBuf> {
         let path = decode(path.split(['?', '#']).next()?)?;
         let (under, folder) = self.folders.iter().find(|(under, _)| path.starts_with(under.as_str()))?;
         let mut found = folder.clone();
         for part in path[under.len()..].split('/') {
-            // Neither up, nor to a hidden file, nor to another root.
+            // No parent folders, hidden files or absolute paths.
             if part.starts_with('.') || part.contains(['\\', ':', '\0']) {
                 return None;
             }
@@ -50,13 +50,13 @@ impl Site {
     }
 }
 
-/// A path with a slash at both ends.
+/// Returns a path with a slash at both ends.
 fn slashed(path: &str) -> String {
     let inner = path.trim_matches('/');
     if inner.is_empty() { "/".into() } else { format!("/{inner}/") }
 }
 
-/// A path without `%XX`; `None` where it is no text.
+/// Percent-decodes a path; `None` if it is not UTF-8.
 fn decode(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -75,7 +75,7 @@ fn decode(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A server; gone when dropped.
+/// A server, stopped when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     site: Arc<Site>,
@@ -84,7 +84,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves a site at a port of 127.0.0.1; 0 takes any that is free.
+    /// Serves a site at a port of 127.0.0.1; 0 selects an unused one.
     pub(crate) fn start(site: Site, port: u16) -> Result<Self, String> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| format!("127.0.0.1:{port}: {error}; try another --port"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -104,17 +104,17 @@ impl Server {
         Ok(Self { address, site, stopped, accepting: Some(accepting) })
     }
 
-    /// Where the first folder is.
+    /// URL of the first folder.
     pub(crate) fn url(&self) -> String {
         format!("http://{}{}", self.address, self.site.folders[0].0)
     }
 
-    /// Cuts the next longer body off once, after so many bytes.
+    /// Cuts off the next body longer than `bytes`, once.
     pub(crate) fn cut_once(&self, bytes: u64) {
         self.site.cut.store(bytes, Ordering::SeqCst);
     }
 
-    /// Serves until it is ended from outside.
+    /// Serves until the process is ended.
     pub(crate) fn wait(mut self) {
         if let Some(thread) = self.accepting.take() {
             thread.join().ok();
@@ -125,7 +125,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // The thread that accepts is woken to see it.
+        // Connect once, to wake the accepting thread.
         TcpStream::connect(self.address).ok();
         if let Some(thread) = self.accepting.take() {
             thread.join().ok();
@@ -162,12 +162,12 @@ fn answer(head: &Head, site: &Site, mut stream: &TcpStream) -> std::io::Result<(
     if head.header("if-none-match").is_some_and(|known| known.split(',').any(|known| known.trim() == tag)) {
         return empty("304 Not Modified", ("etag", tag));
     }
-    // A range of an older file is no use: then all is sent.
+    // If the file changed since, send all of it.
     let fresh = head.header("if-range").is_none_or(|known| known == tag);
-    let range = match head.header("range").filter(|_| fresh).map(|text| ranged(text, length)) {
-        Some(Asked::Nothing) => return empty("416 Range Not Satisfiable", ("content-range", format!("bytes */{length}"))),
-        Some(Asked::Part(range)) => Some(range),
-        Some(Asked::Whole) | None => None,
+    let range = match head.header("range").filter(|_| fresh).map(|text| parse_range(text, length)) {
+        Some(ByteRange::Unsatisfiable) => return empty("416 Range Not Satisfiable", ("content-range", format!("bytes */{length}"))),
+        Some(ByteRange::Part(range)) => Some(range),
+        Some(ByteRange::Whole) | None => None,
     };
     let part = range.clone().unwrap_or(0..length);
     let mut headers = vec![
@@ -187,42 +187,42 @@ fn answer(head: &Head, site: &Site, mut stream: &TcpStream) -> std::io::Result<(
     if cut > 0 && part.end - part.start > cut {
         site.cut.store(0, Ordering::SeqCst);
         std::io::copy(&mut file.take(cut), &mut stream)?;
-        return Err(std::io::Error::other("cut off, as was asked"));
+        return Err(std::io::Error::other("cut off on request"));
     }
     std::io::copy(&mut file.take(part.end - part.start), &mut stream)?;
     stream.flush()
 }
 
-/// What a header `range` asks for.
+/// The range that a `Range` header requests.
 #[derive(Debug, PartialEq)]
-enum Asked {
+enum ByteRange {
     Part(Range<u64>),
-    /// It is not understood, or asks for several parts: all may be sent.
+    /// All: the header is invalid or has several ranges.
     Whole,
-    /// What the file does not have.
-    Nothing,
+    /// A range outside the file.
+    Unsatisfiable,
 }
 
-/// Reads `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`.
-fn ranged(text: &str, length: u64) -> Asked {
-    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return Asked::Whole };
+/// Parses `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`.
+fn parse_range(text: &str, length: u64) -> ByteRange {
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return ByteRange::Whole };
     let range = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
         (Ok(first), Ok(last)) if first <= last => first..length.min(last.saturating_add(1)),
         (Ok(first), Err(_)) if last.trim().is_empty() => first..length,
         (Err(_), Ok(count)) if first.trim().is_empty() => length.saturating_sub(count)..length,
-        _ => return Asked::Whole,
+        _ => return ByteRange::Whole,
     };
-    if range.start < range.end { Asked::Part(range) } else { Asked::Nothing }
+    if range.start < range.end { ByteRange::Part(range) } else { ByteRange::Unsatisfiable }
 }
 
-/// Changes whenever the file does.
+/// The entity tag of a file, from modification time and size.
 fn tag(file: &File) -> std::io::Result<String> {
     let about = file.metadata()?;
     let changed = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(format!("\"{:x}-{:x}\"", changed.as_nanos(), about.len()))
 }
 
-/// What a browser is told that a file is.
+/// The media type of a file.
 fn kind(path: &Path) -> &'static str {
     match path.extension().and_then(|ending| ending.to_str()).unwrap_or_default() {
         "html" => "text/html; charset=utf-8",

@@ -1,8 +1,8 @@
-//! The server, asked as browsers, downloads that go on, and rude visitors ask.
+//! Tests of the server: ordinary, range and malicious requests.
 
 use super::*;
 
-/// A site of two folders, one inside the other's parent, and a file that is in neither.
+/// Serves two folders, with a secret file outside both.
 fn served(name: &str) -> (Server, PathBuf) {
     let root = std::env::temp_dir().join(format!("signet-server-{name}-{}", std::process::id()));
     std::fs::create_dir_all(root.join("page/sub")).unwrap();
@@ -12,7 +12,7 @@ fn served(name: &str) -> (Server, PathBuf) {
     (Server::start(Site::new("some/path", &root.join("page")), 0).unwrap(), root)
 }
 
-/// Status, head and body of an answer.
+/// Sends a request; returns status, head and body of the response.
 fn ask(server: &Server, method: &str, path: &str, headers: &str) -> (u16, Head, String) {
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -92,7 +92,7 @@ fn a_body_is_cut_off_once_and_a_stopped_server_is_gone() {
     assert_eq!(ask(&server, "GET", "/some/path/a%20b.js", "").2, "0123456789");
     let address = server.address;
     drop(server);
-    // The server of another test may have the same port for a moment.
+    // Another test's server may get the same port.
     let gone = || TcpStream::connect(address).is_err();
     assert!((0..100).any(|_| gone() || {
         std::thread::sleep(Duration::from_millis(50));

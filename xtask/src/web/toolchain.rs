@@ -1,4 +1,4 @@
-//! The Rust that compiles for WebAssembly: the one at hand, with a target that rustup adds where it can.
+//! The Rust toolchain for WebAssembly: the current one, with the target added by rustup if needed.
 
 use crate::program::cargo;
 use crate::steps::shown;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// The target of the page.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Finds the target's standard library, or adds it with rustup. An error says what to do.
+/// Checks for the target's standard library, or adds it with rustup.
 pub(crate) fn prepare() -> Result<(), String> {
     if !has_target() && found("rustup") {
         println!("adding the target {TARGET} with rustup");
@@ -17,18 +17,18 @@ pub(crate) fn prepare() -> Result<(), String> {
     }
     match has_target() {
         true => Ok(()),
-        false => Err(format!("this Rust does not compile for WebAssembly; install it with rustup and run: rustup target add {TARGET}")),
+        false => Err(format!("cannot compile for WebAssembly: this Rust lacks the target. Run: rustup target add {TARGET}")),
     }
 }
 
-/// `cargo build` for WebAssembly, without what to build.
+/// Returns `cargo build` for WebAssembly; the caller adds the package.
 pub(crate) fn build() -> Command {
     let mut command = cargo("build --target");
     command.arg(TARGET);
     command
 }
 
-/// Returns true if the toolchain that runs this has the target's standard library.
+/// Returns true if the current toolchain has the target's standard library.
 fn has_target() -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).stderr(Stdio::null()).output();

@@ -1,20 +1,20 @@
-//! A conversation: three turns whose tokens are those of the native program with the same seed, a page that
-//! never stalls meanwhile, and on WebGPU a reply that streams and is stopped.
+//! A conversation: three turns with the same tokens as the native program for the same seed, frames that never
+//! stall meanwhile, and on WebGPU a streamed reply that is stopped.
 
-use super::load::{quiet, started};
-use crate::browser::page::{conversation, enabled, fill, press, reads, text};
+use super::load::{no_console_errors, started};
+use crate::browser::page::{conversation, enabled, fill, press, text, wait_for_text};
 use crate::browser::{Browser, Chromium, DESKTOP, PATIENCE, Scene, wait};
 use crate::program;
 use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// What is said: prompts whose replies have no near-ties.
+/// User messages whose replies have no near-ties in the logits.
 const MESSAGES: [&str; 3] = ["hello there", "what do you like to do?", "that sounds fun, tell me more about it"];
 const SEED: &str = "7";
 const TOKENS: &str = "48";
 const TEMPERATURE: &str = "0.8";
-/// Longest that a frame may take, in milliseconds, while the engine is at work.
+/// Maximum milliseconds of a frame while the engine is busy.
 const FRAME: f64 = 500.0;
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
@@ -30,11 +30,11 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     )?;
     for (n, message) in MESSAGES.iter().enumerate() {
         say(&browser, message)?;
-        let said = wait("the end of a reply", PATIENCE, || {
-            Ok(Some(conversation(&browser)?).filter(|said| said.len() == 2 * n + 2 && !enabled(&browser, "Stop").unwrap_or(true)))
+        let messages = wait("the end of a reply", PATIENCE, || {
+            Ok(Some(conversation(&browser)?).filter(|messages| messages.len() == 2 * n + 2 && !enabled(&browser, "Stop").unwrap_or(true)))
         })
-        .map_err(|error| format!("{error}; the page told: {}", text(&browser).unwrap_or_default().replace('\n', " | ")))?;
-        let (here, there) = (said[2 * n + 1].1.trim(), native[n].as_str());
+        .map_err(|error| format!("{error}; the page shows: {}", text(&browser).unwrap_or_default().replace('\n', " | ")))?;
+        let (here, there) = (messages[2 * n + 1].1.trim(), native[n].as_str());
         if here != there {
             return Err(format!("to {message:?} with seed {SEED} the page replies {here:?} and the native program {there:?}"));
         }
@@ -43,10 +43,10 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     if slowest > FRAME {
         return Err(format!("a frame took {slowest:.0} ms while replies were made, more than {FRAME}"));
     }
-    let speed = reads(&browser, "tokens/s, first after", PATIENCE)?;
+    let speed = wait_for_text(&browser, "tokens/s, first after", PATIENCE)?;
     scene.shot(&browser, "chat")?;
     let stopped = stop(&browser, server.url())?;
-    quiet(&browser)?;
+    no_console_errors(&browser)?;
     Ok(format!("three turns as native, slowest frame {slowest:.0} ms; {speed}; {stopped}"))
 }
 
@@ -55,13 +55,13 @@ pub(super) fn say(browser: &dyn Browser, message: &str) -> Result<(), String> {
     press(browser, "Send")
 }
 
-/// A reply that would go on for long is seen growing, and stopped: on SwiftShader, since the CPU device
-/// fills the demo student's context before anybody could.
+/// Stops a long reply after it has grown. On SwiftShader, because the CPU device fills the demo student's context
+/// before a stop arrives.
 fn stop(browser: &Chromium, url: String) -> Result<String, String> {
     browser.navigate("about:blank")?;
     let settings = "localStorage.setItem('settings', JSON.stringify({ chat: { device: '0' } }));";
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": settings }))?;
-    // All tokens are about as likely: few replies end by themselves soon.
+    // At this temperature, all tokens are about equally likely, so few replies end soon.
     browser.navigate(&format!("{url}#temperature=5&top_k=0&top_p=1&max_tokens=4096&seed=1&model=embedded"))?;
     started(browser)?;
     press(browser, "Chat")?;
@@ -70,11 +70,11 @@ fn stop(browser: &Chromium, url: String) -> Result<String, String> {
     let first = wait("the first words", PATIENCE, || Ok(Some(length()?).filter(|length| *length > 0)))?;
     wait("more words", PATIENCE, || Ok((length()? > first).then_some(())))?;
     press(browser, "Stop")?;
-    let line = reads(browser, "; stopped", PATIENCE)?;
+    let line = wait_for_text(browser, "; stopped", PATIENCE)?;
     Ok(format!("stopped on WebGPU: {line}"))
 }
 
-/// The replies of the native program.
+/// Returns the replies of the native program.
 fn native() -> Result<Vec<String>, String> {
     let arguments = ["chat", "embedded", "--device", "cpu", "--seed", SEED, "--max-tokens", TOKENS, "--temperature", TEMPERATURE];
     let mut child = Command::new(program::native()?)

@@ -1,13 +1,13 @@
-//! The conformance that the page runs by itself, on SwiftShader's WebGPU: every case that is run passes.
+//! The conformance check that the URL starts, on SwiftShader's WebGPU: all selected cases pass.
 
-use super::load::quiet;
+use super::load::no_console_errors;
 use crate::browser::{Browser, DESKTOP, Scene, wait};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Cases that are run here. All of them would take a program that imitates a GPU too long for every test.
+/// The selected cases: a software adapter is too slow for all.
 const FILTER: &str = "matmul";
-/// Longest that one more of them is waited for.
+/// Timeout of one further case.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
@@ -21,11 +21,11 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     }
     let report: Value = serde_json::from_str(text).map_err(|error| format!("the report is no JSON ({error})"))?;
     scene.shot(&browser, "devices")?;
-    quiet(&browser)?;
-    judge(&report)
+    no_console_errors(&browser)?;
+    check_report(&report)
 }
 
-/// The state and text of the report, however long its cases take one after the other.
+/// Waits for state and text of the report, as long as cases make progress.
 fn report(browser: &dyn Browser) -> Result<Value, String> {
     let script = "const it = document.getElementById('conformance');
         const done = document.getElementById('mirror').textContent.match(/\\d+ of \\d+/);
@@ -41,8 +41,8 @@ fn report(browser: &dyn Browser) -> Result<Value, String> {
     }
 }
 
-/// What a report says in a line; what is wrong with it.
-fn judge(report: &Value) -> Result<String, String> {
+/// Checks a report; returns a summary.
+fn check_report(report: &Value) -> Result<String, String> {
     let device = report["device"].as_str().unwrap_or_default();
     if !device.contains("webgpu") {
         return Err(format!("the conformance ran on {device:?}, not on WebGPU"));
@@ -52,8 +52,8 @@ fn judge(report: &Value) -> Result<String, String> {
     let models = report["models"].as_array().map(Vec::as_slice).unwrap_or_default();
     let wrong: Vec<&Value> = models.iter().filter(|model| !model["failure"].is_null()).collect();
     if count("failed") > 0 || !wrong.is_empty() || !report["cut"].is_null() {
-        let told: Vec<&Value> = rows.iter().flat_map(|row| row["failures"].as_array()).flatten().chain(wrong).collect();
-        return Err(format!("{} of {} comparisons failed, cut {}: {told:?}", count("failed"), count("cases"), report["cut"]));
+        let failures: Vec<&Value> = rows.iter().flat_map(|row| row["failures"].as_array()).flatten().chain(wrong).collect();
+        return Err(format!("{} of {} comparisons failed, cut {}: {failures:?}", count("failed"), count("cases"), report["cut"]));
     }
     match count("cases") {
         0 => Err("nothing was compared".into()),

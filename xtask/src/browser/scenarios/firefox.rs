@@ -1,8 +1,7 @@
-//! Firefox shows the page, and falls back to the CPU where it has no WebGPU, and names the setting
-//! that withholds it.
+//! Firefox without WebGPU shows the page, falls back to the CPU, and the page names the preference that enables it.
 
 use super::load::started;
-use crate::browser::page::reads;
+use crate::browser::page::wait_for_text;
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, Window};
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
@@ -10,10 +9,10 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let browser = scene.firefox(Window { webgpu: false, ..DESKTOP })?;
     browser.navigate(&server.url())?;
     let ready = started(&browser)?;
-    if browser.promised("Boolean(await navigator.gpu?.requestAdapter())")? != false {
+    if browser.eval_async("Boolean(await navigator.gpu?.requestAdapter())")? != false {
         return Err("this Firefox has WebGPU, though it was started without".into());
     }
-    let line = reads(&browser, "Chat and training run on the CPU", PATIENCE)?;
+    let line = wait_for_text(&browser, "Chat and training run on the CPU", PATIENCE)?;
     if !line.contains("dom.webgpu.enabled") {
         return Err(format!("the page does not say which setting withholds WebGPU: {line}"));
     }

@@ -1,11 +1,11 @@
-//! A browser that cannot draw the page, or cannot read its module, says what is missing and which have it.
+//! In a browser without a required feature, the page names the feature and browsers that have it.
 
 use super::load::started;
 use crate::browser::{Browser, DESKTOP, Scene};
 use serde_json::json;
 
-/// What is taken away before the page's own scripts run, and what the page must name.
-const TAKEN: [(&str, &str); 3] = [
+/// Scripts that disable a feature before the page loads, and the feature that the page must name.
+const DISABLED: [(&str, &str); 3] = [
     ("HTMLCanvasElement.prototype.getContext = () => null;", "WebGL 2"),
     ("WebAssembly.validate = () => false;", "vector instructions (SIMD)"),
     ("delete globalThis.WebAssembly;", "WebAssembly"),
@@ -13,15 +13,15 @@ const TAKEN: [(&str, &str); 3] = [
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let server = scene.serve()?;
-    for (taken, named) in TAKEN {
+    for (script, named) in DISABLED {
         let browser = scene.chromium(DESKTOP)?;
-        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": taken }))?;
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }))?;
         browser.navigate(&server.url())?;
         match started(&browser) {
-            Err(said) if said.contains(named) && said.contains("Firefox 114") => {}
-            Err(said) => return Err(format!("without {named} the page should name it: {said}")),
+            Err(message) if message.contains(named) && message.contains("Firefox 114") => {}
+            Err(message) => return Err(format!("without {named} the page should name it: {message}")),
             Ok(_) => return Err(format!("without {named} the page starts all the same")),
         }
     }
-    Ok(format!("{} ways", TAKEN.len()))
+    Ok(format!("{} ways", DISABLED.len()))
 }

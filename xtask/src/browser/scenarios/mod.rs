@@ -1,4 +1,4 @@
-//! What is tried, one scenario a file: an error says what a visitor would have missed.
+//! The scenarios, one a file.
 
 mod chat;
 mod conform;
@@ -16,10 +16,10 @@ mod worker;
 
 use super::Scene;
 
-/// A scenario; what it measured, or what was wrong.
+/// A scenario; returns a line of measurements, or the failure.
 type Scenario = fn(&Scene) -> Result<String, String>;
 
-/// All, in the order in which they run.
+/// All scenarios, in the order in which they run.
 pub(super) const ALL: [(&str, Scenario); 13] = [
     ("load", load::run),
     ("fallback", fallback::run),

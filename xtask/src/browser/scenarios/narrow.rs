@@ -1,7 +1,7 @@
-//! On a phone, in the dark: nothing is wider than the screen, and a conversation is reached by names.
+//! On a phone with the dark theme: nothing is wider than the screen, and a conversation works by accessible names.
 
 use super::chat::say;
-use super::load::{quiet, started};
+use super::load::{no_console_errors, started};
 use crate::browser::page::{conversation, press};
 use crate::browser::{Browser, PATIENCE, Scene, Window, wait};
 
@@ -23,6 +23,6 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     }
     press(&browser, "Train")?;
     scene.shot(&browser, "phone-train")?;
-    quiet(&browser)?;
+    no_console_errors(&browser)?;
     Ok("a conversation on a phone".into())
 }

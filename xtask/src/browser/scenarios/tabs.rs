@@ -1,8 +1,8 @@
-//! A second tab: the first keeps its files, the second says that it keeps nothing, and both talk.
+//! Two tabs: the first keeps its files, the second says that it cannot store any, and both chat.
 
 use super::chat::say;
-use super::load::{quiet, started};
-use crate::browser::page::{conversation, press, reads};
+use super::load::{no_console_errors, started};
+use crate::browser::page::{conversation, press, wait_for_text};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
@@ -12,18 +12,18 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     browser.navigate(&address)?;
     started(&browser)?;
     press(&browser, "Chat")?;
-    talk(&browser)?;
+    chat(&browser)?;
     browser.new_tab()?;
     browser.navigate(&address)?;
     started(&browser)?;
     press(&browser, "Chat")?;
-    let told = reads(&browser, "Not kept: ", PATIENCE)?;
-    talk(&browser)?;
-    quiet(&browser)?;
-    Ok(format!("both talk; the second says: {told}"))
+    let notice = wait_for_text(&browser, "Not kept: ", PATIENCE)?;
+    chat(&browser)?;
+    no_console_errors(&browser)?;
+    Ok(format!("both talk; the second says: {notice}"))
 }
 
-fn talk(browser: &dyn Browser) -> Result<(), String> {
+fn chat(browser: &dyn Browser) -> Result<(), String> {
     say(browser, "hello there")?;
     let replied = || Ok(conversation(browser)?.get(1).is_some_and(|(_, reply)| !reply.trim().is_empty()).then_some(()));
     wait("a reply", PATIENCE, replied)

@@ -1,8 +1,8 @@
-//! A training of 20 steps in the page: stopped half-way, the page reloaded, resumed, and its loss held
-//! against the native program's with the same settings.
+//! A run of 20 steps in the page: stopped, resumed after a reload, and its loss compared with that of the native
+//! program with the same settings.
 
-use super::load::{quiet, started};
-use crate::browser::page::{fill, press, reads, text};
+use super::load::{no_console_errors, started};
+use crate::browser::page::{fill, press, text, wait_for_text};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
 use crate::program;
 use serde_json::Value;
@@ -12,12 +12,12 @@ const STEPS: &str = "20";
 const WARMUP: &str = "5";
 const BATCH: &str = "2";
 const SEQ: &str = "64";
-/// The names under which the page keeps what it remembers, and its files: under other names, what people have kept is lost.
+/// Names of stored settings and folders; with other names, users would lose their data.
 const STORED: &str = "settings | models signet";
-/// Steps before it is stopped.
-const BEFORE: u64 = 6;
-/// Share by which two losses may differ: a browser's vectors are shorter, so its sums round otherwise,
-/// and four digits of them are shown.
+/// Steps before the stop.
+const STOP_AT: u64 = 6;
+/// Maximum relative difference of the losses: WebAssembly's shorter vectors change the order of summation, and
+/// the page shows four digits.
 const TOLERANCE: f64 = 2e-3;
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
@@ -30,17 +30,17 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         fill(&browser, field, value)?;
     }
     press(&browser, "Start")?;
-    wait("the first steps", 2 * PATIENCE, || Ok(step(&browser)?.filter(|step| *step >= BEFORE))).map_err(|error| told(&browser, error))?;
+    wait("the first steps", 2 * PATIENCE, || Ok(step(&browser)?.filter(|step| *step >= STOP_AT))).map_err(|error| with_page_text(&browser, error))?;
     scene.shot(&browser, "training")?;
     press(&browser, "Stop")?;
-    let stopped = reads(&browser, "everything is saved", PATIENCE)?;
-    // The app writes down what it remembers at times, when it draws.
+    let stopped = wait_for_text(&browser, "everything is saved", PATIENCE)?;
+    // The app stores its settings at intervals, when it draws.
     let kept = "document.getElementById('signet').dispatchEvent(new PointerEvent('pointermove', { clientX: 9, clientY: 9, bubbles: true }));
         return Object.values(localStorage).some((it) => it.includes('run-1'));";
     wait("that the app remembers the run", PATIENCE, || Ok((browser.script(kept)? == true).then_some(())))?;
     let stored = "await (async () => { const folders = await Array.fromAsync((await navigator.storage.getDirectory()).keys());
         return Object.keys(localStorage).sort().join(' ') + ' | ' + folders.sort().join(' '); })()";
-    let stored = browser.promised(stored)?;
+    let stored = browser.eval_async(stored)?;
     if stored != STORED {
         return Err(format!("the page keeps what it remembers under {stored}, not under {STORED:?}"));
     }
@@ -48,29 +48,29 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     started(&browser)?;
     press(&browser, "Train")?;
     press(&browser, "Resume")?;
-    reads(&browser, "finished after 20 steps", 2 * PATIENCE)?;
-    let shown = reads(&browser, "loss ", PATIENCE)?;
+    wait_for_text(&browser, "finished after 20 steps", 2 * PATIENCE)?;
+    let shown = wait_for_text(&browser, "loss ", PATIENCE)?;
     let here: f64 = shown.trim_start_matches("loss ").parse().map_err(|_| format!("the page shows no loss but {shown:?}"))?;
     let there = native(scene)?;
     if (here / there - 1.0).abs() > TOLERANCE {
         return Err(format!("after {STEPS} steps the page's loss is {here} and the native program's {there}"));
     }
     scene.shot(&browser, "trained")?;
-    quiet(&browser)?;
+    no_console_errors(&browser)?;
     Ok(format!("loss {here}, native {there:.4}; {stopped}"))
 }
 
-/// The step that the page shows.
+/// Returns the step that the page shows.
 fn step(browser: &dyn Browser) -> Result<Option<u64>, String> {
     let ending = format!(" of {STEPS}");
     Ok(text(browser)?.lines().find_map(|line| line.strip_prefix("step ")?.strip_suffix(ending.as_str())?.parse().ok()))
 }
 
-fn told(browser: &dyn Browser, error: String) -> String {
-    format!("{error}; the page told: {}", text(browser).unwrap_or_default().replace('\n', " | "))
+fn with_page_text(browser: &dyn Browser, error: String) -> String {
+    format!("{error}; the page shows: {}", text(browser).unwrap_or_default().replace('\n', " | "))
 }
 
-/// The last loss of the native program.
+/// Returns the last loss of the native program.
 fn native(scene: &Scene) -> Result<f64, String> {
     let folder = scene.folder()?;
     let arguments = ["train", "--device", "cpu", "--json", "--name", "run", "--steps", STEPS, "--warmup", WARMUP, "--batch", BATCH, "--seq", SEQ];

@@ -1,4 +1,4 @@
-//! The engine's worker fails: another takes its place, and the conversation goes on.
+//! The engine's worker fails: another replaces it, and the conversation continues.
 
 use super::chat::say;
 use super::load::started;
@@ -6,7 +6,7 @@ use crate::browser::page::{conversation, enabled, press, text};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
 use serde_json::json;
 
-/// Keeps hold of every worker that the page starts.
+/// Records every worker that the page starts.
 const WATCHED: &str = "globalThis.workers = [];
     globalThis.Worker = class extends Worker { constructor(...all) { super(...all); if (all[1]?.name === 'signet') workers.push(this); } };";
 
@@ -18,13 +18,13 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     started(&browser)?;
     press(&browser, "Chat")?;
     let reply = |turns: usize| {
-        let done = || Ok(Some(conversation(&browser)?).filter(|said| said.len() == 2 * turns && !enabled(&browser, "Stop").unwrap_or(true)));
+        let done = || Ok(Some(conversation(&browser)?).filter(|messages| messages.len() == 2 * turns && !enabled(&browser, "Stop").unwrap_or(true)));
         wait("the end of a reply", PATIENCE, done)
-            .map_err(|error| format!("{error}; the page told: {}", text(&browser).unwrap_or_default().replace('\n', " | ")))
+            .map_err(|error| format!("{error}; the page shows: {}", text(&browser).unwrap_or_default().replace('\n', " | ")))
     };
     say(&browser, "hello there")?;
     let before = reply(1)?;
-    // What no page says: the engine does not understand it, and gives up.
+    // An invalid message, on which the engine fails.
     browser.script("workers.at(-1).postMessage({ text: 'nonsense' });")?;
     wait("another worker", PATIENCE, || Ok((browser.script("return workers.length;")? == 2).then_some(())))?;
     say(&browser, "and you?")?;
