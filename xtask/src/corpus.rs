@@ -43,7 +43,7 @@ pub(crate) fn make(dataset: &Path, out: &Path) -> Result<(), String> {
     for dialogue in dialogues.values() {
         let mut turns = turns(dialogue);
         // Cut the dialogue before an unsuitable or overlong turn.
-        turns.truncate(turns.iter().position(|turn| !fit(turn)).unwrap_or(turns.len()));
+        turns.truncate(turns.iter().position(|turn| !is_suitable(turn)).unwrap_or(turns.len()));
         let words: Vec<usize> = turns.iter().map(|turn| turn.split_whitespace().count()).collect();
         let mean = words.iter().sum::<usize>() as f64 / words.len().max(1) as f64;
         let plain = WORDS.contains(&mean);
@@ -89,17 +89,17 @@ fn turns(dialogue: &Value) -> Vec<String> {
 /// Reduces a text to ASCII words, without links, e-mail addresses and telephone numbers.
 fn clean(text: &str) -> String {
     let plain = text.replace(['\u{2018}', '\u{2019}'], "'").replace(['\u{201c}', '\u{201d}'], "\"").replace('\u{2026}', "...");
-    let words = plain.split_whitespace().filter(|word| !word.contains("://") && !word.contains("<|") && !private(word));
+    let words = plain.split_whitespace().filter(|word| !word.contains("://") && !word.contains("<|") && !is_contact(word));
     words.map(|word| word.chars().filter(char::is_ascii_graphic).collect::<String>()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns true for a turn that is short enough and without unwanted words.
-fn fit(turn: &str) -> bool {
+fn is_suitable(turn: &str) -> bool {
     let lower = turn.to_lowercase();
     turn.split_whitespace().count() <= LONGEST && !UNWANTED.iter().any(|word| lower.contains(word))
 }
 
 /// Returns true for a word that looks like an e-mail address or a telephone number.
-fn private(word: &str) -> bool {
+fn is_contact(word: &str) -> bool {
     word.contains('@') || word.chars().filter(char::is_ascii_digit).count() >= 7
 }

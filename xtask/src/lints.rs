@@ -20,7 +20,7 @@ pub(crate) fn flags() -> [&'static str; 2] {
 }
 
 /// Adds a remark to the outcome of a check with [`flags`] if its warnings are not errors.
-pub(crate) fn printed(outcome: Outcome) -> Outcome {
+pub(crate) fn report_lints(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Passed(_) if !binding() => Outcome::Passed(format!("warnings are errors with Rust {BINDING} only")),
         outcome => outcome,
@@ -28,7 +28,7 @@ pub(crate) fn printed(outcome: Outcome) -> Outcome {
 }
 
 /// Turns a failed format check into a remark with other versions, whose rustfmt may differ.
-pub(crate) fn advised(outcome: Outcome) -> Outcome {
+pub(crate) fn report_format(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Failed(_) if !binding() => Outcome::Passed(format!("differences are errors with Rust {BINDING} only")),
         outcome => outcome,

@@ -122,7 +122,7 @@ fn main() -> ExitCode {
         Command::Test { within } => test::run(within.map(|minutes| Duration::from_secs(60 * minutes))),
         Command::Check => quick::check(),
         Command::Op { name, device } => quick::op(&name, &device),
-        Command::Window { film: Some(out), .. } => window::film(&out),
+        Command::Window { film: Some(out), .. } => window::record_gif(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|line| println!("{line}")),
         Command::Web { serve: true, port, under, .. } => web::serve(port, &under),

@@ -36,9 +36,9 @@ pub(crate) fn op(name: &str, device: &str) -> Result<(), String> {
 /// Checks format and lints, and runs the unit tests of the modules whose files differ from the last commit.
 pub(crate) fn check() -> Result<(), String> {
     let mut steps = Steps::new(None);
-    steps.run("format", || lints::advised(shown(&mut cargo("fmt --all --check"))));
+    steps.run("format", || lints::report_format(shown(&mut cargo("fmt --all --check"))));
     let flags = lints::flags().join(" ");
-    steps.run("lints", || lints::printed(shown(&mut quick(&format!("clippy --locked --quiet --workspace --all-targets -- {flags}")))));
+    steps.run("lints", || lints::report_lints(shown(&mut quick(&format!("clippy --locked --quiet --workspace --all-targets -- {flags}")))));
     steps.run("tests", || match changed() {
         Ok(changed) => units(&changed),
         Err(error) => Outcome::Failed(error),

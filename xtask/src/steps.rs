@@ -78,7 +78,7 @@ impl Steps {
     }
 
     /// Runs a step, or reports it as skipped if the time is over.
-    pub(crate) fn late(&mut self, name: &'static str, step: impl FnOnce() -> Outcome) {
+    pub(crate) fn run_late(&mut self, name: &'static str, step: impl FnOnce() -> Outcome) {
         match self.within.filter(|within| self.begun.elapsed() > *within) {
             Some(within) => self.run(name, || Outcome::Skipped(format!("NOT RUN: {} minutes had passed", within.as_secs() / 60))),
             None => self.run(name, step),

@@ -50,7 +50,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     };
     steps.run("format", || {
         if component("fmt") {
-            lints::advised(each(MANIFESTS, |manifest| shown(cargo("fmt --all --check --manifest-path").arg(manifest))))
+            lints::report_format(run_each(MANIFESTS, |manifest| shown(cargo("fmt --all --check --manifest-path").arg(manifest))))
         } else {
             absent("rustfmt")
         }
@@ -66,7 +66,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     // The wrapper also checks lints and documentation.
     steps.run("build", || {
         page = web::begin();
-        each(TESTS, |tests| shown(&mut cargo(&format!("test --locked --no-run {tests}"))))
+        run_each(TESTS, |tests| shown(&mut cargo(&format!("test --locked --no-run {tests}"))))
     });
     let linted = || match missing.as_slice() {
         [] => wrapper::outcome(&target()),
@@ -88,7 +88,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
-        each(TESTS, |tests| {
+        run_each(TESTS, |tests| {
             let mut tests = cargo(&format!("test --locked --no-fail-fast {tests}"));
             set_environment(&mut tests);
             let keep = |line: &str| {
@@ -106,14 +106,14 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
             }
         })
     });
-    steps.late("web", || match (web::step(), linted()) {
+    steps.run_late("web", || match (web::step(), linted()) {
         // Clippy compiles xtask/glue.
         (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
         (outcome, _) => outcome,
     });
-    steps.late("window", window::step);
-    steps.late("attack", attack);
-    steps.late("browser", browser::step);
+    steps.run_late("window", window::step);
+    steps.run_late("attack", attack);
+    steps.run_late("browser", browser::step);
     steps.finish()
 }
 
@@ -123,7 +123,7 @@ fn attack() -> Outcome {
 }
 
 /// Runs `step` on all parts, also after failures; fails if any failed.
-fn each<const N: usize>(parts: [&str; N], step: impl FnMut(&str) -> Outcome) -> Outcome {
+fn run_each<const N: usize>(parts: [&str; N], step: impl FnMut(&str) -> Outcome) -> Outcome {
     let outcomes = parts.map(step);
     let failed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)));
     let detail: String = outcomes.into_iter().map(Outcome::detail).collect();

@@ -30,50 +30,50 @@ pub(crate) fn step() -> Outcome {
 
 /// Trains, closes the app and resumes. `shots` is the folder for screenshots.
 pub(crate) fn scenario(shots: Option<&Path>) -> Result<String, String> {
-    let scene = Scene::new(&format!("steps = {STEPS}\neval_every = 25\nsample_every = 50\nwarmup = 10\n"))?;
-    let shot = |name: &str| shots.map_or(Ok(()), |folder| scene.display.save(&folder.join(format!("app-{name}.png"))));
-    let mut app = scene.open(&["--config", "form.toml"])?;
-    scene.rest(1.5);
+    let session = Session::new(&format!("steps = {STEPS}\neval_every = 25\nsample_every = 50\nwarmup = 10\n"))?;
+    let shot = |name: &str| shots.map_or(Ok(()), |folder| session.display.save(&folder.join(format!("app-{name}.png"))));
+    let mut app = session.open(&["--config", "form.toml"])?;
+    session.rest(1.5);
     shot("form")?;
-    scene.display.press(&[CONTROL, ENTER])?;
-    scene.wait("the first steps", || scene.step("run-1") >= STEPS / 3)?;
+    session.display.press(&[CONTROL, ENTER])?;
+    session.wait("the first steps", || session.step("run-1") >= STEPS / 3)?;
     shot("training")?;
-    scene.display.close(app.window)?;
-    scene.rest(1.0);
+    session.display.close(app.window)?;
+    session.rest(1.0);
     shot("closing")?;
-    scene.display.press(&[ENTER])?;
+    session.display.press(&[ENTER])?;
     app.ended("after it was asked to save and close")?;
-    let stopped = scene.step("run-1");
-    if stopped >= STEPS || !scene.checkpoint("run-1", stopped).is_dir() {
+    let stopped = session.step("run-1");
+    if stopped >= STEPS || !session.checkpoint("run-1", stopped).is_dir() {
         return Err(format!("the run was not saved at step {stopped}, where it stopped"));
     }
-    let mut app = scene.open(&[])?;
-    scene.rest(1.5);
-    scene.display.press(&[CONTROL, SHIFT, ENTER])?;
-    scene.wait("the end of the run", || scene.checkpoint("run-1", STEPS).is_dir())?;
-    scene.rest(1.0);
+    let mut app = session.open(&[])?;
+    session.rest(1.5);
+    session.display.press(&[CONTROL, SHIFT, ENTER])?;
+    session.wait("the end of the run", || session.checkpoint("run-1", STEPS).is_dir())?;
+    session.rest(1.0);
     shot("finished")?;
     for (name, key) in ["runs", "chat", "weights", "devices"].iter().zip(&DIGITS[1..]) {
-        scene.display.press(&[CONTROL, *key])?;
-        scene.rest(2.0);
+        session.display.press(&[CONTROL, *key])?;
+        session.rest(2.0);
         if shots.is_some() {
-            scene.fill(name)?;
+            session.fill(name)?;
         }
         shot(name)?;
     }
-    scene.display.close(app.window)?;
+    session.display.close(app.window)?;
     app.ended("after its run had ended")?;
     Ok(format!("trained, was closed at step {stopped} of {STEPS}, and went on to the end"))
 }
 
 /// Measures `train` and the app alternately: tokens/s, and the time of drawing.
 pub(crate) fn measure() -> Result<(), String> {
-    let scene = Scene::new(&format!("steps = {}\neval_every = 0\nsample_every = 0\ncheckpoint_every = 0\nwarmup = 10\n", TIMED.0))?;
+    let session = Session::new(&format!("steps = {}\neval_every = 0\nsample_every = 0\ncheckpoint_every = 0\nwarmup = 10\n", TIMED.0))?;
     let mut lines = Vec::new();
     for round in 1..=3 {
-        let train = scene.train(&format!("train-{round}"))?;
-        let (untouched, rest, _) = scene.watched(false)?;
-        let (touched, _, p99) = scene.watched(true)?;
+        let train = session.train(&format!("train-{round}"))?;
+        let (untouched, rest, _) = session.measure_app(false)?;
+        let (touched, _, p99) = session.measure_app(true)?;
         let line = format!(
             "round {round}: train {train:.0} tokens/s; app untouched {untouched:.0} ({:.3} x, {rest:.2} frames/s); touched {touched:.0} ({:.3} x, drawing {p99:.2} ms at the 99th percentile)",
             untouched / train,
@@ -86,30 +86,30 @@ pub(crate) fn measure() -> Result<(), String> {
 }
 
 /// Records a GIF of a run in training.
-pub(crate) fn film(out: &Path) -> Result<(), String> {
-    let scene = Scene::new("steps = 400\neval_every = 25\nsample_every = 50\nwarmup = 20\n")?;
-    let mut app = scene.open(&["--config", "form.toml"])?;
-    scene.rest(1.0);
-    scene.display.press(&[CONTROL, ENTER])?;
+pub(crate) fn record_gif(out: &Path) -> Result<(), String> {
+    let session = Session::new("steps = 400\neval_every = 25\nsample_every = 50\nwarmup = 20\n")?;
+    let mut app = session.open(&["--config", "form.toml"])?;
+    session.rest(1.0);
+    session.display.press(&[CONTROL, ENTER])?;
     let mut pictures = Vec::new();
-    while !scene.checkpoint("run-1", 400).is_dir() {
-        pictures.push(scene.display.picture()?);
-        scene.rest(1.0);
+    while !session.checkpoint("run-1", 400).is_dir() {
+        pictures.push(session.display.picture()?);
+        session.rest(1.0);
         if pictures.len() > 150 {
             return Err("the run does not end".into());
         }
     }
-    scene.rest(1.0);
-    pictures.push(scene.display.picture()?);
-    scene.display.close(app.window)?;
+    session.rest(1.0);
+    pictures.push(session.display.picture()?);
+    session.display.close(app.window)?;
     app.ended("after its run had ended")?;
     // About twenty frames are enough.
     let every = pictures.len().div_ceil(20);
     let chosen = pictures.iter().rev().step_by(every).collect::<Vec<_>>();
-    write_film(out, chosen.into_iter().rev())
+    write_gif(out, chosen.into_iter().rev())
 }
 
-fn write_film<'a>(out: &Path, pictures: impl Iterator<Item = &'a Vec<u8>>) -> Result<(), String> {
+fn write_gif<'a>(out: &Path, pictures: impl Iterator<Item = &'a Vec<u8>>) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| format!("{}: {error}", out.display());
     let file = std::fs::File::create(out).map_err(|error| text(&error))?;
     let (width, height) = (SIZE.0 / 2, SIZE.1 / 2);
@@ -137,7 +137,7 @@ fn halved(picture: &[u8]) -> Vec<u8> {
 }
 
 /// A display, and a folder for all files that the app writes.
-struct Scene {
+struct Session {
     program: PathBuf,
     display: Display,
     folder: PathBuf,
@@ -149,7 +149,7 @@ struct App {
     window: u32,
 }
 
-impl Scene {
+impl Session {
     fn new(form: &str) -> Result<Self, String> {
         let folder = std::env::temp_dir().join(format!("signet-window-{}", std::process::id()));
         std::fs::remove_dir_all(&folder).ok();
@@ -246,7 +246,7 @@ impl Scene {
 
     /// Returns tokens/s, frames/s and the 99th percentile of drawing in milliseconds while the app trains; `touched`
     /// moves the pointer over it.
-    fn watched(&self, touched: bool) -> Result<(f64, f64, f64), String> {
+    fn measure_app(&self, touched: bool) -> Result<(f64, f64, f64), String> {
         let runs = std::fs::read_dir(self.folder.join("runs")).map(|list| list.filter_map(Result::ok).collect::<Vec<_>>()).unwrap_or_default();
         let number = runs.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with("run-")).count() + 1;
         let run = format!("run-{number}");
@@ -289,7 +289,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Session {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.folder).ok();
     }

@@ -26,7 +26,7 @@ pub(crate) fn install(target: &Path) -> Result<Vec<&'static str>, String> {
         std::env::set_var(FOLDER, folder);
         std::env::set_var("RUSTC_WORKSPACE_WRAPPER", program);
     }
-    Ok([("clippy-driver", "clippy"), ("rustdoc", "rustc")].into_iter().filter(|(tool, _)| !there(tool)).map(|(_, component)| component).collect())
+    Ok([("clippy-driver", "clippy"), ("rustdoc", "rustc")].into_iter().filter(|(tool, _)| !is_installed(tool)).map(|(_, component)| component).collect())
 }
 
 /// Removes the wrapper from a command.
@@ -43,7 +43,7 @@ pub(crate) fn outcome(target: &Path) -> Outcome {
     let refused: Vec<String> =
         files.filter(|file| file.extension() == Some(OsStr::new(REFUSED))).filter_map(|file| std::fs::read_to_string(file).ok()).collect();
     match refused.is_empty() {
-        true => lints::printed(Outcome::Passed(String::new())),
+        true => lints::report_lints(Outcome::Passed(String::new())),
         false => Outcome::Failed(format!("{}; see the build above", refused.join(", "))),
     }
 }
@@ -153,7 +153,7 @@ fn tool(name: &str) -> PathBuf {
     beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
-fn there(name: &str) -> bool {
+fn is_installed(name: &str) -> bool {
     Command::new(tool(name)).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 

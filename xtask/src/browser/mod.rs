@@ -105,7 +105,7 @@ impl Scene {
     }
 
     /// Saves a screenshot, if they are kept.
-    pub(crate) fn shot(&self, browser: &dyn Browser, name: &str) -> Result<(), String> {
+    pub(crate) fn save_screenshot(&self, browser: &dyn Browser, name: &str) -> Result<(), String> {
         let Some(folder) = &self.shots else { return Ok(()) };
         let path = folder.join(format!("web-{name}.png"));
         std::fs::write(&path, browser.screenshot()?).map_err(|error| format!("{}: {error}", path.display()))

@@ -101,7 +101,7 @@ pub(crate) fn build(quick: bool) -> Result<String, String> {
     if !compile(quick).status().is_ok_and(|status| status.success()) {
         return Err("signet could not be built for WebAssembly, see above".into());
     }
-    gather(&target().join(TARGET).join(PROFILE).join("signet-app.wasm"), &dist(), quick)
+    assemble(&target().join(TARGET).join(PROFILE).join("signet-app.wasm"), &dist(), quick)
 }
 
 /// Serves `web/dist` until the process is ended.
@@ -116,7 +116,7 @@ pub(crate) fn serve(port: u16, under: &str) -> Result<(), String> {
 }
 
 /// Assembles the page in a temporary folder, then replaces `out`.
-fn gather(module: &Path, out: &Path, quick: bool) -> Result<String, String> {
+fn assemble(module: &Path, out: &Path, quick: bool) -> Result<String, String> {
     let part = out.with_extension("part");
     std::fs::remove_dir_all(&part).ok();
     let folder = |path: &Path| std::fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()));

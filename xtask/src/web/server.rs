@@ -97,7 +97,7 @@ impl Server {
                 }
                 let (site, stopped) = (serving.clone(), stopping.clone());
                 if let Ok(stream) = stream {
-                    std::thread::spawn(move || converse(&stream, &site, &stopped));
+                    std::thread::spawn(move || serve_connection(&stream, &site, &stopped));
                 }
             }
         });
@@ -134,7 +134,7 @@ impl Drop for Server {
 }
 
 /// Answers the requests of a connection until it or the server ends.
-fn converse(stream: &TcpStream, site: &Site, stopped: &AtomicBool) {
+fn serve_connection(stream: &TcpStream, site: &Site, stopped: &AtomicBool) {
     stream.set_read_timeout(Some(SILENCE)).ok();
     stream.set_nodelay(true).ok();
     let mut input = BufReader::new(stream);

@@ -1,7 +1,7 @@
 //! A conversation: three turns with the same tokens as the native program for the same seed, frames that never
 //! stall meanwhile, and on WebGPU a streamed reply that is stopped.
 
-use super::load::{no_console_errors, started};
+use super::load::{no_console_errors, wait_until_started};
 use crate::browser::page::{conversation, enabled, fill, press, text, wait_for_text};
 use crate::browser::{Browser, Chromium, DESKTOP, PATIENCE, Scene, wait};
 use crate::program;
@@ -21,7 +21,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let server = scene.serve()?;
     let browser = scene.chromium(DESKTOP)?;
     browser.navigate(&format!("{}#temperature={TEMPERATURE}&seed={SEED}&max_tokens={TOKENS}&model=embedded", server.url()))?;
-    started(&browser)?;
+    wait_until_started(&browser)?;
     press(&browser, "Chat")?;
     let native = native()?;
     browser.script(
@@ -29,7 +29,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         const frame = (now) => { slowest = Math.max(slowest, now - last); last = now; requestAnimationFrame(frame); }; requestAnimationFrame(frame);",
     )?;
     for (n, message) in MESSAGES.iter().enumerate() {
-        say(&browser, message)?;
+        send(&browser, message)?;
         let messages = wait("the end of a reply", PATIENCE, || {
             Ok(Some(conversation(&browser)?).filter(|messages| messages.len() == 2 * n + 2 && !enabled(&browser, "Stop").unwrap_or(true)))
         })
@@ -44,13 +44,13 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         return Err(format!("a frame took {slowest:.0} ms while replies were made, more than {FRAME}"));
     }
     let speed = wait_for_text(&browser, "tokens/s, first after", PATIENCE)?;
-    scene.shot(&browser, "chat")?;
+    scene.save_screenshot(&browser, "chat")?;
     let stopped = stop(&browser, server.url())?;
     no_console_errors(&browser)?;
     Ok(format!("three turns as native, slowest frame {slowest:.0} ms; {speed}; {stopped}"))
 }
 
-pub(super) fn say(browser: &dyn Browser, message: &str) -> Result<(), String> {
+pub(super) fn send(browser: &dyn Browser, message: &str) -> Result<(), String> {
     fill(browser, "Message", message)?;
     press(browser, "Send")
 }
@@ -63,9 +63,9 @@ fn stop(browser: &Chromium, url: String) -> Result<String, String> {
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": settings }))?;
     // At this temperature, all tokens are about equally likely, so few replies end soon.
     browser.navigate(&format!("{url}#temperature=5&top_k=0&top_p=1&max_tokens=4096&seed=1&model=embedded"))?;
-    started(browser)?;
+    wait_until_started(browser)?;
     press(browser, "Chat")?;
-    say(browser, "go on for ever")?;
+    send(browser, "go on for ever")?;
     let length = || Ok::<_, String>(conversation(browser)?.last().filter(|(who, _)| who != "You").map_or(0, |(_, reply)| reply.len()));
     let first = wait("the first words", PATIENCE, || Ok(Some(length()?).filter(|length| *length > 0)))?;
     wait("more words", PATIENCE, || Ok((length()? > first).then_some(())))?;

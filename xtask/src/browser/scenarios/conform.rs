@@ -20,7 +20,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         return Err(format!("there is no report: {text}"));
     }
     let report: Value = serde_json::from_str(text).map_err(|error| format!("the report is no JSON ({error})"))?;
-    scene.shot(&browser, "devices")?;
+    scene.save_screenshot(&browser, "devices")?;
     no_console_errors(&browser)?;
     check_report(&report)
 }

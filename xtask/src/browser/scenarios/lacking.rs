@@ -1,6 +1,6 @@
 //! In a browser without a required feature, the page names the feature and browsers that have it.
 
-use super::load::started;
+use super::load::wait_until_started;
 use crate::browser::{Browser, DESKTOP, Scene};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         let browser = scene.chromium(DESKTOP)?;
         browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }))?;
         browser.navigate(&server.url())?;
-        match started(&browser) {
+        match wait_until_started(&browser) {
             Err(message) if message.contains(named) && message.contains("Firefox 114") => {}
             Err(message) => return Err(format!("without {named} the page should name it: {message}")),
             Ok(_) => return Err(format!("without {named} the page starts all the same")),

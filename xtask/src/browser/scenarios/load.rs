@@ -18,13 +18,13 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
             "the first paint came after {paint:.0} ms, later than {MAX_PAINT} ms and {MAX_RATIO} times the {least:.0} ms of a page of one word"
         ));
     }
-    let ready = started(&browser)?;
+    let ready = wait_until_started(&browser)?;
     let elsewhere =
         browser.script("return performance.getEntriesByType('resource').map((it) => it.name).filter((it) => new URL(it).origin !== location.origin);")?;
     if elsewhere.as_array().is_none_or(|all| !all.is_empty()) {
         return Err(format!("the page asks other origins: {elsewhere}"));
     }
-    scene.shot(&browser, "start")?;
+    scene.save_screenshot(&browser, "start")?;
     no_console_errors(&browser)?;
     Ok(format!("first paint {paint:.0} ms, ready {ready:.0} ms"))
 }
@@ -37,7 +37,7 @@ fn first_paint(browser: &Chromium, address: &str) -> Result<f64, String> {
 }
 
 /// Waits until the module runs; returns milliseconds since the navigation.
-pub(super) fn started(browser: &dyn Browser) -> Result<f64, String> {
+pub(super) fn wait_until_started(browser: &dyn Browser) -> Result<f64, String> {
     let script = "const shell = document.getElementById('shell');
         return shell.hidden ? performance.now() : shell.classList.contains('failed') ? document.getElementById('status').textContent : null;";
     let seen = wait("the page", PATIENCE, || Ok(Some(browser.script(script)?).filter(|seen| !seen.is_null())))?;

@@ -1,8 +1,8 @@
 //! A model from a URL: a file that is no model is refused, an interrupted download resumes, and the model opens
 //! without a network later.
 
-use super::chat::say;
-use super::load::started;
+use super::chat::send;
+use super::load::wait_until_started;
 use super::offline::wait_until_cached;
 use crate::browser::page::{conversation, enabled, fill, has, press, wait_for_text};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
@@ -12,7 +12,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let url = server.url();
     let browser = scene.chromium(DESKTOP)?;
     browser.navigate(&url)?;
-    started(&browser)?;
+    wait_until_started(&browser)?;
     wait_until_cached(&browser)?;
     press(&browser, "Chat")?;
     if !has(&browser, "Address of a packed model")? {
@@ -27,11 +27,11 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     wait_for_text(&browser, "student.signet (", PATIENCE)?;
     drop(server);
     browser.navigate(&format!("{url}?again#max_tokens=12&seed=1"))?;
-    started(&browser)?;
+    wait_until_started(&browser)?;
     press(&browser, "Chat")?;
     press(&browser, "Open student.signet")?;
     wait_for_text(&browser, "student.signet on ", PATIENCE)?;
-    say(&browser, "hello there")?;
+    send(&browser, "hello there")?;
     let done = || Ok(Some(conversation(&browser)?).filter(|messages| messages.len() == 2 && !enabled(&browser, "Stop").unwrap_or(true)));
     let messages = wait("the end of a reply", PATIENCE, done)?;
     match messages[1].1.trim() {

@@ -1,6 +1,6 @@
 //! The page, and files that it has used, open again without a network.
 
-use super::load::{no_console_errors, started};
+use super::load::{no_console_errors, wait_until_started};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
@@ -8,7 +8,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let url = server.url();
     let browser = scene.chromium(DESKTOP)?;
     browser.navigate(&url)?;
-    started(&browser)?;
+    wait_until_started(&browser)?;
     wait_until_cached(&browser)?;
     // Cached on first use, not at the start.
     let corpus = "(await (await fetch('assets/corpus.txt')).arrayBuffer()).byteLength";
@@ -16,7 +16,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     no_console_errors(&browser)?;
     drop(server);
     browser.navigate(&format!("{url}?a=setting"))?;
-    let ready = started(&browser)?;
+    let ready = wait_until_started(&browser)?;
     for (name, wanted) in [("assets/corpus.txt", bytes.as_u64()), ("assets/student.signet", None)] {
         let found = browser.eval_async(&format!("(await (await fetch('{name}')).arrayBuffer()).byteLength"))?.as_u64();
         if found.is_none() || wanted.is_some_and(|wanted| found != Some(wanted)) {

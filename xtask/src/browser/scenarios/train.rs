@@ -1,7 +1,7 @@
 //! A run of 20 steps in the page: stopped, resumed after a reload, and its loss compared with that of the native
 //! program with the same settings.
 
-use super::load::{no_console_errors, started};
+use super::load::{no_console_errors, wait_until_started};
 use crate::browser::page::{fill, press, text, wait_for_text};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
 use crate::program;
@@ -24,14 +24,14 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let server = scene.serve()?;
     let browser = scene.chromium(DESKTOP)?;
     browser.navigate(&server.url())?;
-    started(&browser)?;
+    wait_until_started(&browser)?;
     press(&browser, "Train")?;
     for (field, value) in [("Steps", STEPS), ("Warm-up", WARMUP), ("Batch", BATCH), ("Sequence length", SEQ)] {
         fill(&browser, field, value)?;
     }
     press(&browser, "Start")?;
     wait("the first steps", 2 * PATIENCE, || Ok(step(&browser)?.filter(|step| *step >= STOP_AT))).map_err(|error| with_page_text(&browser, error))?;
-    scene.shot(&browser, "training")?;
+    scene.save_screenshot(&browser, "training")?;
     press(&browser, "Stop")?;
     let stopped = wait_for_text(&browser, "everything is saved", PATIENCE)?;
     // The app stores its settings at intervals, when it draws.
@@ -45,7 +45,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         return Err(format!("the page keeps what it remembers under {stored}, not under {STORED:?}"));
     }
     browser.navigate(&format!("{}?again", server.url()))?;
-    started(&browser)?;
+    wait_until_started(&browser)?;
     press(&browser, "Train")?;
     press(&browser, "Resume")?;
     wait_for_text(&browser, "finished after 20 steps", 2 * PATIENCE)?;
@@ -55,7 +55,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     if (here / there - 1.0).abs() > TOLERANCE {
         return Err(format!("after {STEPS} steps the page's loss is {here} and the native program's {there}"));
     }
-    scene.shot(&browser, "trained")?;
+    scene.save_screenshot(&browser, "trained")?;
     no_console_errors(&browser)?;
     Ok(format!("loss {here}, native {there:.4}; {stopped}"))
 }
