@@ -42,16 +42,16 @@ impl FrameReport {
 /// Times `frames` frames of every scene: each tab with a run of `points` steps, and the Train tab while a run
 /// trains on the CPU device. That run's files stay in the folder `scratch`. Calls `tell` after each scene.
 pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(&FrameReport)) -> Result<Vec<FrameReport>> {
-    let mut bench = Bench::new();
-    (1..=points).for_each(|step| bench.app.handle(Tab::Train, synthetic_step(step, points)));
+    let mut headless = HeadlessApp::new();
+    (1..=points).for_each(|step| headless.app.handle(Tab::Train, synthetic_step(step, points)));
     let mut reports = Vec::new();
     for &tab in Tab::ALL {
-        bench.app.shared.settings.tab = tab;
+        headless.app.shared.settings.tab = tab;
         let scene = if tab == Tab::Train { format!("Train, a run of {points} steps, zoomed and hovered") } else { tab.name().to_string() };
-        reports.push(FrameReport::of(scene, bench.frames(frames)));
+        reports.push(FrameReport::of(scene, headless.frames(frames)));
         tell(reports.last().expect("just pushed"));
     }
-    bench.app.shared.settings.tab = Tab::Train;
+    headless.app.shared.settings.tab = Tab::Train;
     let mut training = Worker::spawn("training", Tuning::Off, Arc::new(|| {}));
     let config = TrainConfig { steps: 1 << 30, checkpoint_every: 0, sample_every: 0, eval_every: 0, warmup: 1, ..TrainConfig::default() };
     let request = TrainRequest {
@@ -65,7 +65,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
     };
     training.send(Command::Train(Box::new(request)));
     let scene = format!("Train, the same while another run trains on the CPU device ({points} steps)");
-    reports.push(FrameReport::of(scene, bench.frames_while(frames, &mut training, points)?));
+    reports.push(FrameReport::of(scene, headless.frames_while(frames, &mut training, points)?));
     tell(reports.last().expect("just pushed"));
     Ok(reports)
 }
@@ -99,13 +99,13 @@ fn synthetic_step(step: u64, of: u64) -> Reply {
 }
 
 /// The app without a window.
-struct Bench {
+struct HeadlessApp {
     app: App,
     context: egui::Context,
     frame: usize,
 }
 
-impl Bench {
+impl HeadlessApp {
     fn new() -> Self {
         let wake: Wake = Arc::new(|| {});
         Self { app: App::new(Settings::default(), &wake), context: egui::Context::default(), frame: 0 }

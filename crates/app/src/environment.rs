@@ -38,7 +38,7 @@ impl Environment {
 
 /// Browser families, which differ in how WebGPU is enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Browser {
+enum BrowserFamily {
     Chromium,
     Firefox,
     Safari,
@@ -64,17 +64,17 @@ impl Page {
         Some(value("filter").and_then(|filter| decode(filter).ok()).unwrap_or_default())
     }
 
-    fn browser(&self) -> Browser {
+    fn browser(&self) -> BrowserFamily {
         let has = |name| self.agent.contains(name);
         // Every browser on iOS is based on Safari.
         if matches!(self.system(), System::Ios) || has("Safari/") && has("Version/") && !has("Chrome/") {
-            Browser::Safari
+            BrowserFamily::Safari
         } else if has("Firefox/") {
-            Browser::Firefox
+            BrowserFamily::Firefox
         } else if has("Chrome/") || has("Chromium/") {
-            Browser::Chromium
+            BrowserFamily::Chromium
         } else {
-            Browser::Other
+            BrowserFamily::Other
         }
     }
 
@@ -96,24 +96,28 @@ impl Page {
     /// How to enable WebGPU in this browser.
     fn remedy(&self) -> &'static str {
         match (self.browser(), self.system()) {
-            (Browser::Firefox, System::Linux) => "on Linux it has it behind a setting: in about:config set dom.webgpu.enabled to true and reload",
-            (Browser::Firefox, System::Mac) => {
+            (BrowserFamily::Firefox, System::Linux) => "on Linux it has it behind a setting: in about:config set dom.webgpu.enabled to true and reload",
+            (BrowserFamily::Firefox, System::Mac) => {
                 "on a Mac with Apple's own processor it has it from version 147 on, before behind a setting: in about:config set dom.webgpu.enabled to true and reload"
             }
-            (Browser::Firefox, System::Android) => "on Android it has none yet: Chrome has, from version 121 on",
-            (Browser::Firefox, _) => {
+            (BrowserFamily::Firefox, System::Android) => "on Android it has none yet: Chrome has, from version 121 on",
+            (BrowserFamily::Firefox, _) => {
                 "on Windows it has it from version 141 on, before behind a setting: in about:config set dom.webgpu.enabled to true and reload"
             }
-            (Browser::Safari, System::Ios) => "from iOS 26 on it has it, before behind a setting: Settings, Apps, Safari, Advanced, Feature Flags, WebGPU",
-            (Browser::Safari, _) => {
+            (BrowserFamily::Safari, System::Ios) => {
+                "from iOS 26 on it has it, before behind a setting: Settings, Apps, Safari, Advanced, Feature Flags, WebGPU"
+            }
+            (BrowserFamily::Safari, _) => {
                 "Safari has it from version 26 on, before behind a setting: Settings, Advanced, Show features for web developers, then Feature Flags, WebGPU"
             }
-            (Browser::Chromium, System::Linux) => {
+            (BrowserFamily::Chromium, System::Linux) => {
                 "on Linux it has it for some graphics cards only; for the others set chrome://flags/#enable-unsafe-webgpu and chrome://flags/#enable-vulkan to Enabled and start it again"
             }
-            (Browser::Chromium, System::Android) => "on Android it has it from version 121 and Android 12 on",
-            (Browser::Chromium, _) => "from version 113 on it has it: update it, or set chrome://flags/#enable-unsafe-webgpu to Enabled and start it again",
-            (Browser::Other, _) => "Chrome, Edge, Firefox and Safari have it",
+            (BrowserFamily::Chromium, System::Android) => "on Android it has it from version 121 and Android 12 on",
+            (BrowserFamily::Chromium, _) => {
+                "from version 113 on it has it: update it, or set chrome://flags/#enable-unsafe-webgpu to Enabled and start it again"
+            }
+            (BrowserFamily::Other, _) => "Chrome, Edge, Firefox and Safari have it",
         }
     }
 

@@ -156,14 +156,14 @@ impl App {
 
     /// Shows the Devices tab and starts a conformance check of the first adapter, limited to cases whose names
     /// contain `filter`.
-    pub fn certify(&mut self, filter: String) {
+    pub fn start_conformance(&mut self, filter: String) {
         self.shared.settings.tab = Tab::Devices;
-        self.tabs.devices.certify(filter);
+        self.tabs.devices.start_conformance(filter);
     }
 
     /// Returns the report of that check as JSON or its error, once it is over.
-    pub fn certificate(&self) -> Option<Result<String, String>> {
-        let report = self.tabs.devices.certificate()?;
+    pub fn conformance_result(&self) -> Option<Result<String, String>> {
+        let report = self.tabs.devices.conformance_result()?;
         Some(report.map_err(str::to_string).and_then(|report| serde_json::to_string_pretty(report).map_err(|error| error.to_string())))
     }
 
@@ -174,7 +174,7 @@ impl App {
         if !self.shared.notices.is_empty() {
             Panel::bottom("notices").show(ui, |ui| self.shared.notices.ui(ui));
         }
-        self.about_the_page(ui);
+        self.browser_lines(ui);
         egui::CentralPanel::default()
             .show(ui, |ui| section(ui, self.shared.settings.tab, |ui| self.tabs.view(self.shared.settings.tab).ui(ui, &mut self.shared)));
         if matches!(self.closing, Closing::Asked | Closing::Saving) {
@@ -225,7 +225,7 @@ impl App {
     }
 
     /// Draws the lines that only a browser has: the compute device, and a model that a link asks for.
-    fn about_the_page(&mut self, ui: &mut Ui) {
+    fn browser_lines(&mut self, ui: &mut Ui) {
         if let Some(page) = &self.shared.environment.page {
             let line = page.line(self.shared.devices_listed.then_some(&self.shared.devices));
             Panel::bottom("where").show(ui, |ui| ui.add(egui::Label::new(egui::RichText::new(line).small()).wrap()));

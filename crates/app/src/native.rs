@@ -17,10 +17,10 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (sources ", env!("SIG
 struct Arguments {
     #[command(flatten)]
     options: AppOptions,
-    /// Errors are for the terminal, and its folder is the place for runs: `signet` says so. Read before the others.
+    /// Print errors in the terminal, and put runs into its folder; set by `signet`. Read before the other options.
     #[arg(long = "terminal", hide = true)]
     _terminal: bool,
-    /// Stop once standard input ends: `signet` says so where Ctrl-C reaches it and not a program of the window.
+    /// Stop at the end of standard input; set by `signet` where Ctrl-C does not reach a GUI program.
     #[arg(long, hide = true)]
     until_input_ends: bool,
     #[command(subcommand)]

@@ -76,7 +76,7 @@ struct PageApp {
     waiting: Arc<AtomicBool>,
     drawn: bool,
     /// True while the conformance check that the URL asked for runs.
-    certifies: bool,
+    conformance_runs: bool,
 }
 
 impl PageApp {
@@ -108,12 +108,12 @@ impl PageApp {
         let mut app = App::new(settings, &wake);
         app.shared.environment = Environment { page: Some(browser.page.clone()) };
         app.open_link(&browser.fragment);
-        let certifying = browser.page.conform();
-        let certifies = certifying.is_some();
-        if let Some(filter) = certifying {
-            app.certify(filter);
+        let filter_in_url = browser.page.conform();
+        let conformance_runs = filter_in_url.is_some();
+        if let Some(filter) = filter_in_url {
+            app.start_conformance(filter);
         }
-        Self { app, browser, mirror, waiting, drawn: false, certifies }
+        Self { app, browser, mirror, waiting, drawn: false, conformance_runs }
     }
 }
 
@@ -134,9 +134,9 @@ impl eframe::App for PageApp {
     fn logic(&mut self, _context: &egui::Context, _frame: &mut eframe::Frame) {
         self.waiting.store(false, Ordering::Release);
         self.app.poll();
-        if let Some(certificate) = self.app.certificate().filter(|_| self.certifies) {
-            self.certifies = false;
-            (self.browser.certified)(certificate.as_deref().map_err(String::as_str));
+        if let Some(result) = self.app.conformance_result().filter(|_| self.conformance_runs) {
+            self.conformance_runs = false;
+            (self.browser.certified)(result.as_deref().map_err(String::as_str));
         }
         (self.browser.leaving_loses)(self.app.shared.training.is_some());
         self.mirror.set_messages(self.app.messages());

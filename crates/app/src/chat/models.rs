@@ -9,7 +9,7 @@ pub(super) struct Models {
     url: String,
     models: Vec<KeptModel>,
     room: Room,
-    at: Option<At>,
+    at: Option<Download>,
     problem: Option<String>,
     /// The model whose deletion waits for confirmation.
     to_delete: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct Models {
 }
 
 /// Progress of a download.
-struct At {
+struct Download {
     done: u64,
     of: Option<u64>,
     rate: f64,
@@ -52,7 +52,7 @@ impl Models {
                 Reply::Event(Event::Models { models, room }) => (self.models, self.room) = (models, room),
                 Reply::Event(Event::Fetching { done, of, rate, note, .. }) => {
                     let since = self.at.as_ref().map_or_else(Clock::start, |at| at.since);
-                    self.at = Some(At { done, of, rate, note, since });
+                    self.at = Some(Download { done, of, rate, note, since });
                 }
                 Reply::Event(Event::Fetched { name, path, bytes, sha256 }) => {
                     self.fetched = format!("{name}: {}, SHA-256 {sha256}", format_bytes(bytes));
@@ -79,7 +79,7 @@ impl Models {
         if self.at.is_none() && !url.trim().is_empty() {
             self.problem = None;
             self.fetched.clear();
-            self.at = Some(At { done: 0, of: None, rate: 0.0, note: "asking the server".into(), since: Clock::start() });
+            self.at = Some(Download { done: 0, of: None, rate: 0.0, note: "asking the server".into(), since: Clock::start() });
             self.worker.send(Command::FetchModel { url: url.trim().into(), sha256: None });
         }
     }

@@ -16,7 +16,7 @@ const SIDE: f32 = 290.0;
 impl ChatTab {
     /// Draws the tab.
     pub(super) fn draw(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        self.arrivals(ui.ctx(), shared);
+        self.open_files(ui.ctx(), shared);
         if ui.available_width() >= WIDE {
             Panel::left("chat-settings").default_size(SIDE).show(ui, |ui| {
                 ScrollArea::vertical().id_salt("chat-settings").show(ui, |ui| self.settings(ui, shared));
@@ -50,7 +50,7 @@ impl ChatTab {
     }
 
     /// Opens a file that was dropped on the tab or chosen in a dialog.
-    fn arrivals(&mut self, context: &Context, shared: &mut Shared) {
+    fn open_files(&mut self, context: &Context, shared: &mut Shared) {
         let dropped = context.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
         if let Some(path) = dropped.or_else(|| self.dialog.chosen(context).map(|(_, path)| path)) {
             self.choose(path.display().to_string(), shared);

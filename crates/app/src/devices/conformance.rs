@@ -8,7 +8,7 @@ use signet::runner::{CaseResult, Report};
 const MAX_FAILURES: usize = 50;
 
 /// All cases of an operation in a variant.
-struct Row {
+struct ResultRow {
     operation: String,
     variant: String,
     cases: usize,
@@ -23,7 +23,7 @@ struct Row {
 pub(super) struct ConformanceResults {
     /// The device's name.
     pub(super) device: String,
-    rows: Vec<Row>,
+    rows: Vec<ResultRow>,
     failures: Vec<String>,
     cases: usize,
     failed: usize,
@@ -46,9 +46,9 @@ impl ConformanceResults {
     /// Adds a comparison; the row of an operation moves to the top at its first unexpected failure.
     pub(super) fn add(&mut self, result: &CaseResult) {
         let CaseResult { operation, label, variant, worst, known, failure, .. } = result;
-        let same = |row: &Row| row.operation == *operation && row.variant == *variant;
+        let same = |row: &ResultRow| row.operation == *operation && row.variant == *variant;
         let at = self.rows.iter().position(same).unwrap_or_else(|| {
-            let row = Row { operation: operation.clone(), variant: variant.clone(), cases: 0, failed: 0, worst: 0.0, known: false };
+            let row = ResultRow { operation: operation.clone(), variant: variant.clone(), cases: 0, failed: 0, worst: 0.0, known: false };
             self.rows.push(row);
             self.rows.len() - 1
         });

@@ -33,17 +33,17 @@ pub(super) struct DevicesTab {
     /// Folder for reports.
     folder: String,
     dialog: Dialog<()>,
-    certifying: Certifying,
+    auto_check: AutoCheck,
 }
 
 /// State of a conformance check that starts without a click, for test machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Certifying {
+enum AutoCheck {
     No,
     /// Waiting for the list of adapters.
-    Looking,
+    Listing,
     /// Running or done.
-    Begun,
+    Started,
 }
 
 /// The worker's current job.
@@ -149,20 +149,20 @@ impl DevicesTab {
             benchmark: Benchmark::default(),
             folder: String::new(),
             dialog: Dialog::default(),
-            certifying: Certifying::No,
+            auto_check: AutoCheck::No,
         }
     }
 
     /// Starts a conformance check without a click: on the first adapter, or on the CPU device if there is none.
-    pub(super) fn certify(&mut self, filter: String) {
+    pub(super) fn start_conformance(&mut self, filter: String) {
         self.filter = filter;
-        self.certifying = Certifying::Looking;
+        self.auto_check = AutoCheck::Listing;
         self.file_worker.send(Command::Devices);
     }
 
-    /// Returns the report of [`certify`](Self::certify) or the error, once the check is over.
-    pub(super) fn certificate(&self) -> Option<Result<&Report, &str>> {
-        if self.certifying != Certifying::Begun || self.work.is_some() {
+    /// Returns the report of [`start_conformance`](Self::start_conformance) or the error, once the check is over.
+    pub(super) fn conformance_result(&self) -> Option<Result<&Report, &str>> {
+        if self.auto_check != AutoCheck::Started || self.work.is_some() {
             return None;
         }
         let last = self.checked.last()?;
@@ -171,8 +171,8 @@ impl DevicesTab {
 
     /// Starts the conformance check that waits for the list of adapters.
     fn adapters_listed(&mut self, shared: &Shared) {
-        if self.certifying == Certifying::Looking {
-            self.certifying = Certifying::Begun;
+        if self.auto_check == AutoCheck::Listing {
+            self.auto_check = AutoCheck::Started;
             let first = shared.devices.first();
             self.chosen = first.map_or("cpu".into(), |device| device.index.to_string());
             self.queue.push_back((self.chosen.clone(), self.name(&shared.devices)));
@@ -330,7 +330,7 @@ impl DevicesTab {
             let Some(report) = &checked.report else { continue };
             match wish {
                 Some(ReportAction::Save) => {
-                    let path = folder.join(format!("conformance-{}", plain(&checked.device)));
+                    let path = folder.join(format!("conformance-{}", file_name_part(&checked.device)));
                     self.file_worker.send(Command::SaveReport { report: report.clone(), path });
                 }
                 Some(ReportAction::Copy) => ui.ctx().copy_text(report.markdown()),
@@ -341,7 +341,7 @@ impl DevicesTab {
 }
 
 /// Converts a device's name to a part of a file name.
-fn plain(name: &str) -> String {
+fn file_name_part(name: &str) -> String {
     let words = name.to_lowercase();
     words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
@@ -352,6 +352,6 @@ mod tests {
 
     #[test]
     fn device_names_become_file_names() {
-        assert_eq!(plain("llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan)"), "llvmpipe-llvm-15-0-6-256-bits-vulkan");
+        assert_eq!(file_name_part("llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan)"), "llvmpipe-llvm-15-0-6-256-bits-vulkan");
     }
 }

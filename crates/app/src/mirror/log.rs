@@ -28,7 +28,7 @@ pub struct LogMessage<'a> {
 
 /// A message as the page shows it.
 #[derive(Debug)]
-struct Line {
+struct LogEntry {
     who: String,
     shown: String,
 }
@@ -38,7 +38,7 @@ struct Line {
 pub(super) struct Log {
     /// Number of dropped messages before `lines`.
     gone: usize,
-    lines: Vec<Line>,
+    lines: Vec<LogEntry>,
 }
 
 impl Log {
@@ -77,12 +77,12 @@ impl Log {
                 }
             }
             Some(line) => {
-                *line = Line { who: said.who.into(), shown: ready.into() };
+                *line = LogEntry { who: said.who.into(), shown: ready.into() };
                 changes.extend([who(key, said.who), Change::Text { key, text: format!("{}: {ready}", said.who) }]);
             }
             None => {
                 let after = (at > 0).then(|| key - 1);
-                self.lines.push(Line { who: said.who.into(), shown: ready.into() });
+                self.lines.push(LogEntry { who: said.who.into(), shown: ready.into() });
                 changes.extend([
                     Change::Make { key, parent: LOG, after, tag: "p" },
                     who(key, said.who),

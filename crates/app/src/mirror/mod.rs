@@ -95,7 +95,7 @@ impl Mirror {
         let mut events = std::mem::take(&mut self.events);
         for deed in deeds {
             match deed {
-                Deed::Click { key } if self.able(key) => {
+                Deed::Click { key } if self.is_enabled(key) => {
                     match self.role(key) {
                         Some("combobox") => self.list = Some(key),
                         Some("option") => self.chosen = Some(key),
@@ -105,10 +105,10 @@ impl Mirror {
                 }
                 Deed::Click { .. } => {}
                 Deed::Focus { key } => {
-                    self.went_to(Some(key));
+                    self.set_focus(Some(key));
                     events.extend([request(key, Action::Focus, None), request(key, Action::ScrollIntoView, None)]);
                 }
-                Deed::Leave => self.went_to(None),
+                Deed::Leave => self.set_focus(None),
                 Deed::Value { key, text } => {
                     events.extend(self.refocus());
                     events.extend(self.value(key, text));
@@ -140,12 +140,12 @@ impl Mirror {
         Some(request(key, Action::Focus, None))
     }
 
-    fn went_to(&mut self, key: Option<Key>) {
+    fn set_focus(&mut self, key: Option<Key>) {
         self.at = key;
         self.draft = self.draft.filter(|draft| Some(*draft) == key);
     }
 
-    fn able(&self, key: Key) -> bool {
+    fn is_enabled(&self, key: Key) -> bool {
         self.tree.get(key).is_some_and(|element| !element.attributes.iter().any(|(name, _)| *name == "aria-disabled"))
     }
 
@@ -164,7 +164,7 @@ impl Mirror {
             }
             false => ActionData::Value(text.into()),
         };
-        self.able(key).then(|| request(key, Action::SetValue, Some(data)))
+        self.is_enabled(key).then(|| request(key, Action::SetValue, Some(data)))
     }
 
     /// The event for a text selection; none until egui has the same text as the page.

@@ -18,7 +18,7 @@ struct MockElement {
 
 /// An app, its mirror, and a mock page.
 #[derive(Default)]
-struct Bench {
+struct Harness {
     context: Context,
     mirror: Mirror,
     shown: BTreeMap<Key, MockElement>,
@@ -27,7 +27,7 @@ struct Bench {
     changes: usize,
 }
 
-impl Bench {
+impl Harness {
     fn frame(&mut self, draw: &mut dyn FnMut(&mut Ui)) {
         self.context.enable_accesskit();
         let events = self.mirror.input_events(std::mem::take(&mut self.deeds));
@@ -68,7 +68,7 @@ impl Bench {
     }
 
     /// Types into a field: the page has the text before the app has it.
-    fn types(&mut self, key: Key, text: &str) {
+    fn type_text(&mut self, key: Key, text: &str) {
         self.at(key).value = text.into();
         let end = text.encode_utf16().count() as u32;
         self.deeds.extend([Deed::Value { key, text: text.into() }, Deed::Select { key, anchor: end, focus: end }]);
@@ -77,7 +77,7 @@ impl Bench {
 
 #[test]
 fn every_kind_of_widget_is_an_element_that_acts() {
-    let (mut bench, mut checked, mut number, mut clicked, mut choice) = (Bench::default(), false, 3.0f64, 0, 0);
+    let (mut harness, mut checked, mut number, mut clicked, mut choice) = (Harness::default(), false, 3.0f64, 0, 0);
     let mut draw = |ui: &mut Ui| {
         ui.label("Some text");
         clicked += i32::from(ui.button("Press").clicked());
@@ -87,42 +87,42 @@ fn every_kind_of_widget_is_an_element_that_acts() {
         ui.add_enabled(false, egui::Button::new("Never"));
         ui.selectable_value(&mut choice, 1, "Other");
     };
-    bench.frame(&mut draw);
-    let (press, check, spin) = (bench.find("button", "Press"), bench.find("button", "Check"), bench.find("input", "Number"));
-    let (never, other) = (bench.find("button", "Never"), bench.find("button", "Other"));
-    bench.find("span", "Some text");
-    assert_eq!(bench.at(check).attributes["aria-checked"], "false");
-    assert_eq!((bench.at(spin).value.clone(), bench.at(spin).attributes["role"].clone()), ("3".into(), "spinbutton".into()));
-    assert_eq!((bench.at(never).attributes["aria-disabled"].clone(), bench.at(never).attributes["tabindex"].clone()), ("true".into(), "-1".into()));
-    assert!(bench.at(press).place.width > 20 && bench.at(press).place.top > 0 && bench.at(press).parent == ROOT);
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!(bench.changes, 0, "where nothing happens nothing is touched");
+    harness.frame(&mut draw);
+    let (press, check, spin) = (harness.find("button", "Press"), harness.find("button", "Check"), harness.find("input", "Number"));
+    let (never, other) = (harness.find("button", "Never"), harness.find("button", "Other"));
+    harness.find("span", "Some text");
+    assert_eq!(harness.at(check).attributes["aria-checked"], "false");
+    assert_eq!((harness.at(spin).value.clone(), harness.at(spin).attributes["role"].clone()), ("3".into(), "spinbutton".into()));
+    assert_eq!((harness.at(never).attributes["aria-disabled"].clone(), harness.at(never).attributes["tabindex"].clone()), ("true".into(), "-1".into()));
+    assert!(harness.at(press).place.width > 20 && harness.at(press).place.top > 0 && harness.at(press).parent == ROOT);
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!(harness.changes, 0, "where nothing happens nothing is touched");
     for key in [press, check, never, other] {
-        bench.deeds.push(Deed::Click { key });
+        harness.deeds.push(Deed::Click { key });
     }
-    bench.deeds.push(Deed::Step { key: spin, up: true });
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!((bench.at(check).attributes["aria-checked"].clone(), bench.at(other).attributes["aria-pressed"].clone()), ("true".into(), "true".into()));
-    assert_eq!(bench.at(spin).value, "4");
-    bench.types(spin, "7 steps");
-    bench.frame(&mut draw);
-    assert_eq!(bench.at(spin).value, "7 steps", "what is typed stays until it is left");
-    bench.deeds.push(Deed::Leave);
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!(bench.at(spin).value, "7");
-    bench.types(spin, "none");
-    bench.deeds.push(Deed::Leave);
-    bench.frame(&mut draw);
-    assert_eq!(bench.at(spin).value, "7", "what is no number changes nothing");
+    harness.deeds.push(Deed::Step { key: spin, up: true });
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!((harness.at(check).attributes["aria-checked"].clone(), harness.at(other).attributes["aria-pressed"].clone()), ("true".into(), "true".into()));
+    assert_eq!(harness.at(spin).value, "4");
+    harness.type_text(spin, "7 steps");
+    harness.frame(&mut draw);
+    assert_eq!(harness.at(spin).value, "7 steps", "what is typed stays until it is left");
+    harness.deeds.push(Deed::Leave);
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!(harness.at(spin).value, "7");
+    harness.type_text(spin, "none");
+    harness.deeds.push(Deed::Leave);
+    harness.frame(&mut draw);
+    assert_eq!(harness.at(spin).value, "7", "what is no number changes nothing");
     assert!(checked && clicked == 1 && number == 7.0 && choice == 1);
 }
 
 #[test]
 fn text_is_synchronized_and_the_app_handles_enter() {
-    let (mut bench, mut text, mut sent) = (Bench::default(), String::new(), Vec::new());
+    let (mut harness, mut text, mut sent) = (Harness::default(), String::new(), Vec::new());
     let mut draw = |ui: &mut Ui| {
         let label = ui.label("Message");
         let field = ui.add(TextEdit::multiline(&mut text).return_key(egui::KeyboardShortcut::new(Modifiers::SHIFT, egui::Key::Enter))).labelled_by(label.id);
@@ -130,103 +130,103 @@ fn text_is_synchronized_and_the_app_handles_enter() {
             sent.push(std::mem::take(&mut text));
         }
     };
-    bench.frame(&mut draw);
-    let field = bench.find("textarea", "Message");
-    bench.deeds.push(Deed::Focus { key: field });
-    bench.types(field, "ein Bär 🐻!");
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
+    harness.frame(&mut draw);
+    let field = harness.find("textarea", "Message");
+    harness.deeds.push(Deed::Focus { key: field });
+    harness.type_text(field, "ein Bär 🐻!");
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
     // Insert a line break at the caret, before the exclamation mark.
-    bench.deeds.push(Deed::Select { key: field, anchor: 10, focus: 10 });
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    bench.deeds.push(Deed::Press { name: "Enter".into(), held: Held { shift: true, ..Held::default() } });
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!(bench.at(field).value, "ein Bär 🐻\n!");
-    bench.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!(bench.at(field).value, "");
+    harness.deeds.push(Deed::Select { key: field, anchor: 10, focus: 10 });
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    harness.deeds.push(Deed::Press { name: "Enter".into(), held: Held { shift: true, ..Held::default() } });
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!(harness.at(field).value, "ein Bär 🐻\n!");
+    harness.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!(harness.at(field).value, "");
     // Escape drops egui's focus but not the page's: text typed after it is sent as well.
-    bench.deeds.push(Deed::Press { name: "Escape".into(), held: Held::default() });
-    bench.frame(&mut draw);
-    bench.types(field, "more");
-    bench.frame(&mut draw);
-    bench.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
-    bench.frame(&mut draw);
+    harness.deeds.push(Deed::Press { name: "Escape".into(), held: Held::default() });
+    harness.frame(&mut draw);
+    harness.type_text(field, "more");
+    harness.frame(&mut draw);
+    harness.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
+    harness.frame(&mut draw);
     assert_eq!(sent, ["ein Bär 🐻\n!", "more"]);
 }
 
 #[test]
 fn focus_follows_between_egui_and_the_page() {
-    let (mut bench, mut pressed) = (Bench::default(), 0);
+    let (mut harness, mut pressed) = (Harness::default(), 0);
     let mut draw = |ui: &mut Ui| {
         pressed += i32::from(ui.button("One").clicked());
         let _ = ui.button("Two");
     };
-    bench.frame(&mut draw);
-    let (one, two) = (bench.find("button", "One"), bench.find("button", "Two"));
-    bench.deeds.push(Deed::Focus { key: one });
-    bench.frame(&mut draw);
-    assert_eq!(bench.focused, None, "the page has it there already");
-    bench.deeds.push(Deed::Press { name: "ArrowDown".into(), held: Held::default() });
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!(bench.focused, Some(two));
-    bench.deeds.push(Deed::Press { name: "Tab".into(), held: Held { shift: true, ..Held::default() } });
-    bench.frame(&mut draw);
-    bench.frame(&mut draw);
-    assert_eq!(bench.focused, Some(one));
+    harness.frame(&mut draw);
+    let (one, two) = (harness.find("button", "One"), harness.find("button", "Two"));
+    harness.deeds.push(Deed::Focus { key: one });
+    harness.frame(&mut draw);
+    assert_eq!(harness.focused, None, "the page has it there already");
+    harness.deeds.push(Deed::Press { name: "ArrowDown".into(), held: Held::default() });
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!(harness.focused, Some(two));
+    harness.deeds.push(Deed::Press { name: "Tab".into(), held: Held { shift: true, ..Held::default() } });
+    harness.frame(&mut draw);
+    harness.frame(&mut draw);
+    assert_eq!(harness.focused, Some(one));
 }
 
 #[test]
 fn a_combo_box_is_a_list_that_closes() {
-    let (mut bench, mut choice) = (Bench::default(), 0);
+    let (mut harness, mut choice) = (Harness::default(), 0);
     let mut draw = |ui: &mut Ui| {
         egui::ComboBox::from_label("Colour").selected_text(["red", "green"][choice]).show_ui(ui, |ui| {
             ui.selectable_value(&mut choice, 0, "red");
             ui.selectable_value(&mut choice, 1, "green");
         });
     };
-    bench.frame(&mut draw);
+    harness.frame(&mut draw);
     let combo =
-        bench.shown.iter().find(|(_, shown)| shown.attributes.get("role").is_some_and(|role| role == "combobox")).map(|(key, _)| *key).expect("it is there");
-    assert_eq!((bench.at(combo).text.clone(), bench.at(combo).attributes["aria-label"].clone()), ("red".into(), "Colour".into()));
-    bench.deeds.push(Deed::Click { key: combo });
+        harness.shown.iter().find(|(_, shown)| shown.attributes.get("role").is_some_and(|role| role == "combobox")).map(|(key, _)| *key).expect("it is there");
+    assert_eq!((harness.at(combo).text.clone(), harness.at(combo).attributes["aria-label"].clone()), ("red".into(), "Colour".into()));
+    harness.deeds.push(Deed::Click { key: combo });
     for _ in 0..3 {
-        bench.frame(&mut draw);
+        harness.frame(&mut draw);
     }
-    let green = bench.shown.iter().find(|(_, shown)| shown.text == "green").map(|(key, _)| *key).expect("the list is open");
-    assert_eq!(bench.at(green).attributes["role"], "option");
-    let list = bench.at(green).parent;
-    assert_eq!(bench.at(list).attributes["role"], "listbox");
-    bench.deeds.extend([Deed::Focus { key: green }, Deed::Click { key: green }]);
+    let green = harness.shown.iter().find(|(_, shown)| shown.text == "green").map(|(key, _)| *key).expect("the list is open");
+    assert_eq!(harness.at(green).attributes["role"], "option");
+    let list = harness.at(green).parent;
+    assert_eq!(harness.at(list).attributes["role"], "listbox");
+    harness.deeds.extend([Deed::Focus { key: green }, Deed::Click { key: green }]);
     for _ in 0..4 {
-        bench.frame(&mut draw);
+        harness.frame(&mut draw);
     }
-    assert_eq!(bench.at(combo).text, "green");
-    assert!(!bench.shown.contains_key(&green), "the list closes");
-    assert_eq!(bench.focused, Some(combo), "and the keyboard is where it was");
+    assert_eq!(harness.at(combo).text, "green");
+    assert!(!harness.shown.contains_key(&green), "the list closes");
+    assert_eq!(harness.focused, Some(combo), "and the keyboard is where it was");
 }
 
 #[test]
 fn a_removed_element_loses_the_focus() {
-    let mut bench = Bench::default();
-    let frame = |bench: &mut Bench, there: bool| {
-        bench.frame(&mut |ui: &mut Ui| {
+    let mut harness = Harness::default();
+    let frame = |harness: &mut Harness, there: bool| {
+        harness.frame(&mut |ui: &mut Ui| {
             if there {
                 let _ = ui.button("Gone");
             }
         });
     };
-    frame(&mut bench, true);
-    let gone = bench.find("button", "Gone");
-    bench.deeds.push(Deed::Focus { key: gone });
-    frame(&mut bench, true);
-    assert!(bench.mirror.has_keyboard());
-    frame(&mut bench, false);
-    assert!(!bench.mirror.has_keyboard() && !bench.shown.contains_key(&gone));
+    frame(&mut harness, true);
+    let gone = harness.find("button", "Gone");
+    harness.deeds.push(Deed::Focus { key: gone });
+    frame(&mut harness, true);
+    assert!(harness.mirror.has_keyboard());
+    frame(&mut harness, false);
+    assert!(!harness.mirror.has_keyboard() && !harness.shown.contains_key(&gone));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use signet::runner::{Command, check_name};
 use std::path::{Path, PathBuf};
 
 /// A modal dialog of the tab.
-pub(super) enum Dialog {
+pub(super) enum RunsDialog {
     /// Rename a run.
     Rename { path: PathBuf, name: String, problem: Option<String> },
     /// Export runs to a file.
@@ -20,10 +20,10 @@ pub(super) enum Dialog {
     EmptyTrash,
 }
 
-impl Dialog {
+impl RunsDialog {
     /// Shows the error of the dialog's command.
     pub(super) fn refuse(&mut self, error: String) {
-        if let Dialog::Rename { problem, .. } | Dialog::Export { problem, .. } = self {
+        if let RunsDialog::Rename { problem, .. } | RunsDialog::Export { problem, .. } = self {
             *problem = Some(error);
         }
     }
@@ -67,7 +67,7 @@ impl RunsTab {
             if button(ui, "Rename…", idle.map(drop))
                 && let Ok(info) = idle
             {
-                dialog = Some(Dialog::Rename { path: info.path.clone(), name: info.name.clone(), problem: None });
+                dialog = Some(RunsDialog::Rename { path: info.path.clone(), name: info.name.clone(), problem: None });
             }
             let rows = || self.chosen.iter().filter_map(|chosen| self.rows.find(&chosen.path));
             let trained = rows().any(|row| row.info.training);
@@ -85,7 +85,7 @@ impl RunsTab {
                 // The browser build cannot render plots to files.
                 let ending = if shared.environment.folders() { "svg" } else { "zip" };
                 let out = shared.environment.saved_in(&shared.settings.runs).join(format!("{name}.{ending}")).display().to_string();
-                dialog = Some(Dialog::Export { runs, out, problem: None });
+                dialog = Some(RunsDialog::Export { runs, out, problem: None });
             }
             if button(ui, "Chat with it", saved.map(drop)) {
                 shared.actions.extend(saved.ok().map(|info| Action::Chat(info.path.display().to_string())));
@@ -104,7 +104,7 @@ impl RunsTab {
     /// Draws the button that empties the trash, after confirmation.
     pub(super) fn trash_button(&mut self, ui: &mut Ui) {
         if self.trashed > 0 && ui.button(format!("Empty trash ({})…", self.trashed)).clicked() {
-            self.dialog = Some(Dialog::EmptyTrash);
+            self.dialog = Some(RunsDialog::EmptyTrash);
         }
     }
 
@@ -114,9 +114,9 @@ impl RunsTab {
         let shown = egui::Modal::new(egui::Id::unique("runs dialog")).show(ui.ctx(), |ui| {
             ui.set_max_width(420.0);
             let (done, command) = match &mut dialog {
-                Dialog::Rename { path, name, problem } => rename(ui, path, name, problem),
-                Dialog::Export { runs, out, problem } => export(ui, runs, out, problem),
-                Dialog::EmptyTrash => empty(ui, self.trashed, shared),
+                RunsDialog::Rename { path, name, problem } => rename(ui, path, name, problem),
+                RunsDialog::Export { runs, out, problem } => export(ui, runs, out, problem),
+                RunsDialog::EmptyTrash => empty(ui, self.trashed, shared),
             };
             (done, command)
         });

@@ -10,7 +10,7 @@ use super::plots::View;
 use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::section;
-use actions::Dialog;
+use actions::RunsDialog;
 use chosen::Chosen;
 use eframe::egui::{self, ScrollArea, Ui};
 use rows::{Rows, plural};
@@ -61,7 +61,7 @@ pub(super) struct RunsTab {
     view: View,
     /// The marked step, and the runs that were chosen when it was set.
     pinned: (Option<f64>, Vec<PathBuf>),
-    dialog: Option<Dialog>,
+    dialog: Option<RunsDialog>,
     /// The folder being typed.
     folder: Option<String>,
 }

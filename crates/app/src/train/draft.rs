@@ -34,7 +34,7 @@ enum DraftCommand {
 }
 
 /// A change that can be undone or redone.
-pub(super) struct Undo {
+pub(super) struct FormChange {
     /// Description of the change, for the button.
     pub(super) what: String,
     /// The form before the change, or after it once it was undone.
@@ -53,7 +53,7 @@ pub(super) struct Draft {
     pub(super) planning: Planning,
     pub(super) inputs: Inputs,
     pub(super) dialog: Dialog<Browse>,
-    undo: Option<Undo>,
+    undo: Option<FormChange>,
     /// Start was pressed: the run begins once the form's plan is there.
     pub(super) starting: bool,
 }
@@ -113,17 +113,17 @@ impl Draft {
     pub(super) fn replace(&mut self, what: &str, form: Form, shared: &mut Shared) {
         self.starting = false;
         let before = std::mem::replace(&mut shared.settings.form, form);
-        self.undo = Some(Undo { what: what.into(), form: before, redo: false });
+        self.undo = Some(FormChange { what: what.into(), form: before, redo: false });
     }
 
     /// The change that can be undone or redone.
-    pub(super) fn undo(&self) -> Option<&Undo> {
+    pub(super) fn undo(&self) -> Option<&FormChange> {
         self.undo.as_ref()
     }
 
-    /// Undoes or redoes the last change; text typed since is kept on the other side.
+    /// Undoes or redoes the last change, by swapping the forms: text typed since is not lost.
     pub(super) fn swap(&mut self, shared: &mut Shared) {
-        if let Some(Undo { form, redo, .. }) = &mut self.undo {
+        if let Some(FormChange { form, redo, .. }) = &mut self.undo {
             std::mem::swap(form, &mut shared.settings.form);
             *redo = !*redo;
         }
