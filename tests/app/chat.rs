@@ -41,7 +41,7 @@ fn wait(driver: &mut Driver) {
 }
 
 /// Sends a message and waits for the reply.
-fn say(driver: &mut Driver, text: &str) {
+fn send(driver: &mut Driver, text: &str) {
     write(driver, "Message", text);
     driver.click("Send");
     wait(driver);
@@ -63,7 +63,7 @@ fn a_reply_streams_and_is_regenerated() {
     driver.harness.run_steps(2);
     wait(&mut driver);
     assert!(driver.shows("hello there", true) && driver.shows(DONE, true) && driver.shows("context ", true), "{}", labels(&driver));
-    say(&mut driver, "what do you like?");
+    send(&mut driver, "what do you like?");
     let before = labels(&driver);
     driver.click("Regenerate");
     wait(&mut driver);
@@ -95,15 +95,15 @@ fn a_reply_is_stopped_by_escape() {
         driver.wait_until("the first words", |driver| driver.shows("Copy reply of turn 1", false) && !driver.shows("…", false));
     }
     driver.harness.state_mut().shared.settings.chat.request.max_tokens = 5;
-    say(&mut driver, "and now?");
+    send(&mut driver, "and now?");
     assert!(driver.shows("Edit of turn 2", false) && driver.harness.query_all_by_label_contains(DONE).count() == 2);
 }
 
 #[test]
 fn an_edited_turn_is_sent_and_a_new_conversation_is_undone() {
     let (_scratch, mut driver) = open("edit");
-    say(&mut driver, "hello there");
-    say(&mut driver, "what do you like?");
+    send(&mut driver, "hello there");
+    send(&mut driver, "what do you like?");
     driver.click("Edit of turn 1");
     write(&mut driver, "Turn 1 anew", " my friend");
     driver.click("Send again");
@@ -121,7 +121,7 @@ fn an_edited_turn_is_sent_and_a_new_conversation_is_undone() {
 fn a_teacher_replies_side_by_side_and_every_token_has_its_kl() {
     let (_scratch, mut driver) = open("teacher");
     driver.click("Side by side with a teacher");
-    say(&mut driver, "hello there");
+    send(&mut driver, "hello there");
     let said = labels(&driver);
     assert!(driver.shows("Student", false) && driver.shows("Teacher", false), "{said}");
     assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 2, "{said}");
@@ -131,7 +131,7 @@ fn a_teacher_replies_side_by_side_and_every_token_has_its_kl() {
 #[test]
 fn an_invalid_model_is_reported_and_the_tab_stays_usable() {
     let (scratch, mut driver) = open("bad");
-    say(&mut driver, "hello there");
+    send(&mut driver, "hello there");
     let path = scratch.0.join("notes.txt");
     std::fs::write(&path, "milk, eggs").unwrap();
     driver.harness.state_mut().shared.settings.chat.model = path.display().to_string();
@@ -140,11 +140,11 @@ fn an_invalid_model_is_reported_and_the_tab_stays_usable() {
     driver.click("Use embedded again");
     wait(&mut driver);
     assert!(!driver.shows("is not a complete safetensors file", true));
-    say(&mut driver, "and you?");
+    send(&mut driver, "and you?");
     assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 2);
     // A template without a system role is refused too; the message is not lost.
     driver.harness.state_mut().shared.settings.chat.system = "be kind".into();
-    say(&mut driver, "hm");
+    send(&mut driver, "hm");
     assert!(driver.shows("not system", true) && enabled(&driver, "Send"), "{}", labels(&driver));
 }
 
@@ -164,17 +164,17 @@ fn the_model_in_training_replies_and_is_refreshed() {
     give(&mut driver, 8);
     driver.wait_for("Snapshot of step 8");
     wait(&mut driver);
-    say(&mut driver, "hello there");
+    send(&mut driver, "hello there");
     assert!(driver.shows("1234 tokens/s before, 1234 during the last reply; the snapshot of step 8 took it 0.250 s", true), "{}", labels(&driver));
     driver.click("Refresh from training");
     give(&mut driver, 9);
     driver.wait_for("Snapshot of step 9");
     wait(&mut driver);
-    say(&mut driver, "and now?");
+    send(&mut driver, "and now?");
     assert!(driver.shows("hello there", false) && driver.harness.query_all_by_label_contains(DONE).count() == 2);
     // After the run has ended, the loaded model stays.
     driver.harness.state_mut().shared.training = None;
     driver.harness.run_steps(2);
-    say(&mut driver, "still there?");
+    send(&mut driver, "still there?");
     assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 3, "{}", labels(&driver));
 }
