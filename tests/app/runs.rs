@@ -61,7 +61,7 @@ fn a_run_is_renamed_trashed_and_restored() {
     app.harness.run_steps(2);
     app.harness.get_by_label("New name").type_text("?");
     app.harness.run_steps(2);
-    assert!(app.shows("leave it out", true), "a name that Windows refuses");
+    assert!(app.shows("must not contain", true), "a name that Windows refuses");
     app.harness.key_press(eframe::egui::Key::Backspace);
     app.harness.run_steps(2);
     app.harness.get_by_label("New name").type_text("-two");
