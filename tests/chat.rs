@@ -141,7 +141,7 @@ fn request(model: &str, teacher: Option<&str>) -> ChatRequest {
 #[test]
 fn turns_are_edited_and_replies_made_again() {
     let mut talk = Talk::new();
-    assert!(talk.say_error("hi").contains("choose a model first"));
+    assert!(talk.say_error("hi").contains("Select a model first"));
     talk.open("embedded", None).unwrap();
     let (first, _) = talk.say("hello there");
     let (second, report) = talk.say("what do you like?");
@@ -192,7 +192,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     let golden = golden.to_str().unwrap();
     for (model, teacher, problem) in [
         (&text[..], None, "notes.txt"),
-        ("no/such/model", None, "there is no such file"),
+        ("no/such/model", None, "no such file or directory"),
         (golden, None, "put its tokenizer.json beside it"),
         ("embedded", Some(&text[..]), "the teacher: "),
         ("embedded", Some(golden), "211"),

@@ -66,7 +66,7 @@ fn a_sweep_prints_how_to_compare_its_runs() {
     let [file, folder] = ["sweep.toml", NAME].map(|name| scratch.path(name).display().to_string());
     let (good, said) = run(&["sweep", &file, "--runs", &folder, "--device", "cpu"]);
     assert!(good, "{said}");
-    assert_command(&said, "side by side with: ", &["compare", &folder]);
+    assert_command(&said, "compare them with: ", &["compare", &folder]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn packing_prints_how_to_chat_with_the_file() {
     let out = scratch.path(NAME).display().to_string();
     let (good, said) = run(&["pack", TINY, &out]);
     assert!(good, "{said}");
-    assert_command(&said, "talk with it: ", &["chat", &out]);
+    assert_command(&said, "chat with it: ", &["chat", &out]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn an_app_of_other_sources_is_opened_and_told_to_be_so() {
         let output = Command::new(&signet).args(["app", "--runs", "some where"]).env("DISPLAY", ":0").output().unwrap();
         let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && out == "given --terminal --runs some where\n", "{version}: {out} {errors}");
-        assert_eq!(errors.contains("is of another build") && errors.contains(version), stale, "{version}: {errors}");
+        assert_eq!(errors.contains("is from another build") && errors.contains(version), stale, "{version}: {errors}");
         assert!(stale || errors.is_empty(), "{errors}");
     }
 }

@@ -125,13 +125,13 @@ fn what_cannot_be_compared_is_said() {
         let said = report.warnings.join("\n");
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
     };
-    warned(&other("shorter", TrainConfig { seq: 64, ..ten_steps() }), &["held-out text is not the same", "64 tokens", "seq 128"]);
+    warned(&other("shorter", TrainConfig { seq: 64, ..ten_steps() }), &["held-out text differs", "64 tokens", "seq 128"]);
     warned(&other("text", TrainConfig { data: vec!["x.txt".into()], ..ten_steps() }), &["held-out text", "x.txt", "embedded"]);
-    warned(&other("cached", TrainConfig { teacher_cache: Some("c".into()), ..ten_steps() }), &["teachers are not the same", "what c keeps"]);
-    warned(&other("unfinished", TrainConfig { steps: 99, ..ten_steps() }), &["unfinished: is at step 10 of 99"]);
+    warned(&other("cached", TrainConfig { teacher_cache: Some("c".into()), ..ten_steps() }), &["teachers differ", "cache c at"]);
+    warned(&other("unfinished", TrainConfig { steps: 99, ..ten_steps() }), &["unfinished: at step 10 of 99"]);
     let twice = other("again", ten_steps());
-    warned(&twice, &["seed 11111 is in it twice"]);
-    // A run with changed settings is another experiment.
+    warned(&twice, &["seed 11111 occurs twice"]);
+    // Changed on the way, it is another experiment.
     std::fs::write(twice.join("changes.jsonl"), "{\"step\":3,\"lr\":0.5}\n").unwrap();
     assert_eq!(compare(&[one.clone(), twice], None).unwrap().groups.len(), 2);
     // A run without a teacher has no divergences, so the best run is chosen by next-token loss.
@@ -164,7 +164,7 @@ fn what_is_no_run_is_refused_by_name() {
         let said = compare(runs, out.map(|out| scratch.path(out))).unwrap_err();
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
     };
-    refused(&[one.clone(), empty.clone()], None, &["pictures", "no run", "holds none"]);
+    refused(&[one.clone(), empty.clone()], None, &["pictures", "not a run", "contains none"]);
     refused(&[scratch.path("nothing")], None, &["nothing", "no such directory"]);
     refused(&[one.clone(), one.clone()], None, &["one", "twice"]);
     refused(std::slice::from_ref(&one), Some("curves.pdf"), &["curves.pdf", ".svg or .png"]);

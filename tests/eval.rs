@@ -206,7 +206,7 @@ fn a_stopped_evaluation_goes_on_to_the_same_figures() {
     })
     .unwrap();
     assert_eq!((partial.tasks.len(), partial.tasks[0].rows_asked), (1, 4));
-    assert!(partial.tasks[0].rows < 4 && said.contains("of 8 rows: the same command goes on from here"), "{partial:?} {said}");
+    assert!(partial.tasks[0].rows < 4 && said.contains("of 8 rows; run the same command to resume"), "{partial:?} {said}");
     // A kill in the middle of a line.
     let path = scratch.0.join("out.rows.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -371,7 +371,7 @@ fn bad_rows_are_named_by_file_and_line() {
     assert!(absent.contains("cannot read") && absent.contains("absent.jsonl: "), "{absent}");
     let mut request = scratch.request(&["piqa"]);
     request.out = Some(scratch.0.join("out.md"));
-    assert!(quietly(request.clone()).unwrap_err().contains("an ending such as .json"));
+    assert!(quietly(request.clone()).unwrap_err().contains("another extension, such as .json"));
     request.out = None;
     request.shots = 9;
     assert!(quietly(request.clone()).unwrap_err().contains("--shots-from piqa=FILE"));

@@ -196,7 +196,7 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     assert!(error.contains("changes.jsonl") && error.contains("it differs from the checkpoint"), "{error}");
     std::fs::remove_dir_all(checkpoint(&scratch, "asked", STEPS)).unwrap();
     let error = train(&scratch, "asked", true, &mut |_, _, _| {}).unwrap_err();
-    assert!(error.contains("changes.jsonl") && error.contains("99.0 is not between 0.0 and 10.0"), "{error}");
+    assert!(error.contains("changes.jsonl") && error.contains("must be between 0 and 10, not 99"), "{error}");
 }
 
 /// Trains with pauses, saves, samples, stops and resumes; returns a step whose metrics include other time than the step's.

@@ -244,13 +244,13 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
         [vec!["generate", &name, "--prompt", "a", "--device", "cpu"], vec!["pack", &name, scratch.path("out.signet").to_str().unwrap()], vec!["inspect", &name]]
     {
         let (good, said) = run(&arguments);
-        assert!(!good && said.contains("damaged") && said.contains("step-00000008: name that one"), "{arguments:?}: {said}");
+        assert!(!good && said.contains("damaged") && said.contains("step-00000008. Pass its path"), "{arguments:?}: {said}");
     }
     assert!(!scratch.path("out.signet").exists());
     let (good, said) = run(&["check", &name]);
     assert!(!good && said.contains("damaged      ") && said.contains("step-00000012/model.safetensors") && said.contains("1 of "), "{said}");
     let said = train(&run_path, None, Some(7)).unwrap_err();
-    assert!(said.contains("no checkpoint of that step") && said.contains("4, 8, 12"), "{said}");
+    assert!(said.contains("no checkpoint of this step") && said.contains("4, 8, 12"), "{said}");
     let notes = train(&run_path, None, Some(8)).unwrap();
     assert!(notes.iter().any(|note| note.contains("step-00000012.aside")), "{notes:?}");
     assert!(std::fs::read(&model).unwrap() == right, "other weights");
@@ -285,7 +285,7 @@ fn changed_settings_are_refused_by_name_and_put_back() {
         }
     }
     let (good, said) = run(&["check", "--repair", run_path.to_str().unwrap()]);
-    assert!(good && said.contains("put back") && std::fs::read_to_string(&file).unwrap() == right, "{said}");
+    assert!(good && said.contains("restored from") && std::fs::read_to_string(&file).unwrap() == right, "{said}");
     assert!(run_path.join("run.toml.damaged").exists());
     // Before the first checkpoint, only the file itself can show damage.
     std::fs::remove_dir_all(run_path.join("checkpoints")).unwrap();

@@ -91,7 +91,7 @@ fn a_run_is_renamed_but_not_onto_another_nor_while_it_is_trained() {
         assert!(said.contains(why), "{name:?}: {said}");
     }
     let said = rename(&a, "b").unwrap_err();
-    assert!(said.contains("already") && said.contains("another name"), "{said}");
+    assert!(said.contains("exists") && said.contains("another name"), "{said}");
     let held = Lock::try_acquire(&b.join(".lock")).unwrap();
     for command in [Command::RenameRun { path: b.clone(), name: "c".into() }, Command::TrashRun { path: b.clone() }] {
         let said = ask(command).unwrap_err();
@@ -102,7 +102,7 @@ fn a_run_is_renamed_but_not_onto_another_nor_while_it_is_trained() {
     assert_eq!((to.join("run.toml").is_file(), names(&folder)), (true, vec!["a".to_string(), "console, größer".into()]));
     assert!(rename(&b, "d").unwrap_err().contains("no such run"));
     std::fs::create_dir_all(folder.join("pictures")).unwrap();
-    assert!(rename(&folder.join("pictures"), "d").unwrap_err().contains("no run"));
+    assert!(rename(&folder.join("pictures"), "d").unwrap_err().contains("not a run"));
     assert!(!folder.join("pictures/.lock").exists());
 }
 
@@ -124,7 +124,7 @@ fn what_is_thrown_away_comes_back_until_the_trash_is_emptied() {
     ask(Command::RestoreRun { from: first.clone(), to: from.clone() }).unwrap();
     assert_eq!(list(&folder).1[0].step(), 2);
     let taken = ask(Command::RestoreRun { from: second.clone(), to: from.clone() }).unwrap_err();
-    assert!(taken.contains("already") && second.join("run.toml").exists(), "{taken}");
+    assert!(taken.contains("exists") && second.join("run.toml").exists(), "{taken}");
     assert!(ask(Command::RestoreRun { from: from.clone(), to: folder.join("b") }).unwrap_err().contains("not in the trash"));
     let emptied = ask(Command::EmptyTrash { folder: folder.clone() }).unwrap();
     assert!(matches!(emptied[..], [Event::TrashEmptied { runs: 1, .. }]), "{emptied:?}");
@@ -156,7 +156,7 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
         assert!(said.contains(why), "{name}: {said}");
     }
     let said = write(&runs, "both.svg", false).unwrap_err();
-    assert!(said.contains("already") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{said}");
+    assert!(said.contains("exists") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{said}");
     // A missing run does not affect earlier output.
     let gone = [runs[0].clone(), folder.join("gone")];
     for name in ["both.svg", "both.csv"] {

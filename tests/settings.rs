@@ -192,7 +192,7 @@ fn dropped_files_are_told_apart() {
         ("nothing.txt", "is empty"),
         ("wrong.toml", "stepps"),
         ("broken.signet", "broken.signet"),
-        ("folder", "no model"),
+        ("folder", "not a model"),
         ("absent", "no such file"),
     ];
     for (name, words) in bad {

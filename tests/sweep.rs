@@ -111,7 +111,7 @@ fn what_cannot_be_is_refused_before_anything_begins() {
     let (good, said) = run(&arguments(&file(&scratch, GRID), &runs, &["--dry-run"]));
     assert!(good && said.contains("loss-ar_seed-2  12 steps") && said.contains("4 to do: 0.003 M tokens") && !runs.exists(), "{said}");
     let (good, said) = run(&arguments(&file(&scratch, GRID), &runs, &["--memory", "1MB"]));
-    assert!(!good && said.contains("loss-ad_seed-1: it does not fit") && !runs.exists(), "{said}");
+    assert!(!good && said.contains("loss-ad_seed-1: does not fit") && !runs.exists(), "{said}");
     let (good, said) = run(&arguments(&scratch.path("none.toml"), &runs, &[]));
     assert!(!good && said.contains("none.toml"), "{said}");
 }

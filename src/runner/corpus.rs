@@ -72,7 +72,7 @@ pub(super) fn expand_data(config: TrainConfig) -> Result<TrainConfig> {
 pub(super) fn refuse_stdin(config: TrainConfig) -> Result<TrainConfig> {
     for (name, mut paths) in [("data", config.data.iter()), ("held_out", config.held_out.as_slice().iter())] {
         if paths.any(|path| path.as_os_str() == "-") {
-            return Err(refused(name, "- is standard input, and a run reads its text again when it resumes. Write the text to a file first"));
+            return Err(refused(name, "standard input (-) cannot be read again when the run resumes. Write the text to a file first"));
         }
     }
     Ok(config)

@@ -13,7 +13,7 @@ pub(super) fn check_resume(request: &TrainRequest) -> Result<()> {
     let step = match request.from_step {
         Some(step) if !steps.contains(&step) => {
             let list = steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-            bail!("--from-step {step}: {} has no checkpoint of that step. There are: {list}", request.run.display())
+            bail!("--from-step {step}: {} has no checkpoint of this step. Its checkpoints: {list}", request.run.display())
         }
         Some(step) => step,
         None => match steps.last() {
@@ -34,11 +34,11 @@ pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow
         // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
         Some(older) => anyhow!(
-            "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{} --from-step {older}`; later ones are moved \
+            "{error:#}. The newest intact checkpoint is that of step {older}. Resume from it with `{} --from-step {older}`; later ones are moved \
              aside, not deleted",
             resume_command(run, &request.device, request.memory)
         ),
-        None => anyhow!("{error:#}. No older checkpoint is whole: start the run again under another --name"),
+        None => anyhow!("{error:#}. No older checkpoint is intact. Start a new run under another --name"),
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn with_older_model(error: anyhow::Error, opened: Vec<PathBuf>) -> an
     match newest_whole(run, step.saturating_add(1)) {
         // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
-        Some(older) => anyhow!("{error:#}. The newest checkpoint of this run that is whole is {}: name that one", checkpoint(run, older).display()),
-        None => anyhow!("{error:#}. No checkpoint of this run is whole"),
+        Some(older) => anyhow!("{error:#}. The newest intact checkpoint of this run is {}. Pass its path", checkpoint(run, older).display()),
+        None => anyhow!("{error:#}. No checkpoint of this run is intact"),
     }
 }

@@ -71,14 +71,14 @@ async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncF
     let mut opened = opened.unwrap_or_else(Opened::cpu);
     if !skipped.is_empty() {
         let reasons = skipped.iter().map(|Skipped { device, reason }| format!("{device} cannot be used ({reason})"));
-        opened.notes.push(format!("auto took {}, because {}", opened.name, reasons.collect::<Vec<_>>().join(", and ")));
+        opened.notes.push(format!("auto selected {}, because {}", opened.name, reasons.collect::<Vec<_>>().join(", and ")));
     }
     match before {
         Some(before) if before != opened.name => {
-            opened.notes.push(format!("the run was trained on {before} so far; on {} it does not continue to the same bits", opened.name));
+            opened.notes.push(format!("the run was trained on {before}; on {}, results are not bit-identical", opened.name));
         }
         Some(CPU) if !ranked(adapters).is_empty() => {
-            opened.notes.push("the run was trained on the CPU device so far and stays there; --device moves it".into())
+            opened.notes.push("the run was trained on the CPU device and continues there; choose another with --device".into())
         }
         _ => {}
     }

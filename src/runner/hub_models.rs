@@ -46,15 +46,15 @@ fn is_template(file: &str) -> bool {
 
 /// Returns the error for a model that does not exist locally, with the commands that download it.
 pub(super) fn not_found(name: &str) -> anyhow::Error {
-    let problem = format!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
+    let problem = format!("cannot open {name}: no such file or directory");
     if !is_repo_name(name) {
         return anyhow!(problem);
     }
     let folder = name.split('/').next_back().unwrap_or(name);
     let fetch = format!("hf download {name} --local-dir {folder} --include '*config.json' '*token*.json' '*.jinja' '*.safetensors*'");
-    let how = if HUB { format!("it was not fetched yet, which `signet inspect {name}` does; by hand ") } else { String::new() };
+    let how = if HUB { format!("run `signet inspect {name}`, or ") } else { String::new() };
     anyhow!(
-        "{problem}. If it is a model of Hugging Face: {how}`{fetch}` (from `pip install huggingface_hub`; '*.bin*' if it has no safetensors), then name the directory `{folder}`"
+        "{problem}. To download it from Hugging Face, {how}run `{fetch}` (from `pip install huggingface_hub`; '*.bin*' if it has no safetensors) and pass the directory `{folder}`"
     )
 }
 
@@ -63,8 +63,8 @@ fn weights(files: &[String]) -> Result<&'static str> {
     let found = WEIGHTS.into_iter().find(|name| files.iter().any(|file| file == name));
     let alone = || files.iter().find_map(|file| Some((file, FORMATS.into_iter().find(|format| format.owns(file))?)));
     found.with_context(|| match alone() {
-        Some((file, format)) => format!("it has its weights as {} only: download one, such as {file}, and name the file", format.name),
-        None => format!("it has no weights that Signet reads ({})", WEIGHTS.join(", ")),
+        Some((file, format)) => format!("the repository has only {} weights. Download one, such as {file}, and pass its path", format.name),
+        None => format!("the repository has none of the supported weight files ({})", WEIGHTS.join(", ")),
     })
 }
 
@@ -74,17 +74,17 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
     if !HUB || !is_repo_name(name) || cached(hub, name).is_some() {
         return Ok(());
     }
-    let failed = || format!("{name} is nothing on this disk, and as a model of Hugging Face it could not be fetched");
+    let failed = || format!("cannot open {name}: not found locally, and the download from Hugging Face failed");
     let listing = hub.list(name).with_context(failed)?;
     let has = |file: &str| listing.files.iter().any(|there| there == file);
     if !has("config.json") {
-        bail!("{name}: at Hugging Face it has no config.json, so it is no model that Signet reads");
+        bail!("cannot download {name}: the Hugging Face repository has no config.json");
     }
-    let weights = weights(&listing.files).with_context(|| format!("{name} at Hugging Face"))?;
+    let weights = weights(&listing.files).with_context(|| format!("cannot download {name} from Hugging Face"))?;
     let mut get = |file: &str| {
         let mut tell = |at: Fetching| emit(Event::Fetching { name: format!("{name}/{}", at.name), done: at.done, of: at.of, rate: at.rate, note: at.note });
-        let path = hub.fetch(name, &listing, file, &|| stop.asked(), &mut tell).with_context(|| format!("{name}: {file} could not be fetched"))?;
-        path.with_context(|| format!("{name}: stopped while {file} was fetched; what is here is kept, and the same command goes on with it"))
+        let path = hub.fetch(name, &listing, file, &|| stop.asked(), &mut tell).with_context(|| format!("cannot download {name}: {file}"))?;
+        path.with_context(|| format!("download of {name} stopped at {file}. Run the same command to resume it"))
     };
     get("config.json")?;
     let templates = listing.files.iter().map(String::as_str).filter(|file| is_template(file));
@@ -101,7 +101,7 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
             get(shard)?;
         }
     }
-    let folder = cached(hub, name).with_context(|| format!("{name}: not all of it arrived; the same command goes on"))?;
+    let folder = cached(hub, name).with_context(|| format!("download of {name} is incomplete. Run the same command to resume it"))?;
     emit(Event::Note { text: format!("{name} is in {}", folder.display()) });
     Ok(())
 }

@@ -112,7 +112,7 @@ impl Runner {
         let needs = command.needs();
         for name in needs.assets {
             if let Some(bytes) = platform::fetch_asset(name).await? {
-                emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
+                emit(Event::Note { text: format!("downloaded {name}: {:.1} MB", bytes as f64 / 1e6) });
             }
         }
         for name in &needs.models {

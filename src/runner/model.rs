@@ -23,7 +23,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
     }
     let path = Path::new(name);
     if is_run(path) {
-        let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
+        let step = train::checkpoints(path)?.last().copied().with_context(|| format!("cannot open {name}: the run has no checkpoint yet"))?;
         return Ok(ModelFile::open(&train::checkpoint(path, step))?);
     }
     if platform::exists(path) {
@@ -37,7 +37,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
 
 /// Reads a `config.json`.
 pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
-    let text = json_file(path, platform::SETTINGS_LIMIT)?.with_context(|| format!("{}: there is no such file", path.display()))?;
+    let text = json_file(path, platform::SETTINGS_LIMIT)?.with_context(|| format!("cannot open {}: no such file", path.display()))?;
     LlamaConfig::from_json(&text).with_context(|| path.display().to_string())
 }
 
@@ -46,7 +46,7 @@ pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usiz
     let longest = config.max_position_embeddings;
     let context = asked.unwrap_or(longest.min(CONTEXT));
     if context < 2 || context > longest {
-        bail!("a context of {context} tokens is not between 2 and the model's {longest}");
+        bail!("context must be between 2 and the model's {longest} tokens, not {context}");
     }
     Ok(context)
 }
@@ -55,7 +55,7 @@ pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usiz
 pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
     let missing = || {
         let path = file.path().display();
-        format!("{path}: came without a tokenizer; put its tokenizer.json beside it, or if it is a packed file, pack it again with that there")
+        format!("{path}: no tokenizer found. Put tokenizer.json beside it; for a packed file, put it beside the source model and pack that again")
     };
     file.tokenizer.clone().with_context(missing)
 }

@@ -68,8 +68,8 @@ fn most(setting: Recomputation) -> Recompute {
 pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::Off => "",
-        Recompute::Light => ", norms and SwiGLU computed again",
-        Recompute::On => ", activations computed again",
+        Recompute::Light => ", norms and SwiGLU recomputed",
+        Recompute::On => ", activations recomputed",
     }
 }
 
@@ -138,7 +138,7 @@ impl Planned {
         if enough.is_empty() {
             let least = TrainConfig { batch: 1, ..recompute };
             let bytes = total(&least).map_or("more".into(), format_bytes);
-            return format!("even batch = 1 with recompute = on takes {bytes}: use a smaller model, teacher or seq, or another device");
+            return format!("even batch = 1 with recompute = on needs {bytes}: use a smaller model, teacher or seq, or another device");
         }
         let list: Vec<String> = enough.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), format_bytes))).collect();
         format!("each of these is enough: {}", list.join("; "))
@@ -174,7 +174,7 @@ pub(super) fn refuse(planned: &Planned, config: &TrainConfig, shapes: &Shapes) -
         return Ok(());
     }
     bail!(
-        "{}, which is too little. Nothing was reserved. To fit, {}. To try all the same, say how much there is with --memory",
+        "{}, which is not enough. Nothing was allocated. To fit, {}. To override the device's memory, use --memory",
         planned.line(),
         planned.advice(config, shapes)
     );

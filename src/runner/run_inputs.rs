@@ -48,7 +48,7 @@ impl Inputs {
             && !own.same_text(&tokenizer)?
         {
             if !own.same_ids(&tokenizer) || own.end() != tokenizer.end() {
-                let text = "the tokenizer's files have other tokens than when the run began; the run keeps the tokenizer of its checkpoint";
+                let text = "the tokenizer's files have changed since the run started; the run keeps the tokenizer of its checkpoint";
                 emit(Event::Note { text: text.into() });
             }
             tokenizer = own.within(teacher.as_ref().map_or(usize::MAX, |file| file.config.vocab_size));
@@ -61,7 +61,7 @@ impl Inputs {
         if let Some(own) = &own
             && named_shape(&config.model, own.vocab_size).is_ok_and(|named| named != *own)
         {
-            let text = format!("{} describes another model than when the run began; the run keeps that of its checkpoint", config.model);
+            let text = format!("{} describes another model than when the run started; the run keeps the shape of its checkpoint", config.model);
             emit(Event::Note { text });
         }
         let taught = teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears));

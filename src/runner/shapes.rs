@@ -25,7 +25,7 @@ pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Op
     let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
     let (needed, context) = (prompt.len() + config.sample_tokens + 1, student.max_position_embeddings);
     if !prompt.is_empty() && needed > context {
-        let problem = anyhow!("the prompt and {} tokens more take a context of {needed}, but the model's is {context}", config.sample_tokens);
+        let problem = anyhow!("the prompt and {} tokens need a context of {needed}, but the model's is {context}", config.sample_tokens);
         return Err(setting("sample_tokens", problem));
     }
     Ok(Shapes { student, teacher, top: cached.map(|(_, top)| top), prompt })
@@ -81,11 +81,11 @@ fn student_shape(config: &TrainConfig, own: Option<LlamaConfig>, vocabulary: usi
     };
     shape.check().map_err(|error| setting("model", error))?;
     if shape.vocab_size != vocabulary {
-        let problem = anyhow!("it has a vocabulary of {}, but the teacher or tokenizer has {vocabulary}; they must be the same", shape.vocab_size);
+        let problem = anyhow!("its vocabulary of {} must equal that of the teacher or tokenizer, {vocabulary}", shape.vocab_size);
         return Err(setting("model", problem));
     }
     if config.seq > shape.max_position_embeddings {
-        let problem = anyhow!("{} is more than the model's context of {}; choose a shorter one", config.seq, shape.max_position_embeddings);
+        let problem = anyhow!("must be at most the model's context of {1}, not {0}", config.seq, shape.max_position_embeddings);
         return Err(setting("seq", problem));
     }
     Ok(shape)

@@ -27,7 +27,7 @@ pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
 pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
     match (tokenizer.plain_ids().min(tokenizer.vocabulary()), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
         (ids, known) if ids > known => {
-            Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher knows only {known}. Use the teacher's own tokenizer")))
+            Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher's vocabulary has {known}. Use the teacher's tokenizer")))
         }
         _ => Ok(()),
     }

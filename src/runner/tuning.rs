@@ -42,7 +42,7 @@ pub(super) async fn tune(
     })
     .await?;
     if timed {
-        emit(Event::Note { text: format!("tuned for {} in {:.1} s; --tune does it again", gpu.name(), clock.seconds()) });
+        emit(Event::Note { text: format!("tuned kernels for {} in {:.1} s; --tune retunes them", gpu.name(), clock.seconds()) });
     }
     tuned.notes.into_iter().for_each(|text| emit(Event::Note { text }));
     machine.set_variants(tuned.variants.clone());
@@ -61,7 +61,7 @@ pub(super) fn resume(machine: &mut Machine, variants: Variants, set_up: impl FnO
         let Some(name) = variants.chosen(key) else { continue };
         if !gpu.candidates(&*choice.op, choice.specs()).iter().any(|candidate| candidate.name == name) {
             notes.push(format!(
-                "the run was begun with variant {name} of {key}, which this device lacks: it goes on with the portable one, and no longer to the bit"
+                "the run was started with variant {name} of {key}, which this device lacks. The portable one is used; results are not bit-identical"
             ));
         }
     }
@@ -75,8 +75,8 @@ fn unknown(variants: &Variants, is_known: impl Fn(&str) -> bool) -> Option<Strin
     let unknown: Vec<&str> = variants.iter().map(|(key, _)| key).filter(|key| !is_known(key)).collect();
     let first = unknown.first()?;
     Some(format!(
-        "variants.json has {} kernel choices that belong to no operation of this run here, such as {first}: its operations take the portable kernels \
-         where nothing else is named, and the run may go on no longer to the bit",
+        "variants.json has {} kernel choices that belong to no operation of this run, such as {first}. Other operations use portable kernels; \
+         results may not be bit-identical",
         unknown.len()
     ))
 }

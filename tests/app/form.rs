@@ -96,7 +96,7 @@ fn invalid_text_is_refused_in_place_and_kept() {
             assert!(!start_is_offered(&driver), "{name} = {absurd}");
             assert!(driver.shows("It cannot start: ", true));
             let problem =
-                |driver: &Driver| ["is no number", "is no whole number", "is not between", "power of two"].iter().any(|text| driver.shows(text, true));
+                |driver: &Driver| ["is not a number", "is not a whole number", "must be between", "power of two"].iter().any(|text| driver.shows(text, true));
             assert!(problem(&driver), "{name} = {absurd}: nothing says what is wrong");
         }
         press(&mut driver, &format!("Reset {name}"));
@@ -169,6 +169,6 @@ fn errors_of_the_plan_are_shown_at_their_setting() {
     let scratch = Scratch::new("form-refused");
     let mut driver = form(&scratch);
     fill(&mut driver, "Sequence length", "600");
-    driver.wait_until("the refusal", |driver| driver.shows("600 is more than the model's context of 512; choose a shorter one", false));
+    driver.wait_until("the refusal", |driver| driver.shows("must be at most the model's context of 512, not 600", false));
     assert!(!start_is_offered(&driver));
 }

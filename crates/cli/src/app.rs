@@ -24,7 +24,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn run(self, stop: &Stop) -> Result<()> {
         if !runner::has_display() {
-            bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
+            bail!("cannot open the app: no display found. Use `signet train` in the terminal; `signet --help` lists all commands");
         }
         let mut command = app_command()?;
         let AppOptions { runs, config, frames } = self.options;
@@ -42,8 +42,8 @@ fn app_command() -> Result<Command> {
     let Some(found) = PLACES.iter().find_map(|name| runner::beside(name)) else {
         let here = std::env::current_exe().context("the path of this program")?;
         bail!(
-            "the app is a program of its own, and {} is not there. Build it with `cargo run --release -p signet-app`, which also opens it; of a \
-             release, keep both programs in one folder",
+            "cannot open the app: {} not found. Build and run it with `cargo run --release -p signet-app`; for a release, keep both programs in \
+             one folder",
             here.with_file_name(format!("{}{}", PLACES[0], std::env::consts::EXE_SUFFIX)).display()
         );
     };
@@ -63,8 +63,8 @@ fn warn_on_other_build(app: &Path) {
     let version = String::from_utf8_lossy(&output.stdout);
     if !version.contains(env!("SIGNET_SOURCES")) {
         note(&format!(
-            "the app beside signet is of another build ({}; signet {} has the sources {}). `cargo build --release -p signet-app` builds it again; of a \
-             release, keep both programs in one folder",
+            "the app beside signet is from another build ({}; signet {} has the sources {}). Rebuild it with `cargo build --release -p signet-app`; for \
+             a release, keep both programs of it in one folder",
             version.trim(),
             env!("CARGO_PKG_VERSION"),
             env!("SIGNET_SOURCES")

@@ -131,7 +131,7 @@ impl Bench {
 impl App {
     fn run(self, stop: &Stop) -> Result<()> {
         let Self { points, frames, runs, json } = self;
-        let runs = runs.to_str().context("the folder of runs has a name that is no text")?;
+        let runs = runs.to_str().context("--runs: the name is not UTF-8")?;
         let numbers = [format!("--points={points}"), format!("--frames={frames}"), format!("--runs={runs}")];
         let json = json.then(|| "--json".to_string());
         super::app::bench(&numbers.into_iter().chain(json).collect::<Vec<_>>(), stop)
@@ -148,7 +148,7 @@ impl Train {
             Event::BenchTrain(_) if json => output::put_json(&event),
             Event::BenchTrain(report) => {
                 let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed, dispatches, submits, rates, kernels } = report;
-                let recompute = if bench.recompute { ", activations computed again" } else { "" };
+                let recompute = if bench.recompute { ", activations recomputed" } else { "" };
                 put(&format!("{} ({parameters} parameters), {} × {} tokens a step{recompute}, on {device}\n", bench.size, bench.batch, bench.seq));
                 put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
                 put(&format!(

@@ -51,13 +51,13 @@ impl Chat {
                     output::note(&output::summary(report));
                 }
             }
-            Event::Forgotten { messages } => output::note(&format!("(the conversation outgrew the context: its oldest {messages} messages were forgotten)")),
+            Event::Forgotten { messages } => output::note(&format!("(the context is full: the oldest {messages} messages were dropped)")),
             Event::Note { text } => output::note(&format!("({text})")),
             event => output::loaded(event),
         };
         runner.run(Command::OpenChat(Box::new(request)), &mut show)?;
         if is_terminal && !json {
-            output::note("Type a message. /reset forgets what was said, /quit leaves, Ctrl-C stops a reply.");
+            output::note("Type a message. /reset clears the conversation, /quit exits, Ctrl-C stops a reply.");
         }
         while let Some(line) = read_message(runner, is_terminal && !json)? {
             match line.trim() {
@@ -65,7 +65,7 @@ impl Chat {
                 "/quit" | "/exit" => break,
                 "/reset" => {
                     runner.run(Command::ResetChat, &mut show)?;
-                    show(Event::Note { text: "what was said is forgotten".into() });
+                    show(Event::Note { text: "conversation cleared".into() });
                 }
                 text => send(runner, text, is_terminal, &mut show)?,
             }
@@ -85,7 +85,7 @@ fn read_message(runner: &Runner, prompt: bool) -> Result<Option<String>> {
     let read = std::io::stdin().lock().take(MAX_MESSAGE).read_until(b'\n', &mut line).context("standard input")?;
     runner.stop().clear();
     if read as u64 == MAX_MESSAGE {
-        bail!("standard input: a message is at most {} MB long", MAX_MESSAGE >> 20);
+        bail!("cannot read standard input: a message is longer than {} MB", MAX_MESSAGE >> 20);
     }
     Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
 }

@@ -94,10 +94,10 @@ fn print(report: &DataReport) {
     }
     match (place, cache) {
         (Some(place), Some(cache)) => {
-            put(&format!("kept in    {} ({} bytes an id), {seconds:.1} s\n", place.display(), about.width));
+            put(&format!("cached in  {} ({} bytes per id), {seconds:.1} s\n", place.display(), about.width));
             put(&format!("cache      {}: {} texts, {}; delete what is no longer needed\n", cache.display(), kept.0, format_bytes(kept.1)));
         }
-        _ => put(&format!("kept       nowhere: a small text is tokenized each time, {seconds:.1} s\n")),
+        _ => put(&format!("not cached: a small text is tokenized each time, {seconds:.1} s\n")),
     }
     for (n, row) in rows.iter().enumerate() {
         put(&format!("document {} {row:?}\n", n + 1));

@@ -95,7 +95,7 @@ impl Eval {
             match named {
                 Some((n, file)) => tasks[n].shots_from = Some(file.into()),
                 None if tasks.len() == 1 => tasks[0].shots_from = Some(from.into()),
-                None => bail!("--shots-from {from}: write TASK=FILE, with one of the tasks that are asked for"),
+                None => bail!("--shots-from {from}: write TASK=FILE, with TASK one of those given by --task"),
             }
         }
         Ok(EvalRequest {

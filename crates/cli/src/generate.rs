@@ -59,7 +59,7 @@ fn read_prompt() -> Result<String> {
     let mut prompt = String::new();
     std::io::stdin().take(MAX_PROMPT + 1).read_to_string(&mut prompt).context("standard input")?;
     if prompt.len() as u64 > MAX_PROMPT {
-        bail!("standard input: a prompt is at most {} MB long", MAX_PROMPT >> 20);
+        bail!("cannot read standard input: the prompt is longer than {} MB", MAX_PROMPT >> 20);
     }
     Ok(prompt)
 }

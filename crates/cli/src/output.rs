@@ -26,7 +26,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, unit))).expect("any text ends in nothing");
     match number.trim().parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok((number * unit) as u64),
-        _ => Err(format!("{text:?} is no amount of memory; write 8GB, 512MB or 7.5GiB")),
+        _ => Err(format!("{text:?} is not a size; write 8GB, 512MB or 7.5GiB")),
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn plan(report: &PlanReport) {
         put(&format!("run: {} tokens a step, {:.3} M in all{epochs}\n", length.tokens_per_step, length.tokens as f64 / 1e6));
     }
     match &report.advice {
-        None => put(if report.memory.is_some() { "it fits\n" } else { "whether it fits is not known; compare with --memory\n" }),
+        None => put(if report.memory.is_some() { "it fits\n" } else { "the device's memory is unknown; pass it with --memory\n" }),
         Some(advice) => put(&format!("it does not fit; {advice}\n")),
     }
 }

@@ -31,7 +31,7 @@ impl Pack {
                     weights => format!("{:.1} M binarized weights at {:.4} bits each", weights as f64 / 1e6, report.bits_per_weight),
                 };
                 put(&format!("{}: {}, {weights}\n", file.display(), runner::format_bytes(report.bytes)));
-                put(&format!("talk with it: {}\n", runner::command_on(&["chat"], &file)));
+                put(&format!("chat with it: {}\n", runner::command_on(&["chat"], &file)));
             }
             event => output::tuning(event),
         })

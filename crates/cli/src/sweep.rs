@@ -56,8 +56,8 @@ impl Sweep {
         if let Some((done, of, failed)) = ended {
             failed.iter().for_each(|failed| output::note(failed));
             let next = match done + failed.len() < of {
-                true => "go on with the same command".into(),
-                false => format!("put them side by side with: {}", runner::command_on(&["compare"], &folder)),
+                true => "run the same command to resume".into(),
+                false => format!("compare them with: {}", runner::command_on(&["compare"], &folder)),
             };
             put(&format!("{done} of {of} runs are done; {next}\n"));
         }

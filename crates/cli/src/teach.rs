@@ -66,7 +66,7 @@ impl Teach {
             Event::Taught { finished } => {
                 bar.finish_and_clear();
                 let usage = runner::command_on(&["train", "--teacher-cache"], &self.out);
-                output::note(&if *finished { format!("use it with: {usage}") } else { "stopped; the same command goes on".into() });
+                output::note(&if *finished { format!("use it with: {usage}") } else { "stopped; run the same command to resume".into() });
             }
             event => output::tuning(event),
         });

@@ -96,8 +96,8 @@ impl Train {
                 runner::check_name(name).context("--name")?;
                 Ok((self.runs.join(name), false))
             }
-            None if self.resume => bail!("--resume needs --name: which run is to go on?"),
-            None => Ok((runner::free_run(&self.runs).context("no free name is left; give --name")?, true)),
+            None if self.resume => bail!("--resume needs --name NAME, the run to resume"),
+            None => Ok((runner::free_run(&self.runs).context("no free run name is left. Pass --name")?, true)),
         }
     }
 

@@ -98,7 +98,7 @@ fn check_same_vocabulary(student: &ModelFile, tokenizer: &Tokenizer, teacher: &M
     }
     let (student, teacher) = (student.path().display(), teacher.path().display());
     let differ = if ours == theirs { "but not the same ones" } else { "so they cannot be compared" };
-    bail!("{student} has {ours} tokens and the teacher {teacher} has {theirs}, {differ}. Choose the teacher that the student learned from");
+    bail!("{student} has {ours} tokens and the teacher {teacher} has {theirs}, {differ}. Use the teacher that the student was trained with");
 }
 
 impl Session {
@@ -129,13 +129,13 @@ impl Session {
     /// Replaces the weights by those of a newer snapshot, on the same machine. The messages stay; the KV cache is cleared.
     pub(super) async fn refresh(&mut self, snapshot: Snapshot, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if self.request.snapshot.is_none() {
-            bail!("this conversation is not with a model in training: there is nothing to refresh it from");
+            bail!("cannot refresh the conversation: its model is not in training");
         }
         let file = open_student(&self.request.model, Some(&snapshot))?;
         if let Some(models) = &mut self.models {
             let weights = &models.student.weights;
             if (&file.config, file.linears) != (&weights.config, weights.linears) {
-                bail!("the model in training has another shape than the one of this conversation: choose it again");
+                bail!("cannot refresh the conversation: the model in training has another shape. Select the model again");
             }
             if let Err(error) = file.fill(&mut models.machine, weights) {
                 // The weights may be partly replaced: the next turn reloads the earlier snapshot.
@@ -152,7 +152,7 @@ impl Session {
     /// Sends a user message and generates the reply. Reloads the models if their device was lost.
     pub(super) async fn say(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if text.trim().is_empty() {
-            bail!("there is nothing to reply to");
+            bail!("the message is empty");
         }
         self.load(emit).await?;
         let result = self.exchange(text, emit).await;

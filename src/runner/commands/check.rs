@@ -50,7 +50,7 @@ struct Checker<'a> {
 pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let (path, target) = match owner(path) {
         Some((dir, kind)) => {
-            emit(Event::Note { text: format!("{} is a part of {}, which is checked as a whole", path.display(), dir.display()) });
+            emit(Event::Note { text: format!("{} is part of {}, which is checked as a whole", path.display(), dir.display()) });
             (dir, Target::One(kind))
         }
         None => (path.to_path_buf(), target(path)?),
@@ -59,16 +59,16 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
         (false, _) => {}
         (true, Target::One(Kind::Run)) => {
             for path in train::repair(&path)? {
-                emit(Event::Note { text: format!("{}: put back from the newest checkpoint; what was there is beside it, as .damaged", path.display()) });
+                emit(Event::Note { text: format!("{}: restored from the newest checkpoint; the damaged file was renamed to .damaged", path.display()) });
             }
         }
-        (true, _) => bail!("--repair: {} is not a run; only a run has files that can be put back", path.display()),
+        (true, _) => bail!("cannot repair {}: not a run", path.display()),
     }
     let mut checker = Checker { stop, emit, whole: 0, unverified: 0, damaged: 0 };
     checker.check(&path, target)?;
     let Checker { whole, unverified, damaged, .. } = checker;
     if stop.asked() {
-        bail!("stopped before all was verified");
+        bail!("check stopped before all files were verified");
     }
     emit(Event::CheckEnded { whole, unverified, damaged });
     Ok(())
@@ -97,7 +97,7 @@ fn target(path: &Path) -> Result<Target> {
     let mut inside: Vec<PathBuf> = names.map(|name| path.join(name)).filter(|path| platform::is_dir(path) && kind_of(path).is_some()).collect();
     inside.sort();
     if inside.is_empty() {
-        bail!("cannot check {}: it is not a run, a model or a cache, and there is none in it", path.display());
+        bail!("cannot check {}: not a run, model or cache, and contains none", path.display());
     }
     Ok(Target::Folder(inside))
 }
@@ -136,11 +136,11 @@ impl Checker<'_> {
         if let Ok(verified) = &verified
             && verified.missing > 0
         {
-            (self.emit)(Event::Note { text: format!("{}: {} windows are not made yet", path.display(), verified.missing) });
+            (self.emit)(Event::Note { text: format!("{}: {} windows are missing", path.display(), verified.missing) });
         }
         let outcome = match outcome(verified.map(|verified| verified.unverified == 0)) {
             Outcome::Damaged { problem } => {
-                Outcome::Damaged { problem: format!("{problem}. If its header is damaged, delete the directory and make it again") }
+                Outcome::Damaged { problem: format!("{problem}. If its header is damaged, delete the directory and create the cache again") }
             }
             outcome => outcome,
         };

@@ -32,7 +32,7 @@ pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMu
     if let Some(out) = &request.out
         && !["svg", "png"].iter().any(|ending| out.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending)))
     {
-        bail!("{}: the name's ending says how it is drawn: .svg or .png", out.display());
+        bail!("cannot draw {}: the extension must be .svg or .png", out.display());
     }
     let paths = expand_runs(&request.runs)?;
     let named = export::names(&paths);
@@ -69,19 +69,19 @@ fn expand_runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         if !platform::is_dir(path) {
-            bail!("{}: there is no such directory", path.display());
+            bail!("cannot compare {}: no such directory", path.display());
         }
-        let mut names = platform::list(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let mut names = platform::list(path).with_context(|| format!("cannot read {}", path.display()))?;
         names.sort();
         let inside: Vec<PathBuf> = names.iter().map(|name| path.join(name)).filter(|path| is_run(path)).collect();
         if inside.is_empty() {
-            bail!("{}: is no run (there is no run.toml in it), and holds none", path.display());
+            bail!("cannot compare {}: not a run (no run.toml), and contains none", path.display());
         }
         runs.extend(inside);
     }
     for n in 1..runs.len() {
         if runs[..n].contains(&runs[n]) {
-            bail!("{}: named twice; a run cannot be compared with itself", runs[n].display());
+            bail!("cannot compare {} with itself: it is listed twice", runs[n].display());
         }
     }
     Ok(runs)
@@ -133,13 +133,13 @@ impl RunResults {
             }
             place = piece.until;
             if stop.asked() {
-                bail!("stopped");
+                bail!("comparison stopped at {}", path.display());
             }
             if !piece.more {
                 break;
             }
         }
-        let Some(last) = last else { bail!("{}: no step has been recorded yet; leave it out", path.display()) };
+        let Some(last) = last else { bail!("cannot compare {}: no step is recorded yet. Leave it out", path.display()) };
         let of = ComparedRun {
             name: name.into(),
             path: path.to_path_buf(),
@@ -198,17 +198,17 @@ fn warnings(runs: &[RunResults], groups: &[Vec<usize>], names: &[String]) -> Vec
         let windows = config.batch as u64 * config.eval_batches as u64;
         format!("{part} in {windows} windows of {} tokens, tokenizer {}", config.seq, String::from(config.tokenizer.clone()))
     };
-    differ("the held-out text is not the same, so no held-out numbers can be compared", &|run| text(&run.config));
-    differ("the teachers are not the same, so no divergences from them can be compared", &|run| match (&run.config.teacher_cache, run.config.eval_teacher) {
-        (Some(cache), false) => format!("what {} keeps, at temperature {}", cache.display(), run.config.temperature),
+    differ("the held-out text differs, so held-out numbers cannot be compared", &|run| text(&run.config));
+    differ("the teachers differ, so divergences from them cannot be compared", &|run| match (&run.config.teacher_cache, run.config.eval_teacher) {
+        (Some(cache), false) => format!("cache {} at temperature {}", cache.display(), run.config.temperature),
         _ => format!("{} in {}", String::from(run.config.teacher.clone()), run.settings["teacher_storage"]),
     });
     for RunResults { of: run, config, .. } in runs {
         if run.step < run.steps {
-            warnings.push(format!("{}: is at step {} of {}", run.name, run.step, run.steps));
+            warnings.push(format!("{}: at step {} of {}", run.name, run.step, run.steps));
         }
         if run.held_out.is_none() {
-            warnings.push(format!("{}: nothing was measured on held-out text yet", run.name));
+            warnings.push(format!("{}: not evaluated on held-out text yet", run.name));
         }
         let old = run.held_out.is_some_and(|(_, losses)| {
             Divergence::ALL.iter().all(|&divergence| Term::Of(divergence).always() || losses.get(Term::Of(divergence)).is_none()) && losses.ad() > 0.0
@@ -221,7 +221,7 @@ fn warnings(runs: &[RunResults], groups: &[Vec<usize>], names: &[String]) -> Vec
         let mut seeds: Vec<u64> = group.iter().map(|&n| runs[n].of.seed).collect();
         seeds.sort_unstable();
         if let Some(pair) = seeds.windows(2).find(|pair| pair[0] == pair[1]) {
-            warnings.push(format!("{name}: seed {} is in it twice, so its spread is not that over seeds", pair[0]));
+            warnings.push(format!("{name}: seed {} occurs twice, so the spread is not over seeds", pair[0]));
         }
     }
     warnings

@@ -22,7 +22,7 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
     }
     for (n, target) in targets.into_iter().enumerate() {
         if stop.asked() {
-            bail!("stopped before all devices were tried");
+            bail!("conformance stopped before all devices were tested");
         }
         let report = conform_one(&target, &options, stop, emit).await;
         if !report.passed() {
@@ -30,7 +30,7 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
         }
         // A partial report does not replace an existing one.
         if let (Some(path), false) = (&request.report, stop.asked() && report.cut.is_some()) {
-            let name = path.file_name().with_context(|| format!("--report {}: it names no file", path.display()))?.to_string_lossy();
+            let name = path.file_name().with_context(|| format!("--report {}: not a file name", path.display()))?.to_string_lossy();
             let numbered = if request.device == "all" { path.with_file_name(format!("{name}-{n}")) } else { path.clone() };
             save::report_as(&numbered, &report)?;
         }
@@ -62,7 +62,7 @@ async fn conform_one(target: &ConformTarget, options: &ConformOptions, stop: &St
     if models > 0 && report.cut.is_none() {
         report.models = certify::models(target, &|| stop.asked(), |done| emit(progress(operations + done, operations))).await;
         if report.models.len() < models {
-            report.cut = Some(format!("stopped after {} of {models} whole models", report.models.len()));
+            report.cut = Some(format!("stopped after {} of {models} complete models", report.models.len()));
         }
     }
     report

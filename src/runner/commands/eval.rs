@@ -48,7 +48,7 @@ fn questions(jobs: &[Job]) -> impl Iterator<Item = &[ScoreRequest]> {
 pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     // Cheap checks come before work that takes minutes.
     if let Some(out) = request.out.as_deref().filter(|out| out.extension().is_some_and(|ending| ending == "md")) {
-        bail!("report {}: it is written as JSON, and as Markdown beside it: give it an ending such as .json", out.display());
+        bail!("cannot write report {}: the report is JSON, with Markdown beside it. Use another extension, such as .json", out.display());
     }
     let opened = request.tasks.iter().map(|task| open(task, &request)).collect::<Result<Vec<_>>>()?;
     let file = model::open(&request.model)?;
@@ -108,7 +108,7 @@ fn rows_path(out: &Path) -> PathBuf {
 /// Emits the report, and writes it if requested.
 fn finish(report: EvalReport, out: Option<&Path>, file: &ModelFile, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if let Some(out) = out {
-        let problem = |path: &Path| format!("report {}: cannot be written", path.display());
+        let problem = |path: &Path| format!("cannot write report {}", path.display());
         let json = serde_json::to_string_pretty(&report)? + "\n";
         platform::write_atomic(out, json.as_bytes()).with_context(|| problem(out))?;
         let page = out.with_extension("md");
@@ -138,11 +138,12 @@ fn open(requested: &TaskRequest, request: &EvalRequest) -> Result<Opened> {
     let rows = Rows::read(&requested.rows, request.limit)?;
     let shots = match (&requested.shots_from, request.shots) {
         (_, 0) => Vec::new(),
-        (None, shots) => bail!("task {}: {shots} shots are to stand before each question, and no file has them. Give --shots-from {0}=FILE", requested.task),
+        (None, shots) => bail!("task {}: no file for {shots} shots. Pass --shots-from {0}=FILE", requested.task),
         (Some(path), shots) => {
             let rows = Rows::read(path, None)?;
-            if rows.rows.len() < shots + usize::from(task.spare_shot()) {
-                bail!("rows {}: {} are too few for {shots} shots and, where one is drawn to spare, one more", path.display(), rows.rows.len());
+            let needed = shots + usize::from(task.spare_shot());
+            if rows.rows.len() < needed {
+                bail!("rows {}: {} are too few for {shots} shots; {needed} are needed", path.display(), rows.rows.len());
             }
             let shot = |n: usize| Ok(Shot { text: task.shot(&question(&task, &rows, n)?), fields: rows.rows[n].fields.clone() });
             (0..rows.rows.len()).map(shot).collect::<Result<_, TaskError>>()?
@@ -163,7 +164,7 @@ impl Opened {
         let mut items = Vec::with_capacity(rows.rows.len());
         for n in 0..rows.rows.len() {
             if stop.asked() {
-                bail!("stopped before the first row was asked");
+                bail!("evaluation stopped before the first row");
             }
             let question = question(&task, &rows, n)?;
             let is_asked = |shot: usize| shots[shot].fields == rows.rows[n].fields;
@@ -218,11 +219,11 @@ impl Evaluation<'_> {
             reports.extend(self.run_task(&mut scorer, job, shots, emit).await?);
         }
         if self.stop.asked() {
-            let next = if self.kept.is_some() { ": the same command goes on from here" } else { "; with --out, the same command could go on" };
+            let next = if self.kept.is_some() { "; run the same command to resume" } else { "; use --out to make it resumable" };
             emit(Event::Note { text: format!("stopped after {} of {} rows{next}", self.done, self.of) });
         }
         if reports.is_empty() {
-            bail!("stopped before the first row was answered");
+            bail!("evaluation stopped before the first row");
         }
         Ok(reports)
     }

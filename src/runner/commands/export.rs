@@ -14,10 +14,10 @@ use zip::{CompressionMethod, ZipWriter};
 /// Writes `out` in the format of its extension. On an error, an existing file is unchanged.
 pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if runs.is_empty() {
-        bail!("no run was named; choose one or more");
+        bail!("cannot export: no run is selected. Select one or more");
     }
     if !replace && platform::exists(out) {
-        bail!("{}: there is a file of this name already; replace it, or choose another name", out.display());
+        bail!("cannot write {}: the file exists. Replace it, or choose another name", out.display());
     }
     for problem in runs.iter().filter_map(|run| train::verify_metrics(run)) {
         emit(Event::Note { text: problem });
@@ -33,10 +33,10 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
         "zip" => archive(&runs, out, stop)?,
         "signet" => match &runs[..] {
             [(_, run)] => pack::pack(&run.display().to_string(), out, emit)?,
-            _ => bail!("{}: a packed model is of one run; choose one", out.display()),
+            _ => bail!("cannot write {}: a packed model is of one run. Select one", out.display()),
         },
         _ => bail!(
-            "{}: the name's ending says what is written: .svg or .png for curves, .csv for every step, .zip for all files, .signet for the packed model",
+            "cannot write {}: unknown extension. Use .svg or .png for curves, .csv for each step, .zip for all files, .signet for the packed model",
             out.display()
         ),
     }
@@ -48,8 +48,8 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
 pub(super) fn draw(groups: &[Group<'_>], out: &Path) -> Result<()> {
     let png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     let drawn = if png { train::png(groups) } else { train::svg(groups).map(String::into_bytes) };
-    let bytes = drawn.map_err(|problem| anyhow::anyhow!("the curves could not be drawn: {problem}"))?;
-    platform::write_atomic(out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))
+    let bytes = drawn.map_err(|problem| anyhow::anyhow!("cannot draw the curves: {problem}"))?;
+    platform::write_atomic(out, &bytes).with_context(|| format!("cannot write {}", out.display()))
 }
 
 /// Returns names for runs: their directory names, or their paths where those are ambiguous.
@@ -66,15 +66,15 @@ pub(super) fn curves(runs: &[(String, &Path)], axis: Axis, stop: &Stop, emit: &m
         let mut curves = Curves::new(name, &sizes(path), axis);
         note_broken_lines(&curves.read_on(path, &|| stop.asked())?, emit);
         if stop.asked() {
-            bail!("stopped; nothing was written");
+            bail!("export stopped; no file was written");
         }
         if curves.is_empty() {
-            emit(Event::Note { text: format!("{}: no step has been recorded yet", path.display()) });
+            emit(Event::Note { text: format!("{}: no step is recorded yet", path.display()) });
         }
         all.push(curves);
     }
     if all.iter().all(Curves::is_empty) {
-        bail!("no step has been recorded yet; there is nothing to draw");
+        bail!("cannot draw curves: no step is recorded yet");
     }
     Ok(all)
 }
@@ -118,7 +118,7 @@ fn archive(runs: &[(String, &Path)], out: &Path, stop: &Stop) -> Result<()> {
         zip.finish().map_err(io::Error::other)?;
         Ok(())
     };
-    platform::stream_atomic(out, &mut |file| write(file)).with_context(|| format!("{}: it cannot be written", out.display()))
+    platform::stream_atomic(out, &mut |file| write(file)).with_context(|| format!("cannot write {}", out.display()))
 }
 
 /// Adds the file or directory at `path` as `name`, without hidden files (locks and temporary files).
@@ -135,7 +135,7 @@ fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, 
     let mut at = 0;
     while !bytes.is_empty() {
         if stop.asked() {
-            return Err(io::Error::other("stopped; nothing was written"));
+            return Err(io::Error::other("export stopped; no file was written"));
         }
         zip.write_all(&bytes)?;
         at += bytes.len() as u64;
@@ -161,7 +161,7 @@ fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut
     };
     let written = platform::stream_atomic(out, &mut |file| write(file));
     note_broken_lines(&broken, emit);
-    written.with_context(|| format!("{}: it cannot be written", out.display()))
+    written.with_context(|| format!("cannot write {}", out.display()))
 }
 
 fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop: &Stop, broken: &mut Vec<String>) -> io::Result<()> {
@@ -169,10 +169,10 @@ fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop
     loop {
         let piece = train::read_piece(path, place).map_err(io::Error::other)?;
         if stop.asked() {
-            return Err(io::Error::other("stopped; nothing was written"));
+            return Err(io::Error::other("export stopped; no file was written"));
         }
         if piece.restarted {
-            return Err(io::Error::other(format!("{}: the run was rolled back while it was read. Try again", path.display())));
+            return Err(io::Error::other(format!("cannot read {}: the run was rolled back meanwhile. Try again", path.display())));
         }
         for metrics in &piece.metrics {
             file.write_all(csv::row(name, metrics, matrices).as_bytes())?;

@@ -30,7 +30,7 @@ fn detect(path: &Path) -> Result<InputKind> {
         return match () {
             () if is_run(path) || is_model_directory(path) => Ok(InputKind::Model),
             () if TeacherCache::header(path).is_ok() => Ok(InputKind::TeacherCache),
-            () => bail!("{}: this directory is no model (it has no config.json), no run and no teacher cache", path.display()),
+            () => bail!("{}: not a model (no config.json), run or teacher cache", path.display()),
         };
     }
     Ok(match () {
@@ -74,21 +74,21 @@ fn describe(path: &Path, kind: InputKind) -> Result<String> {
 /// Describes a text with its size; an error names the byte that is not UTF-8.
 fn describe_text(path: &Path) -> Result<String> {
     if path.to_str().is_none() {
-        bail!("{}: the file's name is no UTF-8 text, which settings cannot hold; rename it", path.display());
+        bail!("{}: the file name is not UTF-8, so it cannot be stored in settings. Rename it", path.display());
     }
     let files = expand(&[path.to_path_buf()])?;
     let (mut bytes, mut rows) = (0, 0);
     for path in &files {
-        let length = platform::length(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let length = platform::length(path).with_context(|| format!("cannot read {}", path.display()))?;
         if length == 0 {
-            bail!("{}: is empty", path.display());
+            bail!("{}: the file is empty", path.display());
         }
         bytes += length;
         rows += usize::from(format_of(path) == Format::Rows);
         // Of several files, only the beginnings are validated, to keep it fast.
         if let ([_], Format::Text, false) = (&files[..], format_of(path), is_compressed(path)?) {
             check_beginning(path)?;
-            if let Some(at) = first_invalid_byte(path).with_context(|| format!("{}: cannot be read", path.display()))? {
+            if let Some(at) = first_invalid_byte(path).with_context(|| format!("cannot read {}", path.display()))? {
                 return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
             }
         } else if let Err(error @ (DataError::File(_) | DataError::Tokenizer(_))) = check_beginning(path) {
@@ -103,7 +103,7 @@ fn describe_text(path: &Path) -> Result<String> {
 
 /// Returns true if a file is compressed, by its first bytes.
 fn is_compressed(path: &Path) -> Result<bool> {
-    let start = platform::read_start(path, 4).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let start = platform::read_start(path, 4).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || start.ends_with(&[0x2a, 0x4d, 0x18]))
 }
 

@@ -14,7 +14,7 @@ pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> R
         emit(Event::Progress { done, of, note: "layers read".into() });
         !stop.asked()
     };
-    let Some(inspection) = crate::model::inspect(&file, &mut progress)? else { bail!("stopped before all layers were read") };
+    let Some(inspection) = crate::model::inspect(&file, &mut progress)? else { bail!("inspection of {name} stopped before all layers were read") };
     emit(Event::Inspected { model: file.path().display().to_string(), inspection: Box::new(inspection), flips });
     Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     let LandscapeRequest { model: name, text, window, windows, grid, device, out } = request;
     let ending = out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if !["svg", "png", "json"].contains(&ending.as_str()) {
-        bail!("{}: the name's ending says what is written: .svg or .png for the picture, .json for the numbers", out.display());
+        bail!("cannot write {}: unknown extension. Use .svg or .png for the picture, .json for the numbers", out.display());
     }
     let file = model::open(&name)?;
     let mut tokens = match text {
@@ -20,7 +20,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
         None => held_out(&name, window * windows.max(1), stop, emit)?,
     };
     if tokens.len() < window {
-        bail!("the text is {} tokens long, and a window has {window}. Give more text, or a smaller --window", tokens.len());
+        bail!("the text has {} tokens, fewer than a window of {window}. Use a longer text or a smaller --window", tokens.len());
     }
     tokens.truncate(window * windows.max(1));
     let (mut machine, device) = devices::machine(&device, emit).await?;
@@ -36,7 +36,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
         "png" => landscape_png(&landscape, &title).map_err(anyhow::Error::msg)?,
         _ => landscape_svg(&landscape, &title).map_err(anyhow::Error::msg)?.into_bytes(),
     };
-    platform::write_atomic(&out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))?;
+    platform::write_atomic(&out, &bytes).with_context(|| format!("cannot write {}", out.display()))?;
     let edge = landscape.loss.iter().copied().fold(f64::MIN, f64::max);
     emit(Event::Landscape { out, centre: landscape.centre(), greatest: edge });
     Ok(())
@@ -46,7 +46,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
 fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let file = Path::new(run).join("run.toml");
     if !platform::is_file(&file) {
-        bail!("{run}: is no run, so there is no held-out text of its own. Name a text with --text");
+        bail!("{run}: not a run, so it has no held-out text. Pass a text with --text");
     }
     let checkpoint = train::checkpoints(Path::new(run))?.last().map(|&step| train::checkpoint(Path::new(run), step));
     let text = Inputs::open(&settings(&file)?, checkpoint.as_deref(), stop, emit)?.corpus.held_out;

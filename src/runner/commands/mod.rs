@@ -277,11 +277,11 @@ impl State {
     }
 
     fn chat(&mut self) -> Result<&mut chat::Session> {
-        self.chat.as_mut().context("no conversation was begun: choose a model first")
+        self.chat.as_mut().context("no conversation is open. Select a model first")
     }
 
     fn weights(&mut self) -> Result<&mut weights::Weights> {
-        self.weights.as_mut().context("no model was opened to look at")
+        self.weights.as_mut().context("no model is open. Open one first")
     }
 }
 

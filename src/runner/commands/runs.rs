@@ -17,7 +17,7 @@ pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let names = match platform::list(folder) {
         Ok(names) => Some(names),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("{}: the runs in it cannot be listed", folder.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot list the runs in {}", folder.display())),
     };
     let found = names.is_some();
     let names = names.unwrap_or_default().into_iter().filter(|name| !name.starts_with('.'));
@@ -96,7 +96,7 @@ pub(super) fn trash(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let lock = lock_run(path, "moved to the trash")?;
     let name = path.file_name().context("a run has a name")?.to_string_lossy().into_owned();
     let trash = path.with_file_name(TRASH);
-    platform::make_dir(&trash).with_context(|| format!("{}: the trash cannot be made", trash.display()))?;
+    platform::make_dir(&trash).with_context(|| format!("cannot create the trash {}", trash.display()))?;
     let names = [name.clone()].into_iter().chain((2..10_000).map(|n| format!("{name} ({n})")));
     let to = names.map(|name| trash.join(name)).find(|to| !platform::exists(to)).with_context(|| format!("{}: the trash is full", trash.display()))?;
     move_run(path, &to, lock, "Empty the trash")?;
@@ -107,13 +107,13 @@ pub(super) fn trash(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
 /// Moves a run from its path `from` in the trash to `to`.
 pub(super) fn restore(from: &Path, to: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if from.parent().and_then(Path::file_name).is_none_or(|folder| folder != TRASH) {
-        bail!("{}: this is not in the trash", from.display());
+        bail!("cannot restore {}: not in the trash", from.display());
     }
     if !platform::exists(from) {
-        bail!("{}: it is no longer in the trash; there is nothing to bring back", from.display());
+        bail!("cannot restore {}: no longer in the trash", from.display());
     }
-    let lock = lock_run(from, "brought back")?;
-    move_run(from, to, lock, "Rename that one, then bring this one back")?;
+    let lock = lock_run(from, "restored")?;
+    move_run(from, to, lock, "Rename that run, then restore this one")?;
     emit(Event::Restored { from: from.to_path_buf(), to: to.to_path_buf() });
     Ok(())
 }
@@ -123,14 +123,14 @@ pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<
     let trash = folder.join(TRASH);
     let names = match platform::list(&trash) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        names => names.with_context(|| format!("{}: the trash cannot be read", trash.display()))?,
+        names => names.with_context(|| format!("cannot read the trash {}", trash.display()))?,
     };
     let mut runs = 0;
     for path in names.into_iter().map(|name| trash.join(name)) {
         if is_rest_of_run(&path) {
             drop(lock_run(&path, "deleted")?);
         }
-        platform::remove_dir(&path).with_context(|| format!("{}: it cannot be deleted", path.display()))?;
+        platform::remove_dir(&path).with_context(|| format!("cannot delete {}", path.display()))?;
         runs += 1;
     }
     emit(Event::TrashEmptied { folder: folder.to_path_buf(), runs });
@@ -143,17 +143,17 @@ fn lock_run(path: &Path, what: &str) -> Result<Lock> {
         bail!(RunError::Gone(path.to_path_buf()));
     }
     if !is_rest_of_run(path) {
-        bail!("{}: this is no run; it is left alone", path.display());
+        bail!("{}: not a run, so it cannot be {what}", path.display());
     }
     match RunDir::lock(path) {
-        Err(RunError::InUse(_)) => bail!("{}: the run is being trained right now. Stop the training first, then it can be {what}", path.display()),
+        Err(RunError::InUse(_)) => bail!("{}: the run is being trained, so it cannot be {what}. Stop the training first", path.display()),
         lock => Ok(lock?),
     }
 }
 
 fn move_run(from: &Path, to: &Path, lock: Lock, otherwise: &str) -> Result<()> {
     platform::rename_dir(from, to, Some(lock)).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow::anyhow!("{}: there is something of this name already. {otherwise}", to.display()),
-        _ => anyhow::anyhow!("{}: it cannot be moved to {}: {error}", from.display(), to.display()),
+        io::ErrorKind::AlreadyExists => anyhow::anyhow!("cannot move the run to {}: the path exists. {otherwise}", to.display()),
+        _ => anyhow::anyhow!("cannot move {} to {}: {error}", from.display(), to.display()),
     })
 }

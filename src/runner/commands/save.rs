@@ -31,7 +31,7 @@ pub(super) fn report_as(stem: &Path, report: &Report) -> Result<()> {
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
-    platform::write_atomic(file, text.as_bytes()).with_context(|| format!("{}: could not be written", file.display()))
+    platform::write_atomic(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Appends `.ending` to a path's name, which may contain dots.
@@ -43,9 +43,9 @@ fn with_ending(stem: &Path, ending: &str) -> PathBuf {
 /// Returns `path`, or the first of `path-2`, `path-3`, … that is free, if a file with one of the endings exists. Creates its
 /// folder.
 fn free_path(path: &Path, endings: &[&str]) -> Result<PathBuf> {
-    let name = path.file_name().with_context(|| format!("{}: it names no file to write to", path.display()))?.to_string_lossy().into_owned();
+    let name = path.file_name().with_context(|| format!("cannot write {}: not a file name", path.display()))?.to_string_lossy().into_owned();
     if let Some(folder) = path.parent() {
-        platform::make_dir(folder).with_context(|| format!("{}: the folder could not be made", folder.display()))?;
+        platform::make_dir(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     let numbered = |n: u32| if n == 1 { path.to_path_buf() } else { path.with_file_name(format!("{name}-{n}")) };
     let taken = |stem: &Path| endings.iter().any(|ending| platform::exists(&with_ending(stem, ending)));
@@ -69,9 +69,9 @@ mod tests {
             assert_eq!(platform::read_text(&path.with_file_name(name)).unwrap(), format!("text {n}"));
         }
         let error = format!("{:#}", text(Path::new("/"), "x", &mut |_| {}).unwrap_err());
-        assert!(error.contains("it names no file"), "{error}");
+        assert!(error.contains("not a file name"), "{error}");
         let error = format!("{:#}", text(&path.join("below a file/x.txt"), "x", &mut |_| {}).unwrap_err());
-        assert!(error.contains("the folder could not be made"), "{error}");
+        assert!(error.contains("cannot create the folder"), "{error}");
         platform::remove_dir(&scratch).unwrap();
     }
 }

@@ -11,8 +11,8 @@ const HEADER: &str = "# Settings of a Signet run. `signet train --config FILE` t
 /// Writes settings atomically, for [`settings`] to read.
 pub(super) fn save(config: &TrainConfig, path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let written = toml::to_string(config).map_err(anyhow::Error::from);
-    let text = written.with_context(|| format!("settings {}: they cannot be written as TOML", path.display()))?;
-    platform::write_atomic(path, (HEADER.to_owned() + &text).as_bytes()).with_context(|| format!("settings {}: could not be written", path.display()))?;
+    let text = written.with_context(|| format!("cannot encode settings {} as TOML", path.display()))?;
+    platform::write_atomic(path, (HEADER.to_owned() + &text).as_bytes()).with_context(|| format!("cannot write settings {}", path.display()))?;
     emit(Event::SettingsSaved { path: path.to_path_buf() });
     Ok(())
 }

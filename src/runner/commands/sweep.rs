@@ -41,7 +41,7 @@ pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, control: Contro
     let problem = failed.first().cloned();
     emit(Event::SweepEnded { done: runs.len() - failed.len(), of: runs.len(), failed });
     match problem {
-        Some(problem) => bail!("not all runs came to their end: {problem}"),
+        Some(problem) => bail!("some runs failed: {problem}"),
         None => Ok(()),
     }
 }
@@ -81,7 +81,7 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, cache: &mut PlanC
             let plan = PlanTrainRequest { train, teacher_shape: None };
             let report = plan::planned(plan, cache).await.with_context(|| format!("run {}", run.name))?;
             if report.fits == Some(false) {
-                bail!("run {}: it does not fit; {}. Nothing was begun", run.name, report.advice.unwrap_or_default());
+                bail!("run {}: does not fit in memory; {}. No run was started", run.name, report.advice.unwrap_or_default());
             }
             run.memory = report.plan.total();
         }
@@ -93,7 +93,8 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, cache: &mut PlanC
 /// Returns the step of a started run's last checkpoint; an error if its settings differ or another process trains it.
 fn saved_step(path: &Path, config: &TrainConfig) -> Result<u64> {
     let (run, then) = RunDir::open(path)?;
-    train::check_same(path, &then, config).context("give another folder with --runs, or the file its settings back")?;
+    train::check_same(path, &then, config)
+        .context("the settings differ from those of the existing run. Choose another folder with --runs, or restore the settings in the file")?;
     Ok(run.checkpoints()?.last().copied().unwrap_or(0))
 }
 

@@ -22,15 +22,15 @@ pub(super) async fn teach(request: TeachRequest, stop: &Stop, emit: &mut dyn FnM
 async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
     let TeachRequest { out, top, config, device } = request;
     if config.teacher == Source::None {
-        bail!("a cache needs a teacher: embedded, or a model directory");
+        bail!("cannot create a teacher cache: teacher is none. Use embedded or a model directory");
     }
     let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..corpus::expand_data(config)? };
     config.check()?;
     let inputs = Inputs::open(&config, None, stop, emit)?;
-    let file = inputs.teacher.as_ref().context("a cache needs a teacher")?;
+    let file = inputs.teacher.as_ref().context("cannot create a teacher cache: no teacher")?;
     let vocabulary = file.config.vocab_size;
     if top == 0 || top > MOST_KEPT || top >= vocabulary {
-        bail!("--top {top}: 1 to {MOST_KEPT} tokens can be kept, and fewer than the teacher's {vocabulary}");
+        bail!("--top {top}: must be from 1 to {MOST_KEPT} and less than the teacher's vocabulary of {vocabulary}");
     }
     let origin = Origin { teacher: Some(file.checksum()?), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus)? };
     let bytes = TeacherCache::bytes(&origin, top);
@@ -42,7 +42,7 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
     let notes = [("made_by", file.path().display().to_string()), ("device", name.clone())];
     let mut cache = CacheWriter::open(&out, &origin, &inputs.corpus, &notes)?;
     let (missing, windows) = (cache.missing().len(), cache.grid().windows());
-    emit(Event::Note { text: format!("{missing} of {windows} windows of {} tokens to make on {name}", config.seq) });
+    emit(Event::Note { text: format!("computing {missing} of {windows} windows of {} tokens on {name}", config.seq) });
     let teaching = Teaching { top, temperature: config.temperature, seq: config.seq };
     let clock = Clock::start();
     let mut progress = |done: usize, of: usize| {
@@ -51,5 +51,5 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
         emit(Event::Progress { done, of, note: format!("{rate:.0} tokens/s, {left:.0} s left") });
     };
     let made = train::teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
-    made.context("the cache is not whole; what is made of it is kept, and the same command goes on")
+    made.context("the cache is incomplete. Run the same command to resume it")
 }

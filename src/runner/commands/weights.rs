@@ -33,7 +33,7 @@ impl PlaneView {
         }
         let pixels = self.pixels_wide.saturating_mul(self.pixels_high);
         if pixels == 0 || pixels > MAX_PIXELS {
-            bail!("a picture of {} × {} pixels cannot be made; it may have 1 to {MAX_PIXELS}", self.pixels_wide, self.pixels_high);
+            bail!("cannot draw {} × {} pixels: the number must be from 1 to {MAX_PIXELS}", self.pixels_wide, self.pixels_high);
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Weights {
 fn check_binarized(file: &ModelFile) -> Result<()> {
     match file.linears {
         Linears::Binary => Ok(()),
-        Linears::Dense => bail!("{}: is a full-precision model: it has no signs to show. Open a student", file.path().display()),
+        Linears::Dense => bail!("{}: a full-precision model has no signs to show. Open a student", file.path().display()),
     }
 }
 
@@ -168,7 +168,7 @@ fn baseline(path: &Path, shown: &ModelFile) -> Result<Baseline> {
     let describe = |layer: Option<&(String, usize, usize)>| layer.map_or("no layer".into(), |(name, rows, cols)| format!("{name} of {rows} × {cols}"));
     if let Some(n) = (0..ours.len().max(theirs.len())).find(|&n| ours.get(n) != theirs.get(n)) {
         let (ours, theirs) = (describe(ours.get(n)), describe(theirs.get(n)));
-        bail!("{}: is a model of another shape: it has {theirs} where the model shown has {ours}. Compare with a checkpoint of the same run", path.display());
+        bail!("cannot compare with {}: it has {theirs} where the model shown has {ours}. Use a checkpoint of the same run", path.display());
     }
     Ok(Baseline { path: path.to_path_buf(), file, flipped: None })
 }

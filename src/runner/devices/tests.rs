@@ -38,12 +38,12 @@ fn auto_takes_the_next_card_where_one_cannot_be_opened_or_is_lost_at_once() {
     let found = opened(&cards, &DeviceChoice::Auto, None, third).unwrap();
     assert!(found.machine.device().is_some() && found.name.starts_with("card 2 ("), "{}", found.name);
     let [note] = &found.notes[..] else { panic!("{:?}", found.notes) };
-    let told = ["auto took card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost immediately: "];
+    let told = ["auto selected card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost immediately: "];
     assert!(told.iter().all(|part| note.contains(part)), "{note}");
     // If none opens, `auto` uses the CPU; a named device is never replaced.
     let none = async |adapter: &Adapter| Err(refused(adapter));
     let found = opened(&cards, &DeviceChoice::Auto, None, none).unwrap();
-    assert!(found.machine.device().is_none() && found.notes[0].starts_with("auto took the CPU device, because card 1 ("), "{:?}", found.notes);
+    assert!(found.machine.device().is_none() && found.notes[0].starts_with("auto selected the CPU device, because card 1 ("), "{:?}", found.notes);
     for named in [DeviceChoice::Index(1), DeviceChoice::Name("card 1".into())] {
         let error = opened(&cards, &named, None, third).unwrap_err().to_string();
         assert!(error.starts_with("card 1 (") && error.contains("cannot be opened: Parent device is lost. Use another device"), "{error}");
@@ -59,12 +59,12 @@ fn auto_resumes_a_run_on_the_device_that_it_was_trained_on() {
         assert_eq!((found.name, found.notes.len()), (card.description(), 0));
     }
     let found = opened(&cards, &DeviceChoice::Auto, Some(CPU), open).unwrap();
-    assert!(found.machine.device().is_none() && found.notes[0].contains("stays there"), "{:?}", found.notes);
+    assert!(found.machine.device().is_none() && found.notes[0].contains("continues there"), "{:?}", found.notes);
     assert!(opened(&[], &DeviceChoice::Auto, Some(CPU), open).unwrap().notes.is_empty());
     // With another driver or device, the bits differ.
     let (other, gone) = (format!("{}, driver old 1.0", cards[1].name()), "a card that was sold (Vulkan), driver x 1");
     for (before, name) in [(&*other, "card 1 ("), (gone, "card 0 (")] {
         let found = opened(&cards, &DeviceChoice::Auto, Some(before), open).unwrap();
-        assert!(found.name.starts_with(name) && found.notes[0].contains("does not continue to the same bits"), "{}: {:?}", found.name, found.notes);
+        assert!(found.name.starts_with(name) && found.notes[0].contains("results are not bit-identical"), "{}: {:?}", found.name, found.notes);
     }
 }

@@ -174,6 +174,6 @@ mod online {
         let scratch = Scratch::new("nowhere");
         let hub = Hub { cache: Some(scratch.0.clone()), endpoint: Some("http://127.0.0.1:1".into()) };
         let problem = format!("{:#}", fetch(&hub, "owner/model", &Stop::default(), &mut |_| {}).unwrap_err());
-        assert!(problem.contains("owner/model is nothing on this disk") && problem.contains("request error"), "{problem}");
+        assert!(problem.contains("cannot open owner/model: not found locally") && problem.contains("request error"), "{problem}");
     }
 }

@@ -112,7 +112,7 @@ pub(super) fn command(channel: u32, command: super::Command, fresh: bool) {
         }
     });
     if !post(channel, RequestBody::Run { command: Box::new(command), fresh }) {
-        ended(channel, Some("the engine could not be started; reload the page".into()));
+        ended(channel, Some("cannot start the engine. Reload the page".into()));
     }
 }
 
@@ -145,7 +145,7 @@ fn start() {
                 post(channel, RequestBody::Open { tuning });
             }
         }
-        Err(error) => fail(engine, &format!("the engine could not be started: {error}")),
+        Err(error) => fail(engine, &format!("cannot start the engine: {error}")),
     }
 }
 
@@ -163,12 +163,12 @@ fn handle(engine: u32, event: EngineEvent) {
                     ResponseBody::Ended { error, bytes } => {
                         ended(response.runner, error);
                         if bytes > RESTART_MEMORY && is_idle() {
-                            restart("its memory was full of what is no longer needed");
+                            restart("it was restarted to free memory");
                         }
                     }
                 }
             }
-            Err(why) => fail(engine, &format!("the engine said what this page does not understand ({why}); reload the page")),
+            Err(why) => fail(engine, &format!("cannot decode a response of the engine: {why}. Reload the page")),
         },
     }
 }

@@ -145,7 +145,7 @@ impl Drop for Worker {
 
 /// Returns the user-facing message of a panic.
 pub fn bug(message: &str) -> String {
-    format!("this is a bug in Signet: {message}. What was saved before is whole; please report it")
+    format!("internal error: {message}. Saved files are intact. Please report this bug")
 }
 
 #[cfg(test)]

@@ -18,5 +18,11 @@ pub(in crate::train) fn refuse(name: &'static str, problem: String) -> Result<()
 /// Returns an error unless `least <= value <= most`.
 pub(in crate::train) fn between<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, least: T, most: T) -> Result<(), SettingError> {
     // False for NaN.
-    if value >= least && value <= most { Ok(()) } else { refuse(name, format!("{value:?} is not between {least:?} and {most:?}")) }
+    if value >= least && value <= most { Ok(()) } else { refuse(name, format!("must be between {} and {}, not {}", plain(least), plain(most), plain(value))) }
+}
+
+/// Formats a number, without `.0` for whole ones.
+fn plain(number: impl std::fmt::Debug) -> String {
+    let text = format!("{number:?}");
+    text.strip_suffix(".0").map_or(text.clone(), String::from)
 }

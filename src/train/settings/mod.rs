@@ -177,13 +177,15 @@ impl Setting {
                     let value = number.parse::<f64>().ok()?;
                     (value >= 0.0 && value.fract() == 0.0 && value <= 2f64.powi(53)).then_some(value as u64)
                 });
-                SettingValue::Whole(whole.ok_or_else(|| format!("{typed:?} is no whole number from 0 on; write 1000 or 1e3"))?)
+                SettingValue::Whole(whole.ok_or_else(|| format!("{typed:?} is not a whole number; write 1000 or 1e3"))?)
             }
             SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => {
                 let value = number.parse::<f64>().ok().filter(|value| value.is_finite());
-                SettingValue::Real(value.ok_or_else(|| format!("{typed:?} is no number; write 0.0002 or 2e-4"))?)
+                SettingValue::Real(value.ok_or_else(|| format!("{typed:?} is not a number; write 0.0002 or 2e-4"))?)
             }
-            SettingKind::Choice(choices) if !choices.iter().any(|(name, _)| *name == typed) => return Err(format!("{typed:?} is none of the choices")),
+            SettingKind::Choice(choices) if !choices.iter().any(|(name, _)| *name == typed) => {
+                return Err(format!("{typed:?} is not one of {}", choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")));
+            }
             SettingKind::Choice(_) | SettingKind::Text | SettingKind::Named(..) => SettingValue::Text(typed.into()),
             SettingKind::Path(..) => SettingValue::Path((typed != NONE).then(|| typed.into())),
             SettingKind::Paths => SettingValue::Paths(typed.split_whitespace().map(Into::into).collect()),
@@ -210,7 +212,7 @@ impl Setting {
             (SettingKind::PowerOfTwo(most), SettingValue::Real(value)) => {
                 let exponent = value.log2();
                 let is_one = value.is_normal() && exponent.fract() == 0.0 && exponent.abs() <= f64::from(most);
-                if is_one { Ok(()) } else { refuse(self.name, format!("{} is not a power of two between 2^-{most} and 2^{most}", value as f32)) }
+                if is_one { Ok(()) } else { refuse(self.name, format!("must be a power of two between 2^-{most} and 2^{most}, not {}", value as f32)) }
             }
             _ => Ok(()),
         }

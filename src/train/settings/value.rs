@@ -98,7 +98,7 @@ macro_rules! fields {
             fn set(&mut self, value: SettingValue) -> Result<(), String> {
                 match value {
                     SettingValue::$kind($value) => *self = $to,
-                    other => return Err(format!("{other} is of another type")),
+                    other => return Err(format!("{other} has the wrong type")),
                 }
                 Ok(())
             }
@@ -110,7 +110,7 @@ fields! {
     Flag bool: value => value, field => *field;
     Whole u64: value => value, field => *field;
     // usize has 32 bits in WebAssembly.
-    Whole usize: value => usize::try_from(value).map_err(|_| format!("{value} is more than fits into {} bits", usize::BITS))?, field => *field as u64;
+    Whole usize: value => usize::try_from(value).map_err(|_| format!("{value} does not fit in {} bits", usize::BITS))?, field => *field as u64;
     Real f64: value => value, field => *field;
     Real f32: value => value as f32, field => f64::from(*field);
     Text String: text => text, field => field.clone();

@@ -152,7 +152,7 @@ mod tests {
         for field in [batch, window] {
             let refused = set_value(&mut config, field, SettingValue::Text("many".into())).unwrap_err();
             assert!(refused.starts_with("cannot set many: "), "{refused}");
-            assert!(parse_into(&mut config, field, "-1").unwrap_err().contains("no whole number"));
+            assert!(parse_into(&mut config, field, "-1").unwrap_err().contains("not a whole number"));
         }
         assert_eq!(config, before);
     }

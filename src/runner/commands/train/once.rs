@@ -55,7 +55,7 @@ pub(super) async fn train(
         Some(run) => {
             let variants = run.variants()?;
             if !run.has_variants() {
-                let text = "variants.json is missing, and no checkpoint keeps it: the run resumes with portable kernels, perhaps not to the same bits";
+                let text = "variants.json is missing, and no checkpoint has it: the run resumes with portable kernels, and results may not be bit-identical";
                 run.log(text)?;
                 emit(Event::Note { text: text.into() });
             }
@@ -133,7 +133,7 @@ fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: 
     emit(Event::Note { text: planned.line() });
     plan::refuse(&planned, config, &inputs.shapes)?;
     let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match plan::out_of_memory(&error) {
-        true => anyhow::Error::from(error).context(format!("{}. To take less, {}", planned.line(), planned.advice(config, &inputs.shapes))),
+        true => anyhow::Error::from(error).context(format!("{}. To need less, {}", planned.line(), planned.advice(config, &inputs.shapes))),
         false => error.into(),
     })?;
     if let (Some(file), Some(teacher)) = (&inputs.teacher, &setup.step.teacher) {

@@ -53,7 +53,7 @@ pub(super) async fn train(
             let used = UsedDevice { name: found.name.clone(), gpu: found.machine.device().cloned() };
             // Another adapter would give different bits, and may be reserved for other work.
             if let Some(first) = first.as_ref().filter(|first| first.name != used.name) {
-                return Err(anyhow!("{} did not come back; there is {}", first.name, found.name));
+                return Err(anyhow!("{} is not available again; found {}", first.name, found.name));
             }
             opened = Some(used);
             Ok(found)
@@ -135,7 +135,7 @@ impl Recovery {
         let (saved, tries) = (last.unwrap_or(0), self.policy.tries);
         if self.tries == tries {
             let message = format!(
-                "{reason}. {tries} tries to go on did not get further. {} is saved up to step {saved}: resume it when the device is back, or on \
+                "{reason}. {tries} attempts to resume made no progress. {} is saved up to step {saved}. Resume it when the device is available, or on \
                  another with --device",
                 run.display()
             );
@@ -144,7 +144,7 @@ impl Recovery {
         }
         let pause = self.policy.pause * f64::from(1 << self.tries);
         self.tries += 1;
-        log(run, &format!("{reason}; going on from step {saved} in {pause} s (try {} of {tries})", self.tries))?;
+        log(run, &format!("{reason}; resuming from step {saved} in {pause} s (attempt {} of {tries})", self.tries))?;
         emit(Event::Train(TrainEvent::Lost { reason: reason.into(), attempt: self.tries, of: tries, pause }));
         let clock = platform::Clock::start();
         while clock.seconds() < pause && !stop.asked() {
@@ -332,7 +332,7 @@ mod tests {
         };
         let (result, notes, summary) = train_on("auto", "auto");
         assert_eq!(result.unwrap(), Ending::Finished);
-        let reason = "auto took the CPU device, because card 0 (";
+        let reason = "auto selected the CPU device, because card 0 (";
         let log = platform::read_text(&scratch.0.join("auto/log.txt")).unwrap();
         assert!(notes.iter().any(|note| note.starts_with(reason)) && summary.contains(reason) && log.contains(reason), "{notes:?}, {summary}, {log}");
         let (result, ..) = train_on("card 0", "named");

@@ -191,25 +191,25 @@ fn invalid_requests_are_errors_and_the_model_stays_open() {
     platform::write_atomic(&teacher, crate::assets::teacher().unwrap()).unwrap();
     let mut runner = runner();
     let show_at = |layer: &str, since: Option<&Path>, view| Command::ShowPlane { layer: layer.into(), since: since.map(Path::to_path_buf), view };
-    assert!(refusal(&mut runner, show_at(LAYER, None, WHOLE)).contains("no model was opened"));
+    assert!(refusal(&mut runner, show_at(LAYER, None, WHOLE)).contains("no model is open"));
     open(&mut runner, &model);
     let bad = [
         (Command::OpenWeights { model: text.display().to_string() }, "notes.txt: is not a complete safetensors file"),
-        (Command::OpenWeights { model: scratch.0.join("none").display().to_string() }, "there is no such file"),
-        (Command::OpenWeights { model: teacher.display().to_string() }, "is a full-precision model"),
+        (Command::OpenWeights { model: scratch.0.join("none").display().to_string() }, "no such file or directory"),
+        (Command::OpenWeights { model: teacher.display().to_string() }, "a full-precision model has no signs"),
         (
             show_at(LAYER, Some(&other), WHOLE),
             "it has model.layers.0.mlp.gate_proj of 96 × 40 where the model shown has model.layers.0.mlp.gate_proj of 72 × 40",
         ),
         (show_at(LAYER, Some(&deeper), WHOLE), "it has model.layers.1.self_attn.q_proj of 40 × 40 where the model shown has no layer"),
-        (show_at(LAYER, Some(&teacher), WHOLE), "is a full-precision model"),
+        (show_at(LAYER, Some(&teacher), WHOLE), "a full-precision model has no signs"),
         (show_at("model.layers.1.mlp.down_proj", None, WHOLE), "has no binarized layer model.layers.1.mlp.down_proj"),
         (Command::ShowScales { layer: "x".into() }, "has no binarized layer x"),
         (show_at(LAYER, None, PlaneView { x: 1, ..WHOLE }), "is not inside"),
         (show_at(LAYER, None, PlaneView { y: usize::MAX, ..WHOLE }), "is not inside"),
         (show_at(LAYER, None, PlaneView { height: 0, ..WHOLE }), "is not inside"),
-        (show_at(LAYER, None, PlaneView { pixels_wide: 0, ..WHOLE }), "cannot be made"),
-        (show_at(LAYER, None, PlaneView { pixels_wide: usize::MAX, pixels_high: 2, ..WHOLE }), "cannot be made"),
+        (show_at(LAYER, None, PlaneView { pixels_wide: 0, ..WHOLE }), "cannot draw"),
+        (show_at(LAYER, None, PlaneView { pixels_wide: usize::MAX, pixels_high: 2, ..WHOLE }), "cannot draw"),
     ];
     for (command, words) in bad {
         let error = refusal(&mut runner, command);
