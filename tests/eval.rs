@@ -201,7 +201,7 @@ fn a_stopped_evaluation_goes_on_to_the_same_figures() {
     let request = scratch.request(&["boolq", "hellaswag"]);
     let (partial, said) = evaluate(request.clone(), |event, stop| {
         if matches!(event, Event::Progress { .. }) {
-            stop.ask();
+            stop.request();
         }
     })
     .unwrap();

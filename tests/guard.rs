@@ -95,7 +95,7 @@ impl Spiky {
     fn until(&self, name: &str, last: u64) -> Vec<TrainEvent> {
         let mut stop_at = |event: &TrainEvent, _: &Orders, stop: &Stop| {
             if matches!(event, TrainEvent::Step(metrics) if metrics.step >= last) {
-                stop.ask();
+                stop.request();
             }
         };
         self.train(name, &mut stop_at).unwrap()

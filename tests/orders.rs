@@ -79,7 +79,7 @@ fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
         TrainEvent::Step(metrics) if metrics.step == 5 => orders.give(Order::Pause),
         TrainEvent::Step(metrics) if metrics.step == 13 => [Order::Save, Order::Sample, Order::Snapshot].map(|order| orders.give(order)).into_iter().collect(),
-        TrainEvent::Step(metrics) if metrics.step == 16 => stop.ask(),
+        TrainEvent::Step(metrics) if metrics.step == 16 => stop.request(),
         TrainEvent::Paused { step } => {
             rests.push(*step);
             orders.give(if rests.len() < 3 { Order::StepOnce } else { Order::Go });
@@ -108,7 +108,7 @@ fn a_snapshot_is_what_pack_makes_of_the_checkpoint() {
     let scratch = Scratch::new("snapshot");
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
         TrainEvent::Step(metrics) if metrics.step == 6 => [Order::Snapshot, Order::Save].map(|order| orders.give(order)).into_iter().collect(),
-        TrainEvent::Saved { .. } => stop.ask(),
+        TrainEvent::Saved { .. } => stop.request(),
         _ => {}
     };
     let heard = train(&scratch, "run", false, &mut speak).unwrap();
@@ -151,7 +151,7 @@ fn a_changed_run_resumes_before_the_change_to_the_same_bits() {
     let mut stopped = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| {
         change(event, orders);
         if step(event) == Some(18) {
-            stop.ask();
+            stop.request();
         }
     };
     train(&scratch, "stopped", false, &mut stopped).unwrap();
@@ -208,7 +208,7 @@ fn mistimed(scratch: &Scratch, name: &str, device: &str) -> Option<String> {
         TrainEvent::Step(metrics) if metrics.step % 3 == 0 => {
             [Order::Save, Order::Snapshot, Order::Sample].into_iter().for_each(|order| orders.give(order));
         }
-        TrainEvent::Step(metrics) if metrics.step == 20 => stop.ask(),
+        TrainEvent::Step(metrics) if metrics.step == 20 => stop.request(),
         TrainEvent::Paused { .. } => {
             std::thread::sleep(std::time::Duration::from_secs_f64(REST));
             rests += 1;

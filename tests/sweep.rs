@@ -81,7 +81,7 @@ fn a_sweep_that_is_stopped_saves_and_says_how_to_go_on() {
     let (mut at, mut ended) = (0, None);
     let result = Runner::new(stop.clone()).run(Command::Sweep(Box::new(request)), &mut |event| match event {
         Event::SweepRun { n, .. } => at = n,
-        Event::Train(TrainEvent::Step(metrics)) if (at, metrics.step) == (2, 2) => stop.ask(),
+        Event::Train(TrainEvent::Step(metrics)) if (at, metrics.step) == (2, 2) => stop.request(),
         Event::SweepEnded { done, of, failed } => ended = Some((done, of, failed.len())),
         _ => {}
     });

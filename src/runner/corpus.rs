@@ -86,7 +86,7 @@ pub(super) fn refused(name: &'static str, error: impl std::fmt::Display) -> anyh
 /// Opens a run's text, and its separate held-out text if one is set.
 pub(super) fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(Store, Option<Store>)> {
     let mut progress = |progress| emit(progress_event(progress));
-    let stop = || stop.asked();
+    let stop = || stop.is_requested();
     let mut watch = Watch { stop: &stop, progress: &mut progress };
     let mut open = |name, paths: &[PathBuf]| {
         let files = expand(paths).map_err(|error| refused(name, error))?;

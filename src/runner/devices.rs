@@ -101,7 +101,7 @@ fn candidates<'a>(adapters: &'a [Adapter], before: Option<&str>) -> Vec<&'a Adap
 }
 
 /// A device for memory plans, not opened.
-pub(super) struct Place {
+pub(super) struct PlannedDevice {
     /// Counts memory without allocating it.
     pub(super) counter: Counter,
     /// Bytes of memory; none if it does not report them.
@@ -111,12 +111,12 @@ pub(super) struct Place {
 }
 
 /// Returns the device that `choice` selects, without opening it.
-pub(super) fn place(adapters: &[Adapter], choice: &DeviceChoice) -> Result<Place> {
+pub(super) fn planned_device(adapters: &[Adapter], choice: &DeviceChoice) -> Result<PlannedDevice> {
     Ok(match select(adapters, choice)? {
-        None => Place { counter: Machine::cpu().counter(), memory: platform::memory(), name: CPU.into() },
+        None => PlannedDevice { counter: Machine::cpu().counter(), memory: platform::memory(), name: CPU.into() },
         Some(adapter) => {
             let most_words = usize::try_from(adapter.max_binding_bytes() / 4).unwrap_or(usize::MAX);
-            Place { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name: adapter.description() }
+            PlannedDevice { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name: adapter.description() }
         }
     })
 }

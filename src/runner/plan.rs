@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 
 /// The memory of a device.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(super) struct DeviceMemory {
     /// Total bytes; none if the device does not report them.
     pub(super) memory: Option<u64>,
     /// Bytes that a plan may use.
@@ -20,7 +20,7 @@ pub(super) struct Room {
     pub(super) counter: Counter,
 }
 
-impl Room {
+impl DeviceMemory {
     /// Returns the memory of an opened device. `given` overrides what the device reports; of that, a sixteenth is left for the
     /// system and the driver.
     pub(super) fn of(machine: &Machine, given: Option<u64>) -> Self {
@@ -38,7 +38,7 @@ impl Room {
     }
 
     /// Returns true if `bytes` fit, or if the memory is unknown.
-    pub(super) fn holds(&self, bytes: u64) -> bool {
+    pub(super) fn fits(&self, bytes: u64) -> bool {
         self.usable.is_none_or(|usable| bytes <= usable)
     }
 }
@@ -47,7 +47,7 @@ impl Room {
 pub(super) struct Planned {
     pub(super) memory: MemoryPlan,
     pub(super) recompute: Recompute,
-    pub(super) room: Room,
+    pub(super) device_memory: DeviceMemory,
 }
 
 /// Returns the least recomputation that a setting allows.
@@ -75,20 +75,20 @@ pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
 
 impl Planned {
     /// Plans a run; `recompute = auto` is decided here.
-    pub(super) fn new(config: &TrainConfig, shapes: &Shapes, room: Room) -> Result<Self, TrainError> {
-        let with = |recompute| train::plan(config, shapes, recompute, room.counter.clone());
+    pub(super) fn new(config: &TrainConfig, shapes: &Shapes, device_memory: DeviceMemory) -> Result<Self, TrainError> {
+        let with = |recompute| train::plan(config, shapes, recompute, device_memory.counter.clone());
         let mut recompute = least(config.recompute);
         let mut memory = with(recompute)?;
         for more in [Recompute::Light, Recompute::On] {
-            if config.recompute == Recomputation::Auto && !room.holds(memory.total()) {
+            if config.recompute == Recomputation::Auto && !device_memory.fits(memory.total()) {
                 (memory, recompute) = (with(more)?, more);
             }
         }
-        Ok(Self { memory, recompute, room })
+        Ok(Self { memory, recompute, device_memory })
     }
 
     pub(super) fn fits(&self) -> bool {
-        self.room.holds(self.memory.total())
+        self.device_memory.fits(self.memory.total())
     }
 
     /// Describes needed and available memory in a line.
@@ -97,20 +97,20 @@ impl Planned {
             "memory: {} planned{}; the device has {}",
             format_bytes(self.memory.total()),
             recompute_text(self.recompute),
-            self.room.memory.map_or("an unknown amount".into(), format_bytes)
+            self.device_memory.memory.map_or("an unknown amount".into(), format_bytes)
         )
     }
 
     /// Lists settings that reduce the memory enough to fit on the device, or to three quarters of the plan if the device's
     /// memory is unknown.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
-        let target = self.room.usable.unwrap_or(self.memory.total() * 3 / 4);
+        let target = self.device_memory.usable.unwrap_or(self.memory.total() * 3 / 4);
         let total = |config: &TrainConfig| {
             let mut shapes = shapes.clone();
             if let Some(teacher) = &mut shapes.teacher {
                 teacher.purpose = Purpose::Inference(config.teacher_storage.storage());
             }
-            train::plan(config, &shapes, most(config.recompute), self.room.counter.clone()).map(|plan| plan.total())
+            train::plan(config, &shapes, most(config.recompute), self.device_memory.counter.clone()).map(|plan| plan.total())
         };
         let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
         let mut enough: Vec<(String, TrainConfig)> = Vec::new();

@@ -1,7 +1,7 @@
 //! Caches the inputs of memory plans, because the app plans after each keystroke in its form. Files that change on disk
 //! are read again.
 
-use super::devices::{self, Place};
+use super::devices::{self, PlannedDevice};
 use super::hub_models;
 use super::sources::open_teacher;
 use crate::assets;
@@ -35,7 +35,7 @@ fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> FileStamps {
 }
 
 /// Returns the stamps of the files that a source is read from.
-fn files(source: &Source) -> FileStamps {
+fn source_stamps(source: &Source) -> FileStamps {
     let Some(path) = source.path() else { return FileStamps::new() };
     // Files beside a tokenizer.json also declare tokens.
     let folder = path.parent().filter(|_| path.file_name().is_some_and(|name| name == TOKENIZER)).unwrap_or(path);
@@ -56,17 +56,17 @@ pub(super) struct PlanCache {
 impl PlanCache {
     /// Returns the device named `device`, without opening it. Adapters are listed once, and again if `device` is not among
     /// them.
-    pub(super) async fn place(&mut self, device: &str) -> Result<Place> {
+    pub(super) async fn device(&mut self, device: &str) -> Result<PlannedDevice> {
         let Ok(choice) = device.parse::<DeviceChoice>();
-        if choice != DeviceChoice::Cpu && (self.adapters.is_empty() || devices::place(&self.adapters, &choice).is_err()) {
+        if choice != DeviceChoice::Cpu && (self.adapters.is_empty() || devices::planned_device(&self.adapters, &choice).is_err()) {
             self.adapters = adapters().await;
         }
-        devices::place(&self.adapters, &choice)
+        devices::planned_device(&self.adapters, &choice)
     }
 
     /// Returns the teacher's shape and tokenizer; none without a teacher.
     pub(super) fn teacher(&mut self, source: &Source) -> Result<Option<TeacherInfo>> {
-        let now = files(source);
+        let now = source_stamps(source);
         if let Some((cached, stamps, teacher)) = &self.teacher
             && (cached, stamps) == (source, &now)
         {
@@ -80,7 +80,7 @@ impl PlanCache {
 
     /// Returns the tokenizer of a source: a file's, or the embedded one.
     pub(super) fn tokenizer(&mut self, source: &Source) -> Result<Arc<Tokenizer>> {
-        let now = files(source);
+        let now = source_stamps(source);
         if let Some((cached, stamps, tokenizer)) = &self.tokenizer
             && (cached, stamps) == (source, &now)
         {

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    fn told(run: &str, device: &str, memory: Option<u64>) -> String {
+    fn options_of(run: &str, device: &str, memory: Option<u64>) -> String {
         let line = resume_command(Path::new(run), device, memory);
         line.split_once(" train ").expect("the command").1.into()
     }
@@ -74,8 +74,8 @@ mod tests {
         let elsewhere: [fn(PathBuf) -> RunError; 3] = [RunError::Replaced, RunError::Gone, RunError::InUse];
         for error in elsewhere {
             for error in [Error::from(error("run".into())), Error::from(TrainError::from(error("run".into())))] {
-                let said = with_resume(error, true, "COMMAND").to_string();
-                assert!(!said.contains("Resume it"), "{said}");
+                let text = with_resume(error, true, "COMMAND").to_string();
+                assert!(!text.contains("Resume it"), "{text}");
             }
         }
         let error = RunError::Io { path: "run".into(), error: std::io::ErrorKind::StorageFull.into() };
@@ -84,11 +84,11 @@ mod tests {
 
     #[test]
     fn the_command_has_every_option_that_the_resume_needs() {
-        assert_eq!(told("runs/run-1", "auto", None), "--resume --name run-1");
-        assert_eq!(told("run-1", "auto", None), "--resume --name run-1 --runs .");
-        assert_eq!(told("/data/all/run-1", "cpu", None), "--resume --name run-1 --runs /data/all --device cpu");
-        assert_eq!(told("runs/-x", "auto", Some(8_000_000_000)), "--resume --name=-x --memory 8000000000");
-        let bare = told("my runs/night run", "RTX 4090", None).replace(['\'', '"'], "");
+        assert_eq!(options_of("runs/run-1", "auto", None), "--resume --name run-1");
+        assert_eq!(options_of("run-1", "auto", None), "--resume --name run-1 --runs .");
+        assert_eq!(options_of("/data/all/run-1", "cpu", None), "--resume --name run-1 --runs /data/all --device cpu");
+        assert_eq!(options_of("runs/-x", "auto", Some(8_000_000_000)), "--resume --name=-x --memory 8000000000");
+        let bare = options_of("my runs/night run", "RTX 4090", None).replace(['\'', '"'], "");
         assert_eq!(bare, "--resume --name night run --runs my runs --device RTX 4090");
     }
 }

@@ -50,9 +50,9 @@ pub(super) fn cached_shapes(config: &TrainConfig, saved: Option<&Path>, teacher:
         },
     };
     let known_ids = taught.as_ref().map_or(usize::MAX, |(shape, _)| shape.vocab_size);
-    let kept = saved.map(checkpoint_tokenizer).transpose()?.flatten();
-    let tokenizer = match (kept, &config.tokenizer, own) {
-        (Some(kept), ..) => Arc::new(kept.within(known_ids)),
+    let stored = saved.map(checkpoint_tokenizer).transpose()?.flatten();
+    let tokenizer = match (stored, &config.tokenizer, own) {
+        (Some(stored), ..) => Arc::new(stored.within(known_ids)),
         (None, Source::Path(_), _) | (None, _, None) => cache.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
         (None, _, Some(own)) => own,
     };

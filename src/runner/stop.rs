@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// A handle that stops running work, shared with signal handlers and other threads.
 #[derive(Clone, Default)]
 pub struct Stop {
-    asked: Arc<AtomicU8>,
+    requests: Arc<AtomicU8>,
     /// Forwards a request if the work runs in a web worker.
     forward: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stop({})", self.asked())
+        write!(f, "Stop({})", self.is_requested())
     }
 }
 
@@ -24,8 +24,8 @@ impl Stop {
     }
 
     /// Requests that the work saves its state and stops.
-    pub fn ask(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+    pub fn request(&self) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
         if let Some(forward) = &self.forward {
             forward();
         }
@@ -33,11 +33,11 @@ impl Stop {
 
     /// Clears an earlier request, before the next work starts.
     pub fn clear(&self) {
-        self.asked.store(0, Ordering::SeqCst);
+        self.requests.store(0, Ordering::SeqCst);
     }
 
     /// Returns true if a stop was requested.
-    pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst) > 0
+    pub fn is_requested(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) > 0
     }
 }

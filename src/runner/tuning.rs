@@ -15,7 +15,7 @@ pub enum Tuning {
     #[default]
     Once,
     /// Retune now, on any adapter, ignoring cached choices.
-    Again,
+    Retune,
     /// Never: use the portable variants.
     Off,
 }
@@ -33,7 +33,7 @@ pub(super) async fn tune(
     let mut counting = Machine::Counting(machine.counter());
     set_up(&mut counting)?;
     let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
-    let options = TuneOptions { retune: tuning == Tuning::Again, half, ..TuneOptions::of(&gpu, platform::cache_dir()) };
+    let options = TuneOptions { retune: tuning == Tuning::Retune, half, ..TuneOptions::of(&gpu, platform::cache_dir()) };
     let clock = platform::Clock::start();
     let mut timed = false;
     let tuned = tune::tune(&gpu, counter.choices(), &options, &mut |done, of, what| {

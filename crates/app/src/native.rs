@@ -73,7 +73,7 @@ pub(super) fn main() -> ! {
             stop_on_signal(stop.clone());
             if arguments.until_input_ends {
                 let stop = stop.clone();
-                at_end_of_input(move || stop.ask());
+                at_end_of_input(move || stop.request());
             }
             open(arguments.options, stop, terminal)
         }
@@ -118,10 +118,10 @@ fn open(options: AppOptions, stop: Stop, terminal: bool) -> Result<()> {
 /// The first Ctrl-C (or SIGTERM) saves and closes; a second one ends the process at once.
 fn stop_on_signal(stop: Stop) {
     let handler = move || {
-        if stop.asked() {
+        if stop.is_requested() {
             runner::exit(130);
         }
-        stop.ask();
+        stop.request();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         let _ = writeln!(std::io::stderr(), "warning: cannot handle Ctrl-C: {error}. It ends the app without saving");

@@ -110,7 +110,7 @@ impl Window {
 /// Requests a repaint once `stop` is set: an idle app would not notice it.
 fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
     signet::runner::spawn("ctrl-c", move || {
-        while !stop.asked() {
+        while !stop.is_requested() {
             signet::runner::pause(0.2);
         }
         context.request_repaint();
@@ -121,7 +121,7 @@ fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
 impl eframe::App for Window {
     fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
         self.waiting.store(false, Ordering::Release);
-        if self.stop.asked() {
+        if self.stop.is_requested() {
             self.app.close();
         }
         self.app.poll();

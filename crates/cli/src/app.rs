@@ -74,7 +74,7 @@ fn warn_on_other_build(app: &Path) {
 
 fn hand_over(command: &mut Command, stop: &Stop) -> Result<()> {
     let stop = stop.clone();
-    match runner::hand_over(command, move || stop.asked()).with_context(|| command.get_program().display().to_string())? {
+    match runner::hand_over(command, move || stop.is_requested()).with_context(|| command.get_program().display().to_string())? {
         0 => Ok(()),
         // The app has reported its error.
         code => runner::exit(code),

@@ -80,7 +80,7 @@ fn read_message(runner: &Runner, prompt: bool) -> Result<Option<String>> {
     if prompt {
         put("> ");
     }
-    runner.stop().ask();
+    runner.stop().request();
     let mut line = Vec::new();
     let read = std::io::stdin().lock().take(MAX_MESSAGE).read_until(b'\n', &mut line).context("standard input")?;
     runner.stop().clear();

@@ -1,6 +1,6 @@
 //! The command line: one file per command. It uses only the runner.
 
-// Tests may use files and threads, which clippy.toml keeps for `signet::platform`.
+// Tests may use files and threads, which clippy.toml otherwise reserves for `signet::platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod app;
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     let stop = Stop::default();
     stop_on_signal(stop.clone());
     let tuning = match (arguments.tune, arguments.no_tune) {
-        (true, _) => Tuning::Again,
+        (true, _) => Tuning::Retune,
         (_, true) => Tuning::Off,
         _ => Tuning::Once,
     };
@@ -141,10 +141,10 @@ fn choice<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 /// at once.
 fn stop_on_signal(stop: Stop) {
     let handler = move || {
-        if stop.asked() {
+        if stop.is_requested() {
             signet::runner::exit(130);
         }
-        stop.ask();
+        stop.request();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         output::note(&format!("Ctrl-C will not stop cleanly: {error}"));

@@ -1,5 +1,5 @@
 //! The only writers to standard output and standard error. A closed pipe or a full disk never causes a panic; it ends only
-//! commands whose whole result is printed.
+//! commands that print their entire result.
 
 use signet::runner::exit;
 use std::io::{self, ErrorKind, Write};
@@ -63,7 +63,7 @@ fn failed(error: &io::Error) {
             note(&format!("error: cannot write to standard output: {error}"));
             exit(1);
         }
-        (_, ErrorKind::BrokenPipe) => note("standard output was closed by its reader; the work goes on without it"),
-        _ => note(&format!("cannot write to standard output: {error}; the work goes on without it")),
+        (_, ErrorKind::BrokenPipe) => note("standard output was closed by its reader; continuing without it"),
+        _ => note(&format!("cannot write to standard output: {error}; continuing without it")),
     }
 }

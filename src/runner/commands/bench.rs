@@ -10,7 +10,7 @@ use std::cell::RefCell;
 fn progress(stop: &Stop, emit: &mut dyn FnMut(Event)) -> impl FnMut(usize, usize, &str) -> Result<()> {
     move |done, of, note| {
         emit(Event::Progress { done, of, note: note.into() });
-        ensure!(!stop.asked() || done == of, "stopped after {done} of {of} parts");
+        ensure!(!stop.is_requested() || done == of, "stopped after {done} of {of} parts");
         Ok(())
     }
 }

@@ -163,7 +163,7 @@ impl Session {
 
     async fn exchange(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let Models { machine, student, teacher } = self.models.as_mut().context("the models are loaded")?;
-        let stop = || self.stop.asked();
+        let stop = || self.stop.is_requested();
         let mut piece = |text: &str| emit(Event::Text { text: text.into() });
         let reply = self.chat.say(machine, &mut student.generator, &self.tokenizer, text, &stop, &mut piece).await?;
         if reply.dropped > 0 {
@@ -180,7 +180,7 @@ impl Session {
     /// it is fast and stays when the user stops the teacher's reply.
     async fn compare_with_teacher(&mut self, reply: &Reply, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let Models { machine, student, teacher: Some(teacher) } = self.models.as_mut().context("the models are loaded")? else { return Ok(()) };
-        let stop = || self.stop.asked();
+        let stop = || self.stop.is_requested();
         if let Some(comparison) = compare(machine, &mut student.generator, &mut teacher.generator, &self.tokenizer, reply, &stop).await? {
             emit(Event::TokenKl(comparison));
         }

@@ -67,7 +67,7 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
     let mut checker = Checker { stop, emit, whole: 0, unverified: 0, damaged: 0 };
     checker.check(&path, target)?;
     let Checker { whole, unverified, damaged, .. } = checker;
-    if stop.asked() {
+    if stop.is_requested() {
         bail!("check stopped before all files were verified");
     }
     emit(Event::CheckEnded { whole, unverified, damaged });
@@ -158,12 +158,12 @@ impl Checker<'_> {
     /// Emits progress; returns false to stop.
     fn report_progress(&mut self, done: usize, of: usize, note: &str) -> bool {
         (self.emit)(Event::Progress { done, of, note: note.into() });
-        !self.stop.asked()
+        !self.stop.is_requested()
     }
 
     /// Counts and emits the outcome of a file, unless the verification was stopped. Returns false to stop.
     fn report(&mut self, path: PathBuf, outcome: Outcome) -> bool {
-        if self.stop.asked() {
+        if self.stop.is_requested() {
             return false;
         }
         match outcome {

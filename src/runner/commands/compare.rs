@@ -132,7 +132,7 @@ impl RunResults {
                 last = Some(Metrics { flips: Vec::new(), ..metrics });
             }
             place = piece.until;
-            if stop.asked() {
+            if stop.is_requested() {
                 bail!("comparison stopped at {}", path.display());
             }
             if !piece.more {

@@ -21,7 +21,7 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
         failed.extend((request.device == "all").then_some(device));
     }
     for (n, target) in targets.into_iter().enumerate() {
-        if stop.asked() {
+        if stop.is_requested() {
             bail!("conformance stopped before all devices were tested");
         }
         let report = conform_one(&target, &options, stop, emit).await;
@@ -29,14 +29,14 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
             failed.push(target.name());
         }
         // A partial report does not replace an existing one.
-        if let (Some(path), false) = (&request.report, stop.asked() && report.cut.is_some()) {
+        if let (Some(path), false) = (&request.report, stop.is_requested() && report.cut.is_some()) {
             let name = path.file_name().with_context(|| format!("--report {}: not a file name", path.display()))?.to_string_lossy();
             let numbered = if request.device == "all" { path.with_file_name(format!("{name}-{n}")) } else { path.clone() };
             save::report_as(&numbered, &report)?;
         }
         let cut = report.cut.clone();
         emit(Event::Conformance { table: report.table(), report: Box::new(report) });
-        if let (Some(why), true) = (cut, stop.asked()) {
+        if let (Some(why), true) = (cut, stop.is_requested()) {
             bail!("{}: {why}", target.name());
         }
     }
@@ -56,11 +56,11 @@ async fn conform_one(target: &ConformTarget, options: &ConformOptions, stop: &St
                 emit(progress(done, of));
             }
         }
-        !stop.asked()
+        !stop.is_requested()
     })
     .await;
     if models > 0 && report.cut.is_none() {
-        report.models = certify::models(target, &|| stop.asked(), |done| emit(progress(operations + done, operations))).await;
+        report.models = certify::models(target, &|| stop.is_requested(), |done| emit(progress(operations + done, operations))).await;
         if report.models.len() < models {
             report.cut = Some(format!("stopped after {} of {models} complete models", report.models.len()));
         }

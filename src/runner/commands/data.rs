@@ -35,7 +35,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let corpus = Corpus::new(text, held_out, split(&config));
     let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
     let (cache, seconds) = (cache(), clock.seconds());
-    let kept = cache.as_deref().map_or((0, 0), stores);
-    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept, seconds, rows: shown }));
+    let cached = cache.as_deref().map_or((0, 0), stores);
+    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept: cached, seconds, rows: shown }));
     corpus.map(drop).map_err(|error| refused("data", error))
 }

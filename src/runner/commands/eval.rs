@@ -81,12 +81,12 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let weights = file.load(&mut machine, Purpose::Inference(storage))?;
     let context = if text.is_some() { window } else { file.config.max_position_embeddings };
     emit(Event::Loaded { model: file.path().display().to_string(), device: device.clone(), context, memory: machine.bytes() });
-    let kept = request.out.as_deref().map(|out| ResultsFile::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
+    let cached = request.out.as_deref().map(|out| ResultsFile::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
     let perplexity = match &text {
         Some(tokens) => Some(measure_text(&mut machine, &weights, tokens, window, stop, emit).await?),
         None => None,
     };
-    let mut evaluation = Evaluation { machine, weights, kept, of: jobs.iter().map(|job| job.items.len()).sum(), done: 0, stop };
+    let mut evaluation = Evaluation { machine, weights, cached, of: jobs.iter().map(|job| job.items.len()).sum(), done: 0, stop };
     let tasks = evaluation.run(jobs, request.shots, emit).await?;
     finish(EvalReport { model: request.model, device, perplexity, tasks }, request.out.as_deref(), &file, emit)
 }
@@ -95,7 +95,7 @@ async fn measure_text(
     machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, stop: &Stop, emit: &mut dyn FnMut(Event),
 ) -> Result<PerplexityReport> {
     let mut progress = |done, of, so_far: f64| emit(Event::Progress { done, of, note: format!("perplexity {so_far:.3}") });
-    let report = perplexity(machine, weights, tokens, window, &|| stop.asked(), &mut progress).await?;
+    let report = perplexity(machine, weights, tokens, window, &|| stop.is_requested(), &mut progress).await?;
     emit(Event::Perplexity(report));
     Ok(report)
 }
@@ -163,7 +163,7 @@ impl Opened {
         let mut random = PythonRandom::new(request.seed);
         let mut items = Vec::with_capacity(rows.rows.len());
         for n in 0..rows.rows.len() {
-            if stop.asked() {
+            if stop.is_requested() {
                 bail!("evaluation stopped before the first row");
             }
             let question = question(&task, &rows, n)?;
@@ -200,7 +200,7 @@ fn key(model: u64, task: &str, gold: usize, requests: &[ScoreRequest]) -> String
 struct Evaluation<'a> {
     machine: Machine,
     weights: Weights,
-    kept: Option<ResultsFile>,
+    cached: Option<ResultsFile>,
     /// Numbers of rows of all tasks, and of those done.
     of: usize,
     done: usize,
@@ -218,8 +218,8 @@ impl Evaluation<'_> {
         for job in jobs {
             reports.extend(self.run_task(&mut scorer, job, shots, emit).await?);
         }
-        if self.stop.asked() {
-            let next = if self.kept.is_some() { "; run the same command to resume" } else { "; use --out to make it resumable" };
+        if self.stop.is_requested() {
+            let next = if self.cached.is_some() { "; run the same command to resume" } else { "; use --out to make it resumable" };
             emit(Event::Note { text: format!("stopped after {} of {} rows{next}", self.done, self.of) });
         }
         if reports.is_empty() {
@@ -233,8 +233,8 @@ impl Evaluation<'_> {
         let rows_asked = job.items.len();
         let (mut outcomes, mut items) = (Vec::new(), Vec::new());
         for item in job.items {
-            let earlier = match &mut self.kept {
-                Some(kept) => kept.earlier(job.task.name(), item.row, &item.key)?,
+            let earlier = match &mut self.cached {
+                Some(cached) => cached.earlier(job.task.name(), item.row, &item.key)?,
                 None => None,
             };
             match earlier {
@@ -248,12 +248,12 @@ impl Evaluation<'_> {
         items.sort_by_key(|item| std::cmp::Reverse(item.longest()));
         let clock = Clock::start();
         let mut rest = &items[..];
-        while !rest.is_empty() && !self.stop.asked() {
+        while !rest.is_empty() && !self.stop.is_requested() {
             let questions: Vec<&[ScoreRequest]> = rest.iter().take(LOOK_AHEAD).map(|item| &item.requests[..]).collect();
             let (now, later) = rest.split_at(questions_per_batch(&questions));
             let new = self.score(scorer, job.task.name(), now).await?;
-            if let Some(kept) = &mut self.kept {
-                kept.add(&new)?;
+            if let Some(cached) = &mut self.cached {
+                cached.add(&new)?;
             }
             outcomes.extend(new);
             rest = later;

@@ -64,8 +64,8 @@ pub(super) fn curves(runs: &[(String, &Path)], axis: Axis, stop: &Stop, emit: &m
     let mut all = Vec::new();
     for (name, path) in runs {
         let mut curves = Curves::new(name, &sizes(path), axis);
-        note_broken_lines(&curves.read_on(path, &|| stop.asked())?, emit);
-        if stop.asked() {
+        note_broken_lines(&curves.read_on(path, &|| stop.is_requested())?, emit);
+        if stop.is_requested() {
             bail!("export stopped; no file was written");
         }
         if curves.is_empty() {
@@ -134,7 +134,7 @@ fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, 
     zip.start_file(name, options).map_err(io::Error::other)?;
     let mut at = 0;
     while !bytes.is_empty() {
-        if stop.asked() {
+        if stop.is_requested() {
             return Err(io::Error::other("export stopped; no file was written"));
         }
         zip.write_all(&bytes)?;
@@ -168,7 +168,7 @@ fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop
     let mut place = Place::default();
     loop {
         let piece = train::read_piece(path, place).map_err(io::Error::other)?;
-        if stop.asked() {
+        if stop.is_requested() {
             return Err(io::Error::other("export stopped; no file was written"));
         }
         if piece.restarted {

@@ -10,7 +10,7 @@ pub(super) fn export(request: &ExportModelRequest, stop: &Stop, emit: &mut dyn F
     let source = model::open(model)?;
     let mut progress = |done: usize, of: usize| {
         emit(Event::Progress { done, of, note: format!("{done} of {of} tensors") });
-        !stop.asked()
+        !stop.is_requested()
     };
     let bytes = match *form {
         ModelExport::Dense { floats } => export_dense(&source, out, floats, &mut progress)?,

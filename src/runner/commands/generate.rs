@@ -18,7 +18,7 @@ pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &St
     let mut settings = stop_tokens(request.request, &tokenizer);
     settings.stop_tokens.extend(tokenizer.ends());
     let (mut machine, mut models) = model::load(&[&file], &request.device, context, false, tuning, emit).await?;
-    let stop = || stop.asked();
+    let stop = || stop.is_requested();
     let mut text = |piece: &str| emit(Event::Text { text: piece.into() });
     let generated = models[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &stop, &mut text).await?;
     emit(Event::Generated(generated.report));

@@ -12,7 +12,7 @@ pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> R
     let flips = if has_settings(path) { flips(path, stop)? } else { None };
     let mut progress = |done, of| {
         emit(Event::Progress { done, of, note: "layers read".into() });
-        !stop.asked()
+        !stop.is_requested()
     };
     let Some(inspection) = crate::model::inspect(&file, &mut progress)? else { bail!("inspection of {name} stopped before all layers were read") };
     emit(Event::Inspected { model: file.path().display().to_string(), inspection: Box::new(inspection), flips });
@@ -32,7 +32,7 @@ fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
             sums.iter_mut().zip(&metrics.flips).for_each(|(sum, flips)| *sum += flips);
         }
         place = piece.until;
-        if !piece.more || stop.asked() {
+        if !piece.more || stop.is_requested() {
             return Ok(sums);
         }
     }

@@ -27,7 +27,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     emit(Event::Note { text: format!("{} × {} points, {} tokens at each, on {device}", grid.points, grid.points, tokens.len() / window * window) });
     let mut progress = |done, of| {
         emit(Event::Progress { done, of, note: format!("{done} of {of} points") });
-        !stop.asked()
+        !stop.is_requested()
     };
     let landscape = train::landscape(&mut machine, &file, &tokens, window, grid, &mut progress).await?;
     let title = format!("{name}: loss around it, seed {}", grid.seed);

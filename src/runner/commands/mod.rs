@@ -259,7 +259,7 @@ pub enum Command {
     },
 }
 
-/// State that is kept between commands.
+/// State that persists between commands.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) stop: Stop,

@@ -4,8 +4,8 @@ use crate::bench;
 use crate::graph::{Machine, Storage};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
-use crate::runner::devices::Place;
-use crate::runner::plan::{Planned, Room, recompute_text};
+use crate::runner::devices::PlannedDevice;
+use crate::runner::plan::{DeviceMemory, Planned, recompute_text};
 use crate::runner::plan_cache::PlanCache;
 use crate::runner::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
 use crate::runner::shapes::cached_shapes;
@@ -34,13 +34,13 @@ pub(super) async fn planned(request: PlanTrainRequest, cache: &mut PlanCache) ->
     config.check()?;
     let (shapes, tokenizer) = cached_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), cache)?;
     let text_tokens = cache.text_tokens(&config, &tokenizer);
-    let Place { counter, memory, name } = cache.place(&request.device).await?;
-    let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;
+    let PlannedDevice { counter, memory, name } = cache.device(&request.device).await?;
+    let planned = Planned::new(&config, &shapes, DeviceMemory::new(counter, memory, request.memory))?;
     let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
     let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, recompute_text(planned.recompute));
     let model = ModelNumbers::of(&shapes.student, config.binary);
     let length = Some(RunLength::of(&config, text_tokens));
-    Ok(report(what, planned.memory, name, planned.room, model, length, advice))
+    Ok(report(what, planned.memory, name, planned.device_memory, model, length, advice))
 }
 
 /// Plans a model for inference and emits the plan.
@@ -54,19 +54,21 @@ pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache,
         (file.config, file.linears, storage)
     };
     let context = model::context(&config, context)?;
-    let Place { counter, memory, name: device } = cache.place(&device).await?;
-    let room = Room::new(counter, memory, given);
-    let mut counting = Machine::Counting(room.counter.clone());
+    let PlannedDevice { counter, memory, name: device } = cache.device(&device).await?;
+    let device_memory = DeviceMemory::new(counter, memory, given);
+    let mut counting = Machine::Counting(device_memory.counter.clone());
     let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;
     let plan = Engine::new(&mut counting, &weights, context)?.memory(&counting, &weights);
-    let advice = (!room.holds(plan.total())).then(|| "use a smaller --context or model, or another device".into());
+    let advice = (!device_memory.fits(plan.total())).then(|| "use a smaller --context or model, or another device".into());
     let numbers = ModelNumbers::of(&config, linears == Linears::Binary);
-    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, room, numbers, None, advice)));
+    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, device_memory, numbers, None, advice)));
     Ok(())
 }
 
-fn report(what: String, plan: MemoryPlan, device: String, room: Room, model: ModelNumbers, length: Option<RunLength>, advice: Option<String>) -> PlanReport {
-    let binding_bytes = (room.counter.most_words() < usize::MAX).then(|| 4 * room.counter.most_words() as u64);
-    let fits = room.usable.map(|_| room.holds(plan.total()));
-    PlanReport { what, plan, device, memory: room.memory, binding_bytes, fits, model, length, advice }
+fn report(
+    what: String, plan: MemoryPlan, device: String, device_memory: DeviceMemory, model: ModelNumbers, length: Option<RunLength>, advice: Option<String>,
+) -> PlanReport {
+    let binding_bytes = (device_memory.counter.most_words() < usize::MAX).then(|| 4 * device_memory.counter.most_words() as u64);
+    let fits = device_memory.usable.map(|_| device_memory.fits(plan.total()));
+    PlanReport { what, plan, device, memory: device_memory.memory, binding_bytes, fits, model, length, advice }
 }

@@ -74,7 +74,7 @@ pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, e
             metrics: piece.metrics,
             broken: piece.broken,
         });
-        if !piece.more || n == pieces || stop.asked() {
+        if !piece.more || n == pieces || stop.is_requested() {
             break;
         }
     }

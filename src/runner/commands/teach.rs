@@ -50,6 +50,6 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
         let left = ((of - done) * config.seq) as f64 / rate;
         emit(Event::Progress { done, of, note: format!("{rate:.0} tokens/s, {left:.0} s left") });
     };
-    let made = train::teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
+    let made = train::teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.is_requested(), &mut progress).await;
     made.context("the cache is incomplete. Run the same command to resume it")
 }

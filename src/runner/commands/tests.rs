@@ -11,7 +11,7 @@ fn events(command: Command, stop_at: usize) -> (Vec<Event>, Option<String>) {
     let mut events = Vec::new();
     let result = Runner::new(stop.clone()).run(command, &mut |event| {
         if matches!(event, Event::Progress { done, .. } if done == stop_at) {
-            stop.ask();
+            stop.request();
         }
         events.push(event);
     });
@@ -45,14 +45,14 @@ fn conformance_reports_progress_and_keeps_partial_results_when_stopped() {
     let part = reports(&emitted)[0];
     assert_eq!((part.cases(), progress(&emitted).len()), (2, 3));
     // The existing complete report is not replaced.
-    let kept = || platform::read_text(&scratch.join("whole.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Report>(&kept()).unwrap().cases(), of);
+    let stored = || platform::read_text(&scratch.join("whole.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&stored()).unwrap().cases(), of);
 
     let save = |name: &str| Command::SaveReport { report: Box::new(part.clone()), path: scratch.join(name) };
     assert!(events(save("part"), usize::MAX).1.is_none());
     assert!(platform::read_text(&scratch.join("part.md")).unwrap().contains("The run is incomplete: stopped after 2"));
     assert_eq!(serde_json::from_str::<Report>(&platform::read_text(&scratch.join("part.json")).unwrap()).unwrap().cases(), 2);
-    let error = events(save("part.md/where"), usize::MAX).1.expect("a file is no folder");
+    let error = events(save("part.md/where"), usize::MAX).1.expect("a file is not a folder");
     assert!(error.contains("cannot create the folder") && error.contains("part.md"), "{error}");
     platform::remove_dir(&scratch).unwrap();
 }

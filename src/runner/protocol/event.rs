@@ -55,7 +55,7 @@ pub enum Event {
     },
     /// The memory that a training or a model would need on a device.
     Planned(PlanReport),
-    /// A setting keeps a run from being planned or started.
+    /// A run cannot be planned or started because of a setting.
     SettingRefused {
         /// Its name in TOML.
         name: String,
@@ -103,7 +103,7 @@ pub enum Event {
     },
     /// A piece of generated text.
     Text {
-        /// The piece; whole characters.
+        /// The piece, of complete characters.
         text: String,
     },
     /// A text, or a reply, is complete.
@@ -112,7 +112,7 @@ pub enum Event {
     TokenKl(Comparison),
     /// A piece of the teacher's reply.
     TeacherText {
-        /// The piece; whole characters.
+        /// The piece, of complete characters.
         text: String,
     },
     /// The teacher's reply is complete.

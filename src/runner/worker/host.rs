@@ -53,11 +53,11 @@ impl Host {
                 self.slots.borrow_mut().insert(id, Slot::new(tuning));
             }
             RequestBody::Run { command, fresh } => self.enqueue(id, *command, fresh),
-            RequestBody::Stop => self.with(id, |slot| slot.stop.ask()),
+            RequestBody::Stop => self.with(id, |slot| slot.stop.request()),
             RequestBody::Order(order) => self.with(id, |slot| slot.orders.give(order)),
             RequestBody::Close => {
                 if let Some(slot) = self.slots.borrow_mut().remove(&id) {
-                    slot.stop.ask();
+                    slot.stop.request();
                 }
             }
         }

@@ -123,7 +123,7 @@ impl Worker {
 
     /// Requests that the running command and the queued ones stop.
     pub fn stop(&self) {
-        self.stop.ask();
+        self.stop.request();
     }
 }
 
@@ -131,7 +131,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         match &mut self.backend {
             Backend::Thread(runner) => {
-                self.stop.ask();
+                self.stop.request();
                 if let Some((commands, thread)) = runner.take() {
                     // The thread ends once its sender is dropped; a panic in it was reported.
                     drop(commands);

@@ -21,7 +21,7 @@ pub(in crate::train) fn between<T: PartialOrd + std::fmt::Debug>(name: &'static 
     if value >= least && value <= most { Ok(()) } else { refuse(name, format!("must be between {} and {}, not {}", plain(least), plain(most), plain(value))) }
 }
 
-/// Formats a number, without `.0` for whole ones.
+/// Formats a number, without `.0` for integers.
 fn plain(number: impl std::fmt::Debug) -> String {
     let text = format!("{number:?}");
     text.strip_suffix(".0").map_or(text.clone(), String::from)

@@ -4,7 +4,7 @@ use super::{Control, advice};
 use crate::graph::{Machine, Recompute};
 use crate::model::Rounding;
 use crate::runner::devices::Opened;
-use crate::runner::plan::{self, Planned, Room};
+use crate::runner::plan::{self, DeviceMemory, Planned};
 use crate::runner::protocol::TrainRequest;
 use crate::runner::run_inputs::Inputs;
 use crate::runner::{Event, Tuning, corpus, damage, sources, tuning};
@@ -95,14 +95,14 @@ pub(super) async fn train(
         first_weights,
     };
     let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
-    let trained = trainer.train(&|| control.stop.asked(), control.orders, &mut |event| emit(Event::Train(with_notes(event, &notes)))).await;
+    let trained = trainer.train(&|| control.stop.is_requested(), control.orders, &mut |event| emit(Event::Train(with_notes(event, &notes)))).await;
     trained.map_err(|error| match error {
         TrainError::Diverged(what) => TrainError::Diverged(format!("{what}. {}", advice::after_divergence(request, trainer.config(), trainer.rate()))).into(),
         error => damage::with_older(error.into(), request),
     })
 }
 
-/// Returns true if the last checkpoint of a run is that of its last step, and whole.
+/// Returns true if the last checkpoint of a run is that of its last step and intact.
 fn is_finished(run: &Path, steps: u64) -> Result<bool> {
     let last = checkpoints(run)?.pop().filter(|&last| last >= steps);
     Ok(last.is_some_and(|last| newest_whole(run, last.saturating_add(1)) == Some(last)))
@@ -129,7 +129,7 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
 
 /// Plans the run's memory, allocates it if it fits, and loads the teacher.
 fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
-    let planned = Planned::new(config, &inputs.shapes, Room::of(machine, memory))?;
+    let planned = Planned::new(config, &inputs.shapes, DeviceMemory::of(machine, memory))?;
     emit(Event::Note { text: planned.line() });
     plan::refuse(&planned, config, &inputs.shapes)?;
     let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match plan::out_of_memory(&error) {

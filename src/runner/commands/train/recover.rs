@@ -147,10 +147,10 @@ impl Recovery {
         log(run, &format!("{reason}; resuming from step {saved} in {pause} s (attempt {} of {tries})", self.tries))?;
         emit(Event::Train(TrainEvent::Lost { reason: reason.into(), attempt: self.tries, of: tries, pause }));
         let clock = platform::Clock::start();
-        while clock.seconds() < pause && !stop.asked() {
+        while clock.seconds() < pause && !stop.is_requested() {
             platform::rest(0.05).await;
         }
-        Ok(!stop.asked())
+        Ok(!stop.is_requested())
     }
 }
 

@@ -152,7 +152,7 @@ fn known_signs_give_known_pixels_at_every_zoom() {
 
 #[test]
 fn layers_scales_and_checkpoints_are_reported() {
-    let scratch = Scratch::new("told");
+    let scratch = Scratch::new("reported");
     let path = scratch.model("run/checkpoints/step-00000007", &config(), latent);
     scratch.model("run/checkpoints/step-00000012", &config(), |row, col| -latent(row, col));
     let run = scratch.0.join("run");
