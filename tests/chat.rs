@@ -193,7 +193,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     for (model, teacher, problem) in [
         (&text[..], None, "notes.txt"),
         ("no/such/model", None, "no such file or directory"),
-        (golden, None, "put its tokenizer.json beside it"),
+        (golden, None, "Put tokenizer.json beside it"),
         ("embedded", Some(&text[..]), "the teacher: "),
         ("embedded", Some(golden), "211"),
     ] {
