@@ -96,7 +96,7 @@ fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
     // Detected by extension and by content.
     let events = ask(Command::CheckInput { path: made("tiny.gguf"), kind: InputKind::Any }).unwrap();
     let Some(Event::Input { kind: InputKind::Model, problem: None, what, .. }) = events.first() else { panic!("{events:?}") };
-    assert!(what.contains("a model of 127.3 K") && what.contains("320 token ids, with its tokenizer"), "{what}");
+    assert!(what.contains("a model of 127.3 k") && what.contains("320 token ids, with its tokenizer"), "{what}");
     let place = |name: &str| scratch.path(name).display().to_string();
     let tiny = made("tiny.gguf").display().to_string();
     std::fs::copy(&tiny, scratch.path("nameless")).unwrap();

@@ -38,7 +38,8 @@ fn auto_takes_the_next_card_where_one_cannot_be_opened_or_is_lost_at_once() {
     let found = opened(&cards, &DeviceChoice::Auto, None, third).unwrap();
     assert!(found.machine.device().is_some() && found.name.starts_with("card 2 ("), "{}", found.name);
     let [note] = &found.notes[..] else { panic!("{:?}", found.notes) };
-    let parts = ["auto selected card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost immediately: "];
+    let parts =
+        ["auto selected card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost immediately: "];
     assert!(parts.iter().all(|part| note.contains(part)), "{note}");
     // If none opens, `auto` uses the CPU; a named device is never replaced.
     let none = async |adapter: &Adapter| Err(refused(adapter));

@@ -52,7 +52,7 @@ impl Chosen {
             if !metrics.taken {
                 self.history.mark(metrics.step, "the guard did not take this step");
             }
-            self.history.mark_changes(&metrics);
+            self.history.mark_changes(metrics);
         }
         if let Some(line) = broken.last() {
             self.problem = Some(format!("left out: {line}"));
