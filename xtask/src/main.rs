@@ -40,7 +40,7 @@ enum Command {
         #[arg(long, value_name = "MINUTES")]
         within: Option<u64>,
     },
-    /// Check format and lints, and run the unit tests of files that differ from the last commit.
+    /// Check format, lints, the unit tests of files that differ from the last commit, and the subjects of new commits.
     Check,
     /// Run all conformance cases of one operation on every device.
     Op {

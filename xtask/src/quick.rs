@@ -1,5 +1,5 @@
-//! Fast checks during development: one operation on every device (`op`), or format, lints and the unit tests of
-//! changed files (`check`). Both build incrementally, separately from the tests' build.
+//! Fast checks during development: one operation on every device (`op`), or format, lints, the unit tests of
+//! changed files and new commits (`check`). Both build incrementally, separately from the tests' build.
 
 use crate::lints;
 use crate::program::{cargo, root, target};
@@ -13,6 +13,9 @@ const PROFILE: &str = "--config profile.dev.package.signet.opt-level=1 --config 
 /// The same for unit tests, as `cargo xtask test` compiles them.
 const UNITS: &str = "--config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true \
                      --config profile.dev.package.signet.codegen-units=256";
+
+/// Maximum characters of a commit's subject.
+const MAX_SUBJECT: usize = 72;
 
 /// Builds the program and runs all conformance cases of one operation on a device.
 pub(crate) fn op(name: &str, device: &str) -> Result<(), String> {
@@ -33,7 +36,8 @@ pub(crate) fn op(name: &str, device: &str) -> Result<(), String> {
     }
 }
 
-/// Checks format and lints, and runs the unit tests of the modules whose files differ from the last commit.
+/// Checks format, lints, the unit tests of the modules whose files differ from the last commit, and the subjects of new
+/// commits.
 pub(crate) fn check() -> Result<(), String> {
     let mut steps = Steps::new(None);
     steps.run("format", || lints::report_format(shown(&mut cargo("fmt --all --check"))));
@@ -43,7 +47,37 @@ pub(crate) fn check() -> Result<(), String> {
         Ok(changed) => units(&changed),
         Err(error) => Outcome::Failed(error),
     });
+    steps.run("commits", || match new_subjects() {
+        Ok(subjects) => check_subjects(&subjects),
+        Err(error) => Outcome::Failed(error),
+    });
     steps.finish()
+}
+
+/// Returns the subjects of the commits that are on no remote branch.
+fn new_subjects() -> Result<Vec<String>, String> {
+    Ok(git(&["log", "--format=%s", "--max-count=500", "HEAD", "--not", "--remotes"])?.lines().map(String::from).collect())
+}
+
+/// Checks the form of commit subjects.
+fn check_subjects(subjects: &[String]) -> Outcome {
+    let faults: Vec<String> = subjects.iter().filter_map(|subject| Some(format!("\n  {subject:?} {}", subject_fault(subject)?))).collect();
+    match faults.is_empty() {
+        true => Outcome::Passed(format!("{} that are on no remote branch", subjects.len())),
+        false => Outcome::Failed(faults.concat()),
+    }
+}
+
+/// Returns what is wrong with a commit's subject. That it is imperative and says what changes for whom is for readers.
+fn subject_fault(subject: &str) -> Option<String> {
+    let length = subject.chars().count();
+    match subject {
+        _ if length > MAX_SUBJECT => Some(format!("has {length} characters; at most {MAX_SUBJECT} are allowed")),
+        _ if !subject.starts_with(char::is_uppercase) => Some("must start with an upper-case letter".into()),
+        _ if subject.ends_with('.') => Some("must not end with a period".into()),
+        _ if subject.starts_with("Merge ") => Some("is a merge; rebase instead".into()),
+        _ => None,
+    }
 }
 
 /// Runs the unit tests of these modules; all tests if the root of a crate changed.
@@ -82,13 +116,18 @@ fn operations() -> Result<BTreeSet<String>, String> {
 fn changed() -> Result<BTreeSet<String>, String> {
     let mut changed = BTreeSet::new();
     for arguments in [&["diff", "--name-only", "HEAD"][..], &["ls-files", "--others", "--exclude-standard"]] {
-        let output = Command::new("git").args(arguments).current_dir(root()).output().map_err(|error| format!("git: {error}"))?;
-        if !output.status.success() {
-            return Err(format!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()));
-        }
-        changed.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(module));
+        changed.extend(git(arguments)?.lines().filter_map(module));
     }
     Ok(changed)
+}
+
+/// Runs git in the repository and returns its output.
+fn git(arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("git").args(arguments).current_dir(root()).output().map_err(|error| format!("git: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())),
+    }
 }
 
 /// Returns a file's module path in its crate: `src/ops/add.rs` and `shaders/add.wgsl` are `ops::add`.
@@ -110,6 +149,20 @@ fn module(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_malformed_commit_subject_is_named() {
+        let fault = |subject: &str| subject_fault(subject).unwrap_or_default();
+        assert_eq!(fault("Shorten README to the commands, pictures and what works where"), "");
+        assert_eq!(fault(&format!("A{}", "é".repeat(71))), "");
+        assert_eq!(fault(&"A".repeat(73)), "has 73 characters; at most 72 are allowed");
+        for (subject, expected) in
+            [("wip", "upper-case"), ("fixup! Add x", "upper-case"), ("Add x.", "period"), ("Merge branch x", "rebase"), ("", "upper-case")]
+        {
+            assert!(fault(subject).contains(expected), "{subject}");
+        }
+        assert!(matches!(check_subjects(&["wip".into()]), Outcome::Failed(why) if why.contains("\"wip\"")));
+    }
 
     #[test]
     fn a_file_is_known_by_its_module() {
