@@ -2,6 +2,7 @@
 //! last test violates each rule once.
 
 mod circles;
+mod errors;
 mod source;
 
 use signet::ops::ALL;
@@ -251,7 +252,7 @@ fn files(tree: &Tree, found: &mut Findings) {
 
 fn problems(tree: &Tree) -> Vec<String> {
     let mut found = Findings::default();
-    for rule in [layers, faces, operations_apart, operations_whole, places, pure, files] {
+    for rule in [layers, faces, operations_apart, operations_whole, places, pure, files, errors::errors] {
         rule(tree, &mut found);
     }
     found.problems
@@ -310,6 +311,7 @@ fn every_rule_catches_what_it_is_for() {
         ("shaders/shared/new.wgsl", "fn f() {}", "opens with what it is for"),
         ("src/rng.rs", concat!("// TO", "DO"), "do it, or open an issue"),
         ("src/rng.rs", concat!("fn f() { to", "do!() }"), "do it, or open an issue"),
+        ("src/rng.rs", "fn f() -> Result<()> { bail!(\"something went wrong\") }", "names no value, action or option"),
         ("src/rng.rs", "const AT: &str = \"/home/me\";", "a path of one machine"),
         ("README.md", "cd /root/signet", "a path of one machine"),
         ("src/rng.rs", &"\n".repeat(LINES), "two things"),

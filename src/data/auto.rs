@@ -136,7 +136,7 @@ pub(super) fn class(declared: Option<&str>, model_type: Option<&str>, tokenizer:
     }
     match Class::named(name) {
         None if has(REFUSED, name) => Err(format!(
-            "cannot read it as {name}: transformers builds that class with its own code, which Signet does not implement. To read tokenizer.json as \
+            "cannot read it as {name}: Signet does not implement that class's own code. To read tokenizer.json as \
              it is, set \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json"
         )),
         class => Ok(class),

@@ -74,7 +74,7 @@ struct Gzip {
 
 /// Other data follows the gzip data.
 #[derive(Debug, thiserror::Error)]
-#[error("other bytes than zeros follow it")]
+#[error("cannot read past its end: the bytes after it are not zeros")]
 struct TrailingData;
 
 impl Gzip {
