@@ -9,7 +9,7 @@ use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, content, json, weight_map};
 use signet::infer::{Message, Template, TemplateVariables};
 use signet::jinja::Json;
-use signet::model::{ChatFormat, LlamaConfig, ModelFile};
+use signet::model::{ChatFormat, ModelConfig, ModelFile};
 use signet::train::{Changes, Checkpoint};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,11 +140,11 @@ fn gguf(bytes: &[u8]) {
 }
 
 fn config(bytes: &[u8]) {
-    if let Ok(config) = LlamaConfig::from_json(bytes) {
+    if let Ok(config) = ModelConfig::from_json(bytes) {
         assert!(config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
         assert!(config.parameters() > 0);
         let again = serde_json::to_vec(&config).expect("plain data");
-        assert_eq!(LlamaConfig::from_json(&again).expect("what was written is read"), config);
+        assert_eq!(ModelConfig::from_json(&again).expect("what was written is read"), config);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::device::machine;
 use signet::data::Batch;
 use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape, Variants};
 use signet::infer::Engine;
-use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
+use signet::model::{Linears, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
 use signet::train::{Step, StepShape};
 
@@ -133,7 +133,7 @@ fn bands_do_not_change_bits() {
             gpu.set_longest_submit(longest);
             gpu.set_variants(Variants::preferring(variant));
         }
-        let config = LlamaConfig { num_hidden_layers: 1, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
+        let config = ModelConfig { num_hidden_layers: 1, ..ModelConfig::preset("tiny", 300).expect("a preset") };
         let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
         init_from_dense(&mut machine, &student, &mut init_dense(&config, 1)).expect("writes");
         let shape = StepShape { batch: 2, seq: 100, objective: Objective::AR, recompute: Recompute::Off };
@@ -159,7 +159,7 @@ fn bands_do_not_change_bits() {
 /// Dispatches of decoding with a packed preset: per layer, and outside layers.
 fn decode_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
-    let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
+    let config = ModelConfig { num_hidden_layers: layers, ..ModelConfig::preset("tiny", 300).expect("a preset") };
     let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16)).expect("allocates");
     Engine::new(&mut machine, &weights, 64).expect("compiles").decode_program().dispatches()
 }
@@ -174,7 +174,7 @@ fn decode_takes_at_most_6_dispatches_a_layer_and_4_besides() {
 /// Dispatches of a micro-step without a teacher, forward and backward.
 fn micro_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
-    let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
+    let config = ModelConfig { num_hidden_layers: layers, ..ModelConfig::preset("tiny", 300).expect("a preset") };
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
     let shape = StepShape { batch: 1, seq: 16, objective: Objective::AR, recompute: Recompute::Off };
     Step::new(&mut machine, student, None, shape).expect("compiles").micro_program().dispatches()

@@ -10,7 +10,7 @@ use signet::formats::safetensors::TensorFile;
 use signet::formats::{FormatError, TensorSource};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Message, Template};
-use signet::model::{LlamaConfig, ModelFile, Purpose, RopeScaling, export_gguf};
+use signet::model::{ModelConfig, ModelFile, Purpose, RopeScaling, export_gguf};
 use signet::runner::{Command, Event, InputKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ fn what_is_exported_is_read_again() {
         let out = scratch.path(&format!("{scaling:?}"));
         export_gguf(&scaled, &out, &mut |_, _| true).unwrap();
         let again = ModelFile::open(&out).unwrap();
-        assert_eq!(again.config, LlamaConfig { rope_scaling: Some(scaling), ..tiny.config.clone() });
+        assert_eq!(again.config, ModelConfig { rope_scaling: Some(scaling), ..tiny.config.clone() });
     }
     // Factors that match no published scaling are kept.
     let mut strange = tiny;

@@ -8,7 +8,7 @@ use signet::data::Batch;
 use signet::formats::TensorSource;
 use signet::formats::safetensors::TensorFile;
 use signet::graph::{Machine, Recompute, Spec, Tape};
-use signet::model::{ARCHITECTURES, BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
+use signet::model::{ARCHITECTURES, BinaryGroup, Forward, Linears, ModelConfig, Moments, Positions, Purpose, Weights, load, logits};
 use signet::ops::{Control, FUSIONS, Objective};
 use signet::train::{Schedule, Step, StepShape};
 use std::collections::BTreeMap;
@@ -84,8 +84,8 @@ impl Golden {
         Self { run, tensors: TensorFile::open(&at.join("run.safetensors")).unwrap(), at: at.to_path_buf() }
     }
 
-    fn config(&self, model: &str) -> LlamaConfig {
-        let config: LlamaConfig = serde_json::from_slice(&std::fs::read(self.at.join(model).join("config.json")).unwrap()).unwrap();
+    fn config(&self, model: &str) -> ModelConfig {
+        let config: ModelConfig = serde_json::from_slice(&std::fs::read(self.at.join(model).join("config.json")).unwrap()).unwrap();
         config.check().unwrap();
         config
     }

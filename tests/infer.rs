@@ -8,7 +8,7 @@ use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped, Template};
-use signet::model::{ChatFormat, Linears, LlamaConfig, ModelFile, Moments, Purpose, Weights, init_dense, init_from_dense, pack};
+use signet::model::{ChatFormat, Linears, ModelConfig, ModelFile, Moments, Purpose, Weights, init_dense, init_from_dense, pack};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -343,13 +343,13 @@ fn a_student_has_its_template_and_a_tokenizer_cut_to_its_rows() {
 /// A model with random weights and the embedded tokenizer's vocabulary.
 fn speaker(machine: &mut Machine, capacity: usize) -> (Generator, Tokenizer) {
     let tokenizer = tokenizer();
-    let config = LlamaConfig {
+    let config = ModelConfig {
         num_hidden_layers: 1,
         hidden_size: 64,
         intermediate_size: 96,
         num_attention_heads: 2,
         num_key_value_heads: None,
-        ..LlamaConfig::preset("tiny", tokenizer.vocabulary()).unwrap()
+        ..ModelConfig::preset("tiny", tokenizer.vocabulary()).unwrap()
     };
     let weights = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).unwrap();
     init_from_dense(machine, &weights, &mut init_dense(&config, 5)).unwrap();

@@ -4,7 +4,7 @@ use pollster::block_on;
 use signet::data::Batch;
 use signet::device::{Backend, Checks, Gpu, adapters};
 use signet::graph::{Machine, Recompute, Storage};
-use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
+use signet::model::{Linears, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Control, FUSIONS, Objective};
 use signet::rng::Key;
 use signet::train::{Step, StepReport, StepShape};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 const SEQ: usize = 64;
 
 fn one_step(machine: &mut Machine) -> StepReport {
-    let config = LlamaConfig::preset("130M", 32_000).unwrap();
+    let config = ModelConfig::preset("130M", 32_000).unwrap();
     let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).unwrap();
     init_from_dense(machine, &student, &mut init_dense(&config, 1)).unwrap();
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();

@@ -8,7 +8,7 @@ use signet::data::Batch;
 use signet::device::{Checks, Gpu, KNOWN_FAILURES, adapters};
 use signet::graph::{Machine, Recompute, Storage};
 use signet::infer::Engine;
-use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
+use signet::model::{Linears, ModelConfig, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::Control;
 use signet::ops::FUSIONS;
 use signet::rng::Key;
@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 const VOCABULARY: usize = 301;
 
-fn student() -> LlamaConfig {
-    let preset = LlamaConfig::preset("tiny", VOCABULARY).unwrap();
-    LlamaConfig { hidden_size: 48, intermediate_size: 80, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: Some(2), ..preset }
+fn student() -> ModelConfig {
+    let preset = ModelConfig::preset("tiny", VOCABULARY).unwrap();
+    ModelConfig { hidden_size: 48, intermediate_size: 80, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: Some(2), ..preset }
 }
 
 fn shapes(taught: bool) -> Shapes {
-    let config = LlamaConfig { hidden_size: 32, num_hidden_layers: 2, num_key_value_heads: None, ..student() };
+    let config = ModelConfig { hidden_size: 32, num_hidden_layers: 2, num_key_value_heads: None, ..student() };
     let teacher = taught.then_some(TeacherShape { config, linears: Linears::Dense, purpose: Purpose::Inference(Storage::F32) });
     Shapes { student: student(), teacher, top: None, prompt: vec![1, 2, 3] }
 }
@@ -65,7 +65,7 @@ fn narrow_machine() -> Machine {
 fn what_no_binding_holds_is_split_and_gives_the_same() {
     let (mut wide, mut narrow) = (machine().1, narrow_machine());
     assert!(narrow.most_words() * 3 < 1000 * 48, "the head must be split");
-    let model = LlamaConfig { vocab_size: 1000, ..student() };
+    let model = ModelConfig { vocab_size: 1000, ..student() };
     let decoded = [&mut wide, &mut narrow].map(|machine| {
         let weights = Weights::allocate(machine, &model, Linears::Binary, Purpose::Inference(Storage::F32)).unwrap();
         init_from_dense(machine, &weights, &mut init_dense(&model, 1)).unwrap();

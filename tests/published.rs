@@ -6,7 +6,7 @@ use pollster::block_on;
 use signet::formats::{FormatError, TensorSource, TorchFile};
 use signet::graph::{Machine, Storage};
 use signet::infer::Engine;
-use signet::model::{Linears, LlamaConfig, ModelFile, Purpose, RopeScaling, pack};
+use signet::model::{Linears, ModelConfig, ModelFile, Purpose, RopeScaling, pack};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -87,7 +87,7 @@ fn every_layout_and_option_gives_the_logits_of_transformers() {
 #[test]
 fn without_its_options_a_model_says_something_else() {
     for (name, change) in [
-        ("llama3", (|config| config.rope_scaling = None) as fn(&mut LlamaConfig)),
+        ("llama3", (|config| config.rope_scaling = None) as fn(&mut ModelConfig)),
         ("tied", |config| config.rope_scaling = Some(RopeScaling::Linear { factor: 2.0 })),
         ("tied", |config| config.rope_theta = 1e4),
     ] {

@@ -5,7 +5,7 @@ use pollster::block_on;
 use signet::data::Batch;
 use signet::device::{Checks, Gpu, adapters};
 use signet::graph::{Machine, Recompute};
-use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
+use signet::model::{Linears, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Control, FUSIONS, Objective};
 use signet::rng::Key;
 use signet::train::{Step, StepShape};
@@ -34,8 +34,8 @@ fn control(n: usize, taken: u64, outstanding: bool, threshold: f32) -> Control<f
 /// The parameters after the steps. With `held`, skipped steps are launched with a threshold that skips them; else they are
 /// omitted and every step has the correct count.
 fn trained(mut machine: Machine, moments: Moments, held: bool) -> Vec<Vec<u32>> {
-    let config = LlamaConfig::preset("tiny", 211).unwrap();
-    let config = LlamaConfig { hidden_size: 64, intermediate_size: 72, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: None, ..config };
+    let config = ModelConfig::preset("tiny", 211).unwrap();
+    let config = ModelConfig { hidden_size: 64, intermediate_size: 72, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: None, ..config };
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(moments)).unwrap();
     init_from_dense(&mut machine, &student, &mut init_dense(&config, 1)).unwrap();
     let shape = StepShape { batch: 1, seq: 16, objective: Objective::AR, recompute: Recompute::Off };

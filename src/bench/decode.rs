@@ -4,7 +4,7 @@
 use super::{DispatchCounts, KernelRow, Progress, Rates};
 use crate::graph::{Home, Machine, Storage};
 use crate::infer::{DecodeQueue, Engine, Sampler, Sampling};
-use crate::model::{Linears, LlamaConfig, Purpose, Role, Weights};
+use crate::model::{Linears, ModelConfig, Purpose, Role, Weights};
 use crate::platform::Clock;
 use crate::rng::Key;
 use anyhow::{Result, ensure};
@@ -65,7 +65,7 @@ pub struct DecodeReport {
 
 /// Runs the benchmark. `machine` makes a new machine for each model, so that only one model is in memory.
 pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, progress: Progress<'_>) -> Result<DecodeReport> {
-    let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
+    let config = ModelConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
     ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens exceed the context of {context}", bench.prompt, bench.tokens + WARM_UP);
@@ -101,7 +101,7 @@ const WARM_UP: usize = 2;
 
 /// Allocates the models and programs of the benchmark, without writing weights.
 pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
-    let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
+    let config = ModelConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     for linears in if bench.dense { &[Linears::Binary, Linears::Dense][..] } else { &[Linears::Binary] } {
         let weights = Weights::allocate(machine, &config, *linears, Purpose::Inference(Storage::F16))?;
         Engine::new(machine, &weights, bench.prompt + bench.tokens + WARM_UP)?;
@@ -116,7 +116,7 @@ fn progress_parts(bench: &DecodeBench) -> usize {
 
 /// Times a model; `done` is called before each progress step.
 async fn time_model(
-    machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64, done: &mut dyn FnMut(usize) -> Result<()>,
+    machine: &mut Machine, config: &ModelConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64, done: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(DecodeSide, Engine)> {
     done(0)?;
     let weights = Weights::allocate(machine, config, linears, Purpose::Inference(Storage::F16))?;

@@ -2,7 +2,7 @@
 
 use super::Progress;
 use crate::graph::{Class, GpuMachine, Home, Machine, Program, Recompute, Spec, Storage, Tape, Timed, Variants};
-use crate::model::{Linears, LlamaConfig, Purpose, Weights};
+use crate::model::{Linears, ModelConfig, Purpose, Weights};
 use crate::ops::{Add, FUSIONS, Matmul, Objective};
 use crate::platform::Clock;
 use crate::train::{Step, StepShape};
@@ -110,9 +110,9 @@ pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
 }
 
 /// Counts the dispatches of a model's programs with portable variants, without a device.
-pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result<DispatchCounts> {
+pub fn dispatch_counts(config: &ModelConfig, batch: usize, seq: usize) -> Result<DispatchCounts> {
     let count = |layers: usize| -> Result<[usize; 2]> {
-        let config = LlamaConfig { num_hidden_layers: layers, ..config.clone() };
+        let config = ModelConfig { num_hidden_layers: layers, ..config.clone() };
         let mut machine = Machine::counting(usize::MAX, FUSIONS);
         let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16))?;
         let decode = crate::infer::Engine::new(&mut machine, &weights, 64)?.decode_program().dispatches();

@@ -3,7 +3,7 @@
 use super::{DispatchCounts, KernelRow, Progress, Rates, Spread};
 use crate::data::Batches;
 use crate::graph::{Machine, Recompute, Storage};
-use crate::model::{Linears, LlamaConfig, MatrixStorage, Moments, Purpose, Weights, init_dense, init_from_dense};
+use crate::model::{Linears, MatrixStorage, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use crate::ops::{Control, Objective};
 use crate::platform::Clock;
 use crate::rng::Key;
@@ -77,7 +77,7 @@ impl TrainBench {
 pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: Progress<'_>) -> Result<TrainBenchReport> {
     const WARM_UP: usize = 2;
     anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
-    let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
+    let config = ModelConfig::preset(&bench.size, vocabulary(&bench.size))?;
     let mut step = train_set_up(machine, &bench)?;
     init_from_dense(machine, &step.student, &mut init_dense(&config, 1))?;
     if let Some(teacher) = &step.teacher {
@@ -114,7 +114,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
 
 /// Allocates the models and programs of the benchmark, without writing weights.
 pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
-    let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
+    let config = ModelConfig::preset(&bench.size, vocabulary(&bench.size))?;
     let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(bench.moments))?;
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(bench.teacher_storage.storage()))?;
     let shape =
@@ -140,7 +140,7 @@ fn control(step: i32) -> Control<f32> {
 
 /// Minimum bytes: two floats per parameter (weight, gradient) and two moments, the teacher, and 6·width + 2·kv_width +
 /// 3·feed-forward + heads floats per token and layer.
-fn required_bytes(config: &LlamaConfig, bench: &TrainBench, parameters: u64) -> u64 {
+fn required_bytes(config: &ModelConfig, bench: &TrainBench, parameters: u64) -> u64 {
     let words = |storage: Storage, count: u64| storage.row_words(count as usize) as u64;
     let tokens = bench.batch as u64 * bench.seq as u64;
     let moments = match bench.moments {

@@ -13,7 +13,7 @@ use super::{Finding, check_not_stopped};
 use crate::data::Batch;
 use crate::device::Gpu;
 use crate::graph::{Machine, Recompute, Storage};
-use crate::model::{BinaryGroup, Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense, load};
+use crate::model::{BinaryGroup, Linears, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense, load};
 use crate::ops::{Control, Objective};
 use crate::rng::Key;
 use crate::train::{Step, StepShape};
@@ -54,8 +54,8 @@ struct ParameterStep {
     binary: Option<usize>,
 }
 
-fn config() -> LlamaConfig {
-    LlamaConfig {
+fn config() -> ModelConfig {
+    ModelConfig {
         model_type: "llama".into(),
         hidden_size: 64,
         intermediate_size: 136,
@@ -74,7 +74,7 @@ fn config() -> LlamaConfig {
 
 /// Additions along the longest path: norms, projections, attention scores, softmax, values and feed-forward of each layer,
 /// forward and backward; the head and the loss's sums over the vocabulary; the tokens in a weight's gradient.
-fn additions(config: &LlamaConfig) -> f64 {
+fn additions(config: &ModelConfig) -> f64 {
     let layer = 5 * config.hidden_size + config.head_dim() + 2 * SHAPE.seq + config.intermediate_size;
     (2 * config.num_hidden_layers * layer + 2 * (config.hidden_size + 3 * config.vocab_size) + SHAPE.batch * SHAPE.seq) as f64
 }
@@ -140,7 +140,7 @@ async fn perturb(machine: &mut Machine, weights: &Weights, direction: u64) -> Re
     Ok(())
 }
 
-fn batch(config: &LlamaConfig) -> Batch {
+fn batch(config: &ModelConfig) -> Batch {
     let key = Key::new(3, "tokens");
     let ids: Vec<u32> = (0..(SHAPE.batch * (SHAPE.seq + 1)) as u64).map(|n| (key.bits(n) % config.vocab_size as u64) as u32).collect();
     Batch::from_windows(&ids.chunks(SHAPE.seq + 1).collect::<Vec<_>>())

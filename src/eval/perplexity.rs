@@ -177,11 +177,11 @@ impl Measure {
 mod tests {
     use super::*;
     use crate::infer::Engine;
-    use crate::model::{Linears, LlamaConfig, Moments, Purpose, init_dense, init_from_dense};
+    use crate::model::{Linears, ModelConfig, Moments, Purpose, init_dense, init_from_dense};
     use crate::platform;
 
     fn model(machine: &mut Machine) -> Weights {
-        let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..LlamaConfig::preset("tiny", 97).unwrap() };
+        let config = ModelConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..ModelConfig::preset("tiny", 97).unwrap() };
         let weights = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).unwrap();
         init_from_dense(machine, &weights, &mut init_dense(&config, 3)).unwrap();
         weights

@@ -1,11 +1,11 @@
-//! The configuration of a LLaMA: the fields of a Hugging Face `config.json`, and presets.
+//! The configuration of a model: the fields of a Hugging Face `config.json`, and presets.
 
 use super::rope::RopeScaling;
 use serde::{Deserialize, Serialize};
 
-/// The configuration of a LLaMA, with Hugging Face's field names.
+/// The configuration of a model of any architecture, with Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LlamaConfig {
+pub struct ModelConfig {
     /// The architecture; `llama` if absent.
     #[serde(default = "default_type", skip_serializing_if = "is_default_type")]
     pub model_type: String,
@@ -110,7 +110,7 @@ pub const PRESETS: [&str; SIZES.len()] = {
 /// Names of public models with a built-in configuration, used as teachers.
 pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
 
-impl LlamaConfig {
+impl ModelConfig {
     /// The configuration of one of [`TEACHERS`].
     pub fn teacher(name: &str) -> Option<Self> {
         // Layers, width, feed-forward, query heads, key heads, vocabulary, context, θ, tied.
@@ -183,7 +183,7 @@ impl LlamaConfig {
 
     /// The divisor of each frequency, as in GGUF; `None` if all have the same divisor.
     pub(super) fn rope_factors(&self) -> Option<Vec<f32>> {
-        let plain = LlamaConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
+        let plain = ModelConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
         let own = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors(_)));
         own.then(|| plain.iter().zip(self.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect())
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_preset_is_what_its_words_say() {
         for (name, about) in PRESET_CHOICES {
-            let LlamaConfig { num_hidden_layers, hidden_size, .. } = LlamaConfig::preset(name, 4096).unwrap();
+            let ModelConfig { num_hidden_layers, hidden_size, .. } = ModelConfig::preset(name, 4096).unwrap();
             assert_eq!(about.split(':').next().unwrap(), format!("{num_hidden_layers} blocks of width {hidden_size}"), "{name}");
         }
     }

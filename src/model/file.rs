@@ -1,7 +1,7 @@
 //! A model file of any format: configuration, tokenizer, and tensors that are read on demand.
 
 use super::chat_format::ChatFormat;
-use super::config::LlamaConfig;
+use super::config::ModelConfig;
 use super::error::ModelError;
 use super::floats::Floats;
 use super::init::{init_from_dense, load};
@@ -18,7 +18,7 @@ use std::path::Path;
 /// An open model file. Its configuration and tensor shapes are validated; tensors are read when it is loaded.
 pub struct ModelFile {
     /// The configuration.
-    pub config: LlamaConfig,
+    pub config: ModelConfig,
     /// The kind of its linear layers.
     pub linears: Linears,
     /// The tokenizer, if the model has one.
@@ -212,13 +212,13 @@ impl ModelFile {
 }
 
 /// Unties the embeddings if the file has a head with other values, as transformers 5 does.
-pub(super) fn untied_if_different(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
+pub(super) fn untied_if_different(config: ModelConfig, tensors: &dyn TensorSource) -> ModelConfig {
     let tied = config.tie_word_embeddings && (tensors.shape(config.architecture().head()).is_none() || same_values(tensors, &config));
-    LlamaConfig { tie_word_embeddings: tied, ..config }
+    ModelConfig { tie_word_embeddings: tied, ..config }
 }
 
 /// Returns true if embedding and head have the same values.
-fn same_values(tensors: &dyn TensorSource, config: &LlamaConfig) -> bool {
+fn same_values(tensors: &dyn TensorSource, config: &ModelConfig) -> bool {
     let (rows, cols) = (config.vocab_size, config.hidden_size);
     let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
     let part = |name, band| tensors.band(name, rows, cols, band);

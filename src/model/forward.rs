@@ -1,6 +1,6 @@
 //! The forward pass on a tape, for training, evaluation and decoding: building blocks for architectures, and the head.
 
-use super::config::LlamaConfig;
+use super::config::ModelConfig;
 use super::tensors::Group;
 use super::weights::{Linears, Weights};
 use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
@@ -19,7 +19,7 @@ pub struct Positions {
 
 impl Positions {
     /// Computes the tables for `positions` positions in f64: angle = position · frequency of the pair.
-    pub fn new(machine: &mut Machine, config: &LlamaConfig, positions: usize) -> Result<Self, MachineError> {
+    pub fn new(machine: &mut Machine, config: &ModelConfig, positions: usize) -> Result<Self, MachineError> {
         let frequencies = config.rope_frequencies();
         let half = frequencies.len();
         let spec = Spec::f32(positions, half);

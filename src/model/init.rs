@@ -1,6 +1,6 @@
 //! Initialization of weights: random, from a full-precision model, or from a file.
 
-use super::config::LlamaConfig;
+use super::config::ModelConfig;
 use super::tensors::{Group, Role};
 use super::weights::{BinaryGroup, Linears, Weights};
 use crate::formats::bands;
@@ -18,7 +18,7 @@ const STD: f64 = 0.02;
 pub type BandSource<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
 
 /// Random weights of a full-precision model: norms are 1, everything else is normal with standard deviation 0.02.
-pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
+pub fn init_dense(config: &ModelConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
     let embedding = format!("{:?}", config.vocab_size);
     let architecture = config.architecture();
     move |name, _, cols, band| {

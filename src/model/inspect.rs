@@ -1,6 +1,6 @@
 //! Inspection of a model: bits, α, β and signs of each layer, and file sizes.
 
-use super::config::LlamaConfig;
+use super::config::ModelConfig;
 use super::error::ModelError;
 use super::file::ModelFile;
 use super::files::{bits_per_weight, packed_bytes};
@@ -72,7 +72,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    fn of(config: &LlamaConfig, linears: Linears) -> Self {
+    fn of(config: &ModelConfig, linears: Linears) -> Self {
         let parameters = config.parameters();
         let packed = packed_bytes(config, linears);
         Self {
@@ -90,7 +90,7 @@ impl Sizes {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The configuration.
-    pub config: LlamaConfig,
+    pub config: ModelConfig,
     /// The linear layers, in order.
     pub layers: Vec<LayerReport>,
     /// Parameter counts and sizes.

@@ -22,7 +22,7 @@ mod weights;
 
 pub use arch::{ALL as ARCHITECTURES, Architecture, IsSupported};
 pub use chat_format::{ChatFormat, Templates};
-pub use config::{ConfigError, LlamaConfig, PRESET_CHOICES, PRESETS, TEACHERS};
+pub use config::{ConfigError, ModelConfig, PRESET_CHOICES, PRESETS, TEACHERS};
 pub use error::ModelError;
 pub use file::ModelFile;
 pub use files::{

@@ -138,16 +138,16 @@ const DEFAULT_ORIGINAL_CONTEXT: f64 = 8192.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::LlamaConfig;
+    use crate::model::ModelConfig;
 
     #[test]
     fn llama3_divides_low_frequencies_only() {
         // Llama 3.2 1B.
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         scaling.check(32).unwrap();
-        let config = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
+        let config = ModelConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..ModelConfig::preset("5M", 100).unwrap() };
         let plain = config.rope_frequencies();
-        let scaled = LlamaConfig { rope_scaling: Some(scaling), ..config }.rope_frequencies();
+        let scaled = ModelConfig { rope_scaling: Some(scaling), ..config }.rope_frequencies();
         let ratios: Vec<f64> = plain.iter().zip(&scaled).map(|(plain, scaled)| plain / scaled).collect();
         assert!(ratios[..14].iter().all(|ratio| (ratio - 1.0).abs() < 1e-12), "{ratios:?}");
         assert!(ratios[19..].iter().all(|ratio| (ratio - 32.0).abs() < 1e-9), "{ratios:?}");

@@ -1,7 +1,7 @@
 //! The tensor table of an architecture. A row describes one tensor, or one of every block if its names have the
 //! placeholder `{}` for the block's number. Pure.
 
-use super::config::LlamaConfig;
+use super::config::ModelConfig;
 
 /// The role of a tensor, which decides how it is initialized, stored and trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct TensorRow {
     /// The role.
     pub role: Role,
     /// Rows and columns for a configuration; a vector is one row.
-    pub shape: fn(&LlamaConfig) -> (usize, usize),
+    pub shape: fn(&ModelConfig) -> (usize, usize),
     /// The heads whose rows GGUF permutes: it interleaves the two halves that RoPE rotates together.
     pub permuted: Option<HeadKind>,
 }
@@ -84,7 +84,7 @@ pub struct ModelTensor {
 
 impl ModelTensor {
     /// Makes the tensor that a row describes in block `block`.
-    pub fn of(row: &'static TensorRow, config: &LlamaConfig, block: usize) -> Self {
+    pub fn of(row: &'static TensorRow, config: &ModelConfig, block: usize) -> Self {
         let (rows, cols) = (row.shape)(config);
         Self { row, block, name: numbered(row.name, block), rows, cols }
     }

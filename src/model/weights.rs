@@ -1,6 +1,6 @@
 //! A model's tensors on a machine: allocation in arenas, with gradients and optimizer moments in training.
 
-use super::config::LlamaConfig;
+use super::config::ModelConfig;
 use super::tensors::Group;
 use crate::graph::{Class, Home, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ pub enum MemoryPart {
 #[derive(Debug)]
 pub struct Weights {
     /// The model's configuration.
-    pub config: LlamaConfig,
+    pub config: ModelConfig,
     /// The kind of the linear layers.
     pub linears: Linears,
     /// Groups of binarized layers, in the model's order; empty if dense.
@@ -252,7 +252,7 @@ const PART_ALIGN: usize = 64;
 
 impl Weights {
     /// Allocates memory for a model, filled with zeros.
-    pub fn allocate(machine: &mut Machine, config: &LlamaConfig, linears: Linears, purpose: Purpose) -> Result<Self, MachineError> {
+    pub fn allocate(machine: &mut Machine, config: &ModelConfig, linears: Linears, purpose: Purpose) -> Result<Self, MachineError> {
         let mut weights = Weights {
             config: config.clone(),
             linears,

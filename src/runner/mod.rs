@@ -42,7 +42,7 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Ke
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport};
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
-pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
+pub use crate::model::{Floats, Inspection, LayerReport, MatrixStorage, MemoryPlan, ModelConfig, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
     Average, Axis, Changed, Column, Curve, DIVERGENCE_CHOICES, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, NONE, Order, Orders,
     Outcome, PLOTS, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,

@@ -6,7 +6,7 @@ use crate::data::Tokenizer;
 use crate::formats::json_file;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
-use crate::model::{LlamaConfig, ModelFile, Purpose, Weights};
+use crate::model::{ModelConfig, ModelFile, Purpose, Weights};
 use crate::platform::{self, Hub};
 use crate::train;
 use anyhow::{Context, Result, bail};
@@ -36,13 +36,13 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
 }
 
 /// Reads a `config.json`.
-pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
+pub(super) fn config(path: &Path) -> Result<ModelConfig> {
     let text = json_file(path, platform::SETTINGS_LIMIT)?.with_context(|| format!("cannot open {}: no such file", path.display()))?;
-    LlamaConfig::from_json(&text).with_context(|| path.display().to_string())
+    ModelConfig::from_json(&text).with_context(|| path.display().to_string())
 }
 
 /// Returns the context length to allocate; an error if the model does not support the requested one.
-pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usize> {
+pub(super) fn context(config: &ModelConfig, asked: Option<usize>) -> Result<usize> {
     let longest = config.max_position_embeddings;
     let context = asked.unwrap_or(longest.min(CONTEXT));
     if context < 2 || context > longest {

@@ -1,12 +1,12 @@
 //! Sizes of a model and of a run, computed from their settings.
 
 use super::protocol::{ModelNumbers, RunLength};
-use crate::model::{Linears, LlamaConfig, bits_per_weight, packed_bytes};
+use crate::model::{Linears, ModelConfig, bits_per_weight, packed_bytes};
 use crate::train::TrainConfig;
 
 impl ModelNumbers {
     /// Returns the sizes of a model; `binary` is true if its linear layers are binarized.
-    pub fn of(config: &LlamaConfig, binary: bool) -> Self {
+    pub fn of(config: &ModelConfig, binary: bool) -> Self {
         let kind = if binary { Linears::Binary } else { Linears::Dense };
         Self {
             layers: config.num_hidden_layers,

@@ -7,7 +7,7 @@ use super::sources::open_teacher;
 use crate::assets;
 use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
 use crate::device::{Adapter, DeviceChoice, adapters};
-use crate::model::{Linears, LlamaConfig, TOKENIZER, WEIGHTS, open_tokenizer};
+use crate::model::{Linears, ModelConfig, TOKENIZER, WEIGHTS, open_tokenizer};
 use crate::platform::{self, Stamp};
 use crate::train::{Source, TrainConfig};
 use anyhow::Result;
@@ -22,7 +22,7 @@ const SAMPLE_FILES: usize = 8;
 /// The shape and tokenizer of a teacher, without its tensors.
 #[derive(Clone)]
 pub(super) struct TeacherInfo {
-    pub(super) config: LlamaConfig,
+    pub(super) config: ModelConfig,
     pub(super) linears: Linears,
     pub(super) tokenizer: Option<Arc<Tokenizer>>,
 }

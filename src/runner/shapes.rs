@@ -4,19 +4,19 @@ use super::model;
 use super::plan_cache::PlanCache;
 use super::sources::{check_vocabulary, setting};
 use crate::data::{TeacherCache, Tokenizer};
-use crate::model::{Linears, LlamaConfig, PRESETS, Purpose, TEACHERS, checkpoint_shape, checkpoint_tokenizer};
+use crate::model::{Linears, ModelConfig, PRESETS, Purpose, TEACHERS, checkpoint_shape, checkpoint_tokenizer};
 use crate::train::{Shapes, Source, TeacherShape, TrainConfig};
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Returns the teacher's shape, with the storage format of the settings.
-pub(super) fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) -> TeacherShape {
+pub(super) fn teacher_shape(settings: &TrainConfig, config: ModelConfig, linears: Linears) -> TeacherShape {
     TeacherShape { config, linears, purpose: Purpose::Inference(settings.teacher_storage.storage()) }
 }
 
 /// Returns the shapes of a run. `own` is the student's shape in the checkpoint of a resumed run.
-pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
+pub(super) fn shapes(config: &TrainConfig, own: Option<ModelConfig>, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
     let cached = config.teacher_cache.as_deref().map(TeacherCache::header).transpose().map_err(|error| setting("teacher_cache", error))?;
     let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
     let student = student_shape(config, own, vocabulary.unwrap_or(tokenizer.vocabulary()))?;
@@ -36,7 +36,7 @@ pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Op
 pub(super) fn cached_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: Option<&str>, cache: &mut PlanCache) -> Result<(Shapes, Arc<Tokenizer>)> {
     let (taught, own) = match teacher {
         Some(name) => {
-            let shape = match LlamaConfig::teacher(name) {
+            let shape = match ModelConfig::teacher(name) {
                 Some(shape) => shape,
                 None => model::config(Path::new(name))
                     .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
@@ -65,16 +65,16 @@ pub(super) fn cached_shapes(config: &TrainConfig, saved: Option<&Path>, teacher:
 }
 
 /// Returns the shape of a preset, with `vocabulary` tokens, or of a `config.json`.
-pub(super) fn named_shape(model: &str, vocabulary: usize) -> Result<LlamaConfig> {
+pub(super) fn named_shape(model: &str, vocabulary: usize) -> Result<ModelConfig> {
     if PRESETS.contains(&model) {
-        return Ok(LlamaConfig::preset(model, vocabulary)?);
+        return Ok(ModelConfig::preset(model, vocabulary)?);
     }
     let missing = || format!("neither a preset ({}) nor a config.json that can be read", PRESETS.join(", "));
     model::config(Path::new(model)).with_context(missing).map_err(|error| setting("model", error))
 }
 
 /// Returns the student's shape: `own` of a checkpoint, else that of the settings. `vocabulary` is the teacher's.
-fn student_shape(config: &TrainConfig, own: Option<LlamaConfig>, vocabulary: usize) -> Result<LlamaConfig> {
+fn student_shape(config: &TrainConfig, own: Option<ModelConfig>, vocabulary: usize) -> Result<ModelConfig> {
     let shape = match own {
         Some(own) => own,
         None => named_shape(&config.model, vocabulary)?,

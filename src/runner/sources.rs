@@ -3,7 +3,7 @@
 use super::model;
 use crate::assets;
 use crate::data::Tokenizer;
-use crate::model::{ChatFormat, LlamaConfig, ModelError, ModelFile, init_dense, init_from_dense, open_tokenizer};
+use crate::model::{ChatFormat, ModelConfig, ModelError, ModelFile, init_dense, init_from_dense, open_tokenizer};
 use crate::train::{FirstWeights, Init, SettingError, Source, TrainConfig, TrainError};
 use anyhow::{Result, anyhow};
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
 
 /// Returns an error if a tokenizer has more ids than the teacher's vocabulary, not counting added tokens. Encoding fails on
 /// texts with an added token beyond the vocabulary.
-pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
+pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&ModelConfig>) -> Result<()> {
     match (tokenizer.plain_ids().min(tokenizer.vocabulary()), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
         (ids, known) if ids > known => {
             Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher's vocabulary has {known}. Use the teacher's tokenizer")))

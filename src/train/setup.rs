@@ -6,7 +6,7 @@ use super::step::{Step, StepShape};
 use super::train_error::TrainError;
 use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;
-use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
+use crate::model::{Linears, MemoryPlan, ModelConfig, Purpose, Weights};
 
 /// Least number of prompt tokens with memory: the prompt can be changed while a run trains.
 const PROMPT: usize = 128;
@@ -15,7 +15,7 @@ const PROMPT: usize = 128;
 #[derive(Clone, Debug)]
 pub struct TeacherShape {
     /// Its shape.
-    pub config: LlamaConfig,
+    pub config: ModelConfig,
     /// The kind of its linear layers.
     pub linears: Linears,
     /// Its purpose, with the storage of its matrices.
@@ -26,7 +26,7 @@ pub struct TeacherShape {
 #[derive(Clone, Debug)]
 pub struct Shapes {
     /// The model being trained.
-    pub student: LlamaConfig,
+    pub student: ModelConfig,
     /// Its teacher, if it is on the device.
     pub teacher: Option<TeacherShape>,
     /// Tokens at each position of the teacher cache, if the student is trained from one.

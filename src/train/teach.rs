@@ -178,7 +178,7 @@ mod tests {
     use crate::data::Origin;
     use crate::device::{Checks, Gpu, adapters};
     use crate::graph::Storage;
-    use crate::model::{Linears, LlamaConfig, Purpose, init_dense, init_from_dense};
+    use crate::model::{Linears, ModelConfig, Purpose, init_dense, init_from_dense};
     use crate::platform;
     use std::sync::Arc;
 
@@ -186,7 +186,7 @@ mod tests {
     fn made(dir: &std::path::Path, fault: &dyn Fn(usize, &Gpu)) -> Result<bool, TeachError> {
         let gpu = Arc::new(platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap());
         let mut machine = Machine::gpu(gpu.clone(), crate::ops::FUSIONS);
-        let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..LlamaConfig::preset("tiny", 97).unwrap() };
+        let config = ModelConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..ModelConfig::preset("tiny", 97).unwrap() };
         let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
         init_from_dense(&mut machine, &teacher, &mut init_dense(&config, 3)).unwrap();
         let text = |n: u32| (0..n).map(|i| i * i % 97).collect::<Vec<u32>>().into();

@@ -21,7 +21,7 @@ import torch
 from gguf import GGMLQuantizationType as T
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, ModelConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 here = Path(__file__).parent
@@ -192,7 +192,7 @@ def sentence(path):
 def llama3():
     scaling = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     scaling["original_max_position_embeddings"] = 8192
-    config = LlamaConfig(hidden_size=128, num_attention_heads=2, rope_parameters=scaling, max_position_embeddings=131072)
+    config = ModelConfig(hidden_size=128, num_attention_heads=2, rope_parameters=scaling, max_position_embeddings=131072)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
     plain = 500000.0 ** (-torch.arange(0, 64, 2).double() / 64)
     writer = gguf.GGUFWriter(here / "llama3.gguf", "llama")

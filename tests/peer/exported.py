@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, ModelConfig, LlamaForCausalLM
 
 TOKENS = torch.tensor([[5, 17, 100, 42, 7, 301 % 200, 9, 64, 3, 11, 150, 33]])
 
@@ -27,7 +27,7 @@ def relative(got, want):
 def packed(path):
     """A transformers model with the weights that a packed file stands for, in float32."""
     with safe_open(path, "pt") as file:
-        config = LlamaConfig(**json.loads(file.metadata()["config"]))
+        config = ModelConfig(**json.loads(file.metadata()["config"]))
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     state = {}
     for name, tensor in tensors.items():
@@ -77,7 +77,7 @@ class BinaryLinear(torch.nn.Module):
 
 
 def latent(directory, golden, out):
-    config = LlamaConfig(**json.loads((directory / "config.json").read_text()))
+    config = ModelConfig(**json.loads((directory / "config.json").read_text()))
     student = LlamaForCausalLM(config).float()
     for name, module in list(student.named_modules()):
         if isinstance(module, torch.nn.Linear) and name != "lm_head":

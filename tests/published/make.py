@@ -2,7 +2,7 @@
 logits of transformers in float32. python make.py DIRECTORY"""
 import json, sys, torch
 from pathlib import Path
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import ModelConfig, LlamaForCausalLM
 out = Path(sys.argv[1])
 base = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=41,
             max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=False, attention_bias=False, initializer_range=0.4)
@@ -16,7 +16,7 @@ cases = {
 }
 for n, (name, (options, dtype, shard)) in enumerate(cases.items()):
     torch.manual_seed(11111 + n)
-    model = LlamaForCausalLM(LlamaConfig(**{**base, **options})).to(dtype)
+    model = LlamaForCausalLM(ModelConfig(**{**base, **options})).to(dtype)
     # Norms that are not all one.
     for key, value in model.named_parameters():
         if "norm" in key: value.data = (1 + 0.3 * torch.randn(value.shape)).to(dtype)
@@ -30,7 +30,7 @@ for n, (name, (options, dtype, shard)) in enumerate(cases.items()):
 
 # As the published FBI-LLM checkpoints: PyTorch shards, latent weights with wscale and wbias, buffers of old versions of transformers.
 torch.manual_seed(11199)
-config = LlamaConfig(**base)
+config = ModelConfig(**base)
 model = LlamaForCausalLM(config).bfloat16()
 state = {}
 for key, value in model.state_dict().items():

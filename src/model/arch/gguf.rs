@@ -5,7 +5,7 @@ use super::{ALL, Architecture};
 use crate::formats::gguf::write::Entry;
 use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
-use crate::model::config::LlamaConfig;
+use crate::model::config::ModelConfig;
 use crate::model::rope::{Factors, RopeScaling};
 use crate::model::tensors::TensorRow;
 
@@ -41,7 +41,7 @@ impl Architecture {
     }
 
     /// The configuration that a file of this architecture declares. An error if the model needs something unsupported.
-    pub(in crate::model) fn config_of(&self, file: &Gguf) -> Result<LlamaConfig, FormatError> {
+    pub(in crate::model) fn config_of(&self, file: &Gguf) -> Result<ModelConfig, FormatError> {
         self.check_gguf_supported(file)?;
         let metadata = file.metadata();
         let key = |key: &str| format!("{}.{key}", self.gguf);
@@ -54,7 +54,7 @@ impl Architecture {
         let rows = file.shape(own(embedding)).ok_or_else(|| metadata.problem(format!("has no tensor {} ({embedding})", own(embedding))))?;
         let epsilon = "attention.layer_norm_rms_epsilon";
         let (width, heads) = (needed("embedding_length")?, needed("attention.head_count")?);
-        let config = LlamaConfig {
+        let config = ModelConfig {
             model_type: self.model_type.into(),
             hidden_size: width,
             intermediate_size: needed("feed_forward_length")?,
@@ -128,7 +128,7 @@ impl Architecture {
     }
 
     /// The metadata for `config`.
-    pub(in crate::model) fn metadata_of(&self, config: &LlamaConfig) -> Vec<(String, Entry)> {
+    pub(in crate::model) fn metadata_of(&self, config: &ModelConfig) -> Vec<(String, Entry)> {
         let sizes = [
             ("vocab_size", config.vocab_size),
             ("context_length", config.max_position_embeddings),
@@ -154,7 +154,7 @@ impl Architecture {
 
 /// Adds the factors by which a file divides RoPE's frequencies, in addition to linear scaling. Recognizes the factors
 /// of Llama 3's scaling.
-fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
+fn with_factors(file: &Gguf, config: ModelConfig) -> Result<ModelConfig, FormatError> {
     // The shortest decimal that rounds to the factor.
     let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?.into_iter().map(|factor| factor.to_string().parse().expect("a float's text is a float"));
     let factors: Vec<f64> = factors.collect();
@@ -165,7 +165,7 @@ fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatE
         Some(RopeScaling::Linear { factor }) => RopeScaling::Factors(Factors(factors.iter().map(|own| own * factor).collect())),
         _ => RopeScaling::llama3(&config.rope_frequencies(), &factors).unwrap_or(RopeScaling::Factors(Factors(factors))),
     };
-    let config = LlamaConfig { rope_scaling: Some(scaling), ..config };
+    let config = ModelConfig { rope_scaling: Some(scaling), ..config };
     config.check().map_err(|error| file.metadata().problem(format!("tensor {ROPE_FACTORS}: {error}")))?;
     Ok(config)
 }
@@ -178,7 +178,7 @@ mod tests {
     use std::sync::Arc;
 
     /// The configuration of `tests/gguf/llama3.gguf` with some bytes replaced.
-    fn config_with(from: &[u8], to: &[u8]) -> Result<LlamaConfig, String> {
+    fn config_with(from: &[u8], to: &[u8]) -> Result<ModelConfig, String> {
         let mut bytes = platform::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gguf/llama3.gguf")).unwrap();
         let at = bytes.windows(from.len()).position(|window| window == from).expect("they are in the file");
         bytes[at..at + from.len()].copy_from_slice(to);

@@ -3,10 +3,10 @@
 
 use super::{ALL, Architecture, titles};
 use crate::formats::json;
-use crate::model::config::{ConfigError, LlamaConfig};
+use crate::model::config::{ConfigError, ModelConfig};
 use serde_json::Value;
 
-impl LlamaConfig {
+impl ModelConfig {
     /// Parses a `config.json` of any version of transformers, or of Signet.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut json = json::value(bytes).map_err(|error| ConfigError(error.to_string()))?;
@@ -21,7 +21,7 @@ impl LlamaConfig {
         fields.insert("model_type".into(), architecture.model_type.into());
         fields.insert("rope_theta".into(), theta);
         fields.insert("rope_scaling".into(), scaling);
-        let config: LlamaConfig = serde_json::from_value(json).map_err(|error| ConfigError(error.to_string()))?;
+        let config: ModelConfig = serde_json::from_value(json).map_err(|error| ConfigError(error.to_string()))?;
         config.check()?;
         Ok(config)
     }
@@ -68,7 +68,7 @@ pub(super) fn no_window(json: &Value) -> bool {
     json["sliding_window"].is_null() || json["use_sliding_window"] == false || whole
 }
 
-/// θ and RoPE scaling (or null) in the form of [`LlamaConfig`]. As in transformers 5, `rope_scaling` takes precedence
+/// θ and RoPE scaling (or null) in the form of [`ModelConfig`]. As in transformers 5, `rope_scaling` takes precedence
 /// over `rope_parameters`, and a θ inside it over one at the top level.
 fn rope(json: &Value) -> Result<(Value, Value), ConfigError> {
     let (field, given) = match &json["rope_scaling"] {
@@ -140,9 +140,9 @@ mod tests {
     use super::*;
     use crate::model::{Factors, RopeScaling};
 
-    fn parsed(rest: &str) -> Result<LlamaConfig, ConfigError> {
+    fn parsed(rest: &str) -> Result<ModelConfig, ConfigError> {
         let shape = r#"{"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"vocab_size":50"#;
-        LlamaConfig::from_json(format!("{shape}{rest}}}").as_bytes())
+        ModelConfig::from_json(format!("{shape}{rest}}}").as_bytes())
     }
 
     #[test]
@@ -178,16 +178,16 @@ mod tests {
             let error = parsed(rest).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
-        assert!(LlamaConfig::from_json(b"[64, 96]").unwrap_err().to_string().contains("not a JSON object"));
+        assert!(ModelConfig::from_json(b"[64, 96]").unwrap_err().to_string().contains("not a JSON object"));
     }
 
     #[test]
     fn missing_fields_have_the_defaults_of_transformers() {
-        let read = |text: &str| LlamaConfig::from_json(text.as_bytes());
+        let read = |text: &str| ModelConfig::from_json(text.as_bytes());
         let config = read(r#"{"model_type": "llama"}"#).unwrap();
         assert_eq!(
             config,
-            LlamaConfig { num_key_value_heads: None, max_position_embeddings: 2048, rms_norm_eps: 1e-6, ..LlamaConfig::teacher("LLaMA2-7B").unwrap() }
+            ModelConfig { num_key_value_heads: None, max_position_embeddings: 2048, rms_norm_eps: 1e-6, ..ModelConfig::teacher("LLaMA2-7B").unwrap() }
         );
         let some = read(r#"{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 50}"#).unwrap();
         assert_eq!((some.hidden_size, some.vocab_size, some.intermediate_size, some.num_hidden_layers), (64, 50, 11_008, 32));
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(old, new);
         let scaling = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         assert_eq!((old.rope_theta, &old.rope_scaling), (5e5, &Some(scaling)));
-        assert_eq!(LlamaConfig::from_json(&serde_json::to_vec(&old).unwrap()).unwrap(), old, "what Signet writes itself");
+        assert_eq!(ModelConfig::from_json(&serde_json::to_vec(&old).unwrap()).unwrap(), old, "what Signet writes itself");
         assert_eq!(parsed(r#","rope_scaling":{"type":"linear","factor":4.0}"#).unwrap().rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
         for none in [
             "",
@@ -262,10 +262,10 @@ mod tests {
     #[test]
     fn factors_survive_a_round_trip() {
         let factors: Vec<f64> = (1..9).map(f64::from).collect();
-        let config = LlamaConfig { rope_scaling: Some(RopeScaling::Factors(Factors(factors.clone()))), ..parsed("").unwrap() };
+        let config = ModelConfig { rope_scaling: Some(RopeScaling::Factors(Factors(factors.clone()))), ..parsed("").unwrap() };
         let json = serde_json::to_string(&config).unwrap();
         assert!(json.contains(r#""rope_type":"longrope","short_factor":[1.0,2.0"#) && json.contains(r#""attention_factor":1.0"#), "{json}");
-        assert_eq!(LlamaConfig::from_json(json.as_bytes()).unwrap(), config);
+        assert_eq!(ModelConfig::from_json(json.as_bytes()).unwrap(), config);
         let plain = parsed("").unwrap().rope_frequencies();
         let ratios: Vec<f64> = plain.iter().zip(config.rope_frequencies()).map(|(plain, scaled)| plain / scaled).collect();
         assert_eq!(ratios, factors);

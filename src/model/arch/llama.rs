@@ -3,7 +3,7 @@
 use super::Architecture;
 use super::hugging_face::{is_off, no_window};
 use crate::graph::{ShapeError, Tape, TensorId};
-use crate::model::config::LlamaConfig;
+use crate::model::config::ModelConfig;
 use crate::model::forward::Forward;
 use crate::model::tensors::{HeadKind, Role, TensorRow, numbered};
 use crate::ops::{Add, Swiglu};
@@ -68,7 +68,7 @@ const O: &str = "model.layers.{}.o";
 const GATE_UP: &str = "model.layers.{}.gate_up";
 const DOWN: &str = "model.layers.{}.down";
 
-fn vocabulary(config: &LlamaConfig) -> (usize, usize) {
+fn vocabulary(config: &ModelConfig) -> (usize, usize) {
     (config.vocab_size, config.hidden_size)
 }
 
@@ -77,7 +77,7 @@ const fn norm(name: &'static str, gguf: &'static str) -> TensorRow {
     TensorRow { name, gguf, role: Role::Norm, shape: |config| (1, config.hidden_size), permuted: None }
 }
 
-const fn linear(group: &'static str, name: &'static str, gguf: &'static str, shape: fn(&LlamaConfig) -> (usize, usize)) -> TensorRow {
+const fn linear(group: &'static str, name: &'static str, gguf: &'static str, shape: fn(&ModelConfig) -> (usize, usize)) -> TensorRow {
     TensorRow { name, gguf, role: Role::Linear { group }, shape, permuted: None }
 }
 

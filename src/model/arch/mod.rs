@@ -5,7 +5,7 @@ mod gguf;
 mod hugging_face;
 mod llama;
 
-use super::config::{ConfigError, LlamaConfig};
+use super::config::{ConfigError, ModelConfig};
 use super::forward::Forward;
 use super::rope::MAX_CONTEXT;
 use super::tensors::{Group, ModelTensor, Role, TensorRow};
@@ -87,7 +87,7 @@ fn titles() -> String {
     ALL.map(|architecture| architecture.title).join(" or ")
 }
 
-impl LlamaConfig {
+impl ModelConfig {
     /// The architecture of a validated configuration.
     pub fn architecture(&self) -> &'static Architecture {
         self.find_architecture().unwrap_or_else(|| panic!("no architecture is called {:?}", self.model_type))
@@ -254,7 +254,7 @@ mod tests {
         for other in ["blk.0.attn_q.bias", "blk.00.attn_q.weight", "blk.+1.attn_q.weight", "blk..attn_q.weight", "rope_freqs.weight", "blk.0.attn_qkv.weight"] {
             assert_eq!(theirs(other), None, "{other}");
         }
-        let config = LlamaConfig { num_hidden_layers: 2, tie_word_embeddings: true, ..LlamaConfig::preset("tiny", 100).unwrap() };
+        let config = ModelConfig { num_hidden_layers: 2, tie_word_embeddings: true, ..ModelConfig::preset("tiny", 100).unwrap() };
         let names = |of: fn(&ModelTensor) -> String| config.tensors().iter().map(of).collect::<Vec<_>>();
         assert_eq!(names(|tensor| tensor.name.clone()).len(), 2 * 9 + 2, "a tied model has no head of its own");
         assert_eq!(names(ModelTensor::gguf)[..3], ["token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight"]);
@@ -262,32 +262,32 @@ mod tests {
         assert_eq!(groups, ["model.layers.1.qkv 3", "model.layers.1.o 1", "model.layers.1.gate_up 2", "model.layers.1.down 1"]);
         assert_eq!(config.role("model.layers.1.input_layernorm.weight"), Some(Role::Norm));
         assert_eq!(config.role("model.layers.1.qkv.weight"), None);
-        let unknown = LlamaConfig { model_type: "mamba".into(), ..config }.check().unwrap_err().to_string();
+        let unknown = ModelConfig { model_type: "mamba".into(), ..config }.check().unwrap_err().to_string();
         assert!(unknown.contains("model_type \"mamba\" is not supported. Supported: LLaMA"), "{unknown}");
     }
     use crate::model::config::{PRESETS, TEACHERS};
 
     #[test]
     fn presets_have_the_papers_sizes() {
-        let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| LlamaConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
+        let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| ModelConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
         assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
-        let teachers: Vec<u64> = TEACHERS.iter().map(|name| LlamaConfig::teacher(name).unwrap().parameters()).collect();
+        let teachers: Vec<u64> = TEACHERS.iter().map(|name| ModelConfig::teacher(name).unwrap().parameters()).collect();
         assert_eq!(teachers, [134_515_008, 361_821_120, 1_100_048_384, 6_738_415_616]);
         for name in PRESETS {
-            LlamaConfig::preset(name, 4096).unwrap().check().unwrap();
+            ModelConfig::preset(name, 4096).unwrap().check().unwrap();
         }
     }
 
     #[test]
     fn invalid_shapes_are_errors_that_name_the_field() {
-        let good = LlamaConfig::preset("5M", 100).unwrap();
+        let good = ModelConfig::preset("5M", 100).unwrap();
         let bad = [
-            (LlamaConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
-            (LlamaConfig { num_attention_heads: 3, num_key_value_heads: None, ..good.clone() }, "hidden_size"),
-            (LlamaConfig { num_key_value_heads: Some(3), ..good.clone() }, "num_key_value_heads"),
-            (LlamaConfig { rms_norm_eps: f64::NAN, ..good.clone() }, "rms_norm_eps"),
-            (LlamaConfig { num_hidden_layers: 1025, ..good.clone() }, "num_hidden_layers"),
-            (LlamaConfig { num_hidden_layers: 1000, intermediate_size: 1 << 20, hidden_size: 1 << 14, head_dim: Some(64), ..good.clone() }, "parameters"),
+            (ModelConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
+            (ModelConfig { num_attention_heads: 3, num_key_value_heads: None, ..good.clone() }, "hidden_size"),
+            (ModelConfig { num_key_value_heads: Some(3), ..good.clone() }, "num_key_value_heads"),
+            (ModelConfig { rms_norm_eps: f64::NAN, ..good.clone() }, "rms_norm_eps"),
+            (ModelConfig { num_hidden_layers: 1025, ..good.clone() }, "num_hidden_layers"),
+            (ModelConfig { num_hidden_layers: 1000, intermediate_size: 1 << 20, hidden_size: 1 << 14, head_dim: Some(64), ..good.clone() }, "parameters"),
         ];
         for (config, field) in bad {
             let error = config.check().unwrap_err().to_string();

@@ -8,7 +8,7 @@ use crate::formats::content::{self, Kind, LONGEST_HEADER};
 use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::chat_format::{ChatFormat, Templates};
-use crate::model::config::LlamaConfig;
+use crate::model::config::ModelConfig;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::{self, ModelFile, untied_if_different};
 use crate::model::floats::Floats;
@@ -68,7 +68,7 @@ pub struct PackReport {
 }
 
 /// All tensors of a packed file, in order: u32 before f16, so that all are aligned.
-fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
+fn layout(config: &ModelConfig, kind: Linears) -> Vec<TensorInfo> {
     let (linears, dense) = match kind {
         Linears::Binary => (config.linears(), Vec::new()),
         Linears::Dense => (Vec::new(), config.linears()),
@@ -84,12 +84,12 @@ fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
 }
 
 /// Bytes of the tensors of a packed model of this shape, without header and tokenizer.
-pub fn packed_bytes(config: &LlamaConfig, kind: Linears) -> u64 {
+pub fn packed_bytes(config: &ModelConfig, kind: Linears) -> u64 {
     layout(config, kind).iter().map(|(_, dtype, shape)| shape.iter().map(|&side| side as u64).product::<u64>() * dtype.bitsize() as u64 / 8).sum()
 }
 
 /// Bits per weight of the blocks' linear layers: for binarized layers the sign, padding, and a share of α and β.
-pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
+pub fn bits_per_weight(config: &ModelConfig, kind: Linears) -> f64 {
     if kind == Linears::Dense {
         return 16.0;
     }
@@ -142,7 +142,7 @@ impl Output for CountingOutput<'_> {
 
 /// The metadata of a packed file to be written, which also decide its tensors.
 pub(in crate::model) struct PackedMetadata<'a> {
-    pub(in crate::model) config: &'a LlamaConfig,
+    pub(in crate::model) config: &'a ModelConfig,
     pub(in crate::model) linears: Linears,
     pub(in crate::model) tokenizer: Option<&'a Tokenizer>,
     pub(in crate::model) chat: &'a ChatFormat,
@@ -222,7 +222,7 @@ pub(in crate::model) async fn write(about: &PackedMetadata<'_>, tensors: &mut im
 
 /// The parsed header of a packed file.
 struct PackedHeader {
-    config: LlamaConfig,
+    config: ModelConfig,
     tokenizer: Option<Tokenizer>,
     chat: ChatFormat,
 }
@@ -242,7 +242,7 @@ impl PackedHeader {
             _ => return Err(problem(format!("signet.format is {format:?}; this version reads {FORMAT}")).into()),
         }
         let config = file.metadata("config").ok_or_else(|| problem("its header has no config".into()))?;
-        let config: LlamaConfig = serde_json::from_str(config).map_err(|error| problem(format!("config: {error}")))?;
+        let config: ModelConfig = serde_json::from_str(config).map_err(|error| problem(format!("config: {error}")))?;
         config.check().map_err(|error| problem(error.to_string()))?;
         let tokenizer = file.metadata("tokenizer").map(|text| Tokenizer::from_json(text.as_bytes())).transpose();
         let tokenizer = tokenizer.map_err(|error| problem(error.to_string()))?;
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn sizes_match_the_paper() {
         for (name, bits, gigabytes) in [("130M", 1.030, 0.109), ("1.3B", 1.011, 0.418), ("7B", 1.006, 1.339)] {
-            let config = LlamaConfig::preset(name, 32_000).unwrap();
+            let config = ModelConfig::preset(name, 32_000).unwrap();
             let stored = bits_per_weight(&config, Linears::Binary);
             assert!((stored - bits).abs() < 5e-4, "{name}: {stored}");
             let size = packed_bytes(&config, Linears::Binary) as f64 / 1e9;

@@ -1,7 +1,7 @@
 //! Exports runs to one file: curves as SVG or PNG, metrics of each step as CSV, all files as a zip, or the packed model.
 
 use super::pack;
-use crate::model::LlamaConfig;
+use crate::model::ModelConfig;
 use crate::platform;
 use crate::runner::{Event, Stop, model, settings};
 use crate::train::{self, Axis, Curves, Group, Place, csv};
@@ -96,9 +96,9 @@ fn sizes(run: &Path) -> Vec<usize> {
     let preset = || {
         let config = settings(&run.join("run.toml")).ok()?;
         // The sizes do not depend on the vocabulary.
-        LlamaConfig::preset(&config.model, 4096).ok()
+        ModelConfig::preset(&config.model, 4096).ok()
     };
-    let config: Option<LlamaConfig> = checkpoint().or_else(preset);
+    let config: Option<ModelConfig> = checkpoint().or_else(preset);
     config.map_or(Vec::new(), |config| config.linears().iter().map(|(_, out, width)| out * width).collect())
 }
 

@@ -3,7 +3,7 @@
 use crate::bench;
 use crate::graph::{Machine, Storage};
 use crate::infer::Engine;
-use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
+use crate::model::{Linears, MemoryPlan, ModelConfig, PRESETS, Purpose, Weights};
 use crate::runner::devices::PlannedDevice;
 use crate::runner::plan::{DeviceMemory, Planned, recompute_text};
 use crate::runner::plan_cache::PlanCache;
@@ -47,7 +47,7 @@ pub(super) async fn planned(request: PlanTrainRequest, cache: &mut PlanCache) ->
 pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let PlanModelRequest { model: name, device, context, memory: given } = request;
     let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
-        (LlamaConfig::preset(&name, bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
+        (ModelConfig::preset(&name, bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
     } else {
         let file = model::open(&name)?;
         let storage = file.storage();

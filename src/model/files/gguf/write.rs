@@ -4,7 +4,7 @@ use super::vocabulary::vocabulary;
 use crate::formats::FormatError;
 use crate::formats::gguf::ROPE_FACTORS;
 use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
-use crate::model::config::LlamaConfig;
+use crate::model::config::ModelConfig;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
 use crate::model::files::{Progress, check_not_existing};
@@ -71,7 +71,7 @@ fn interleaved(values: &[f32], heads: usize, head_dim: usize, cols: usize) -> Ve
 }
 
 /// All tensors under ggml's names and in its order: RoPE's factors follow the blocks.
-fn planned(config: &LlamaConfig) -> Vec<ExportedTensor> {
+fn planned(config: &ModelConfig) -> Vec<ExportedTensor> {
     let of = |tensor: ModelTensor| {
         let ModelTensor { rows, cols, .. } = tensor;
         let (rows, floats) = if tensor.row.role == Role::Norm { (None, GgufFloats::F32) } else { (Some(rows), GgufFloats::F16) };
@@ -106,14 +106,14 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::{ROPE_FACTORS, interleaved, planned};
-    use crate::model::{LlamaConfig, RopeScaling};
+    use crate::model::{ModelConfig, RopeScaling};
 
     #[test]
     fn llama_3s_scaling_is_written_as_a_tensor() {
-        let plain = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
+        let plain = ModelConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..ModelConfig::preset("5M", 100).unwrap() };
         assert!(planned(&plain).iter().all(|written| written.planned.name != ROPE_FACTORS));
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-        let scaled = LlamaConfig { rope_scaling: Some(scaling), ..plain };
+        let scaled = ModelConfig { rope_scaling: Some(scaling), ..plain };
         assert_eq!(planned(&scaled).iter().find(|written| written.planned.name == ROPE_FACTORS).unwrap().planned.cols, 32);
         let factors = scaled.rope_factors().unwrap();
         assert!(factors[..14].iter().all(|factor| *factor == 1.0) && factors[31] == 32.0, "{factors:?}");

@@ -13,7 +13,7 @@ use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FileSums, FormatError, Opened, Shards, TensorSource, TorchFile, json, json_file};
 use crate::model::chat_format::ChatFormat;
-use crate::model::config::LlamaConfig;
+use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
 use crate::model::file::{self, ModelFile, untied_if_different};
 use crate::model::weights::Linears;
@@ -65,8 +65,8 @@ fn config(path: &Path) -> Result<(Vec<u8>, FileSums), FormatError> {
 }
 
 /// The configuration of the student in a checkpoint.
-pub fn checkpoint_shape(path: &Path) -> Result<LlamaConfig, FormatError> {
-    LlamaConfig::from_json(&config(path)?.0).map_err(|problem| FormatError::new(&path.join(CONFIG), problem))
+pub fn checkpoint_shape(path: &Path) -> Result<ModelConfig, FormatError> {
+    ModelConfig::from_json(&config(path)?.0).map_err(|problem| FormatError::new(&path.join(CONFIG), problem))
 }
 
 /// The error of a directory without config.json.
@@ -117,7 +117,7 @@ fn weights(bytes: &[u8]) -> Option<String> {
 
 impl ModelFile {
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
-        let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
+        let config = ModelConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
         tensor_names::check_prefix(&*tensors, config.architecture())?;
         let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
         let (config, tensors) = match config.tie_word_embeddings && tensors.shape(embedding).is_none() && tensors.shape(head).is_some() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::formats::safetensors::{Dtype, TensorInfo, TensorWriter};
-use crate::model::LlamaConfig;
+use crate::model::ModelConfig;
 use crate::platform;
 use crate::runner::{Command, Runner, Stop};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ impl Scratch {
     }
 
     /// A model directory whose layer [`LAYER`] has these latent weights.
-    fn model(&self, name: &str, config: &LlamaConfig, latent: impl Fn(usize, usize) -> f32) -> PathBuf {
+    fn model(&self, name: &str, config: &ModelConfig, latent: impl Fn(usize, usize) -> f32) -> PathBuf {
         let path = self.0.join(name);
         platform::make_dir(&path).unwrap();
         platform::write_atomic(&path.join("config.json"), serde_json::to_string(config).unwrap().as_bytes()).unwrap();
@@ -53,8 +53,8 @@ impl Drop for Scratch {
     }
 }
 
-fn config() -> LlamaConfig {
-    LlamaConfig {
+fn config() -> ModelConfig {
+    ModelConfig {
         model_type: "llama".into(),
         hidden_size: ROWS,
         intermediate_size: COLS,
@@ -183,8 +183,8 @@ fn layers_scales_and_checkpoints_are_reported() {
 fn invalid_requests_are_errors_and_the_model_stays_open() {
     let scratch = Scratch::new("refused");
     let model = scratch.model("model", &config(), latent);
-    let other = scratch.model("other", &LlamaConfig { intermediate_size: 96, ..config() }, latent);
-    let deeper = scratch.model("deeper", &LlamaConfig { num_hidden_layers: 2, ..config() }, latent);
+    let other = scratch.model("other", &ModelConfig { intermediate_size: 96, ..config() }, latent);
+    let deeper = scratch.model("deeper", &ModelConfig { num_hidden_layers: 2, ..config() }, latent);
     let text = scratch.0.join("notes.txt");
     platform::write_atomic(&text, b"no model at all").unwrap();
     let teacher = scratch.0.join("teacher.signet");
