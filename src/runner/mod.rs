@@ -49,7 +49,7 @@ pub use crate::train::{
     SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Speed, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
 pub use amounts::{format_bytes, format_count};
-pub use commands::{Command, CompareColumn, free_run};
+pub use commands::{Command, CompareColumn, FILE_EXISTS, free_run};
 pub use protocol::{
     ChatRequest, CompareReport, CompareRequest, ComparedGroup, ComparedRun, ConformRequest, DataReport, DataRequest, DeviceInfo, EvalRequest, Event,
     ExportModelRequest, GenerateRequest, InputKind, LandscapeRequest, LayerInfo, ModelExport, ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest,

@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+/// The part of an export's error by which the app offers to replace the file.
+pub const FILE_EXISTS: &str = "the file exists";
+
 /// Writes `out` in the format of its extension. On an error, an existing file is unchanged.
 pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if runs.is_empty() {
         bail!("cannot export: no run is selected. Select one or more");
     }
     if !replace && platform::exists(out) {
-        bail!("cannot write {}: the file exists. Replace it, or choose another name", out.display());
+        bail!("cannot write {}: {FILE_EXISTS}. Replace it, or choose another name", out.display());
     }
     for problem in runs.iter().filter_map(|run| train::verify_metrics(run)) {
         emit(Event::Note { text: problem });

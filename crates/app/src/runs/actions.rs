@@ -7,7 +7,7 @@ use crate::notices::Undo;
 use crate::shared::Shared;
 use crate::widgets::{heading, section};
 use eframe::egui::{self, Button, Key, TextEdit, Ui};
-use signet::runner::{Command, check_name};
+use signet::runner::{Command, FILE_EXISTS, check_name};
 use std::path::{Path, PathBuf};
 
 /// A modal dialog of the tab.
@@ -189,9 +189,9 @@ fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<
         *problem = None;
     }
     show_problem(ui, problem.as_deref());
-    let taken = problem.as_ref().is_some_and(|problem| problem.contains("already"));
-    let (go, cancel) = buttons(ui, if taken { "Replace it" } else { "Export" }, !out.trim().is_empty());
-    (cancel, go.then(|| Command::Export { runs: runs.to_vec(), out: out.trim().into(), replace: taken }))
+    let exists = problem.as_ref().is_some_and(|problem| problem.contains(FILE_EXISTS));
+    let (go, cancel) = buttons(ui, if exists { "Replace it" } else { "Export" }, !out.trim().is_empty());
+    (cancel, go.then(|| Command::Export { runs: runs.to_vec(), out: out.trim().into(), replace: exists }))
 }
 
 fn empty(ui: &mut Ui, trashed: usize, shared: &Shared) -> Answer {
