@@ -54,7 +54,7 @@ fn a_killed_sweep_goes_on_to_the_same_bits_and_skips_what_is_done() {
     let shape = std::fs::read_to_string(scratch.path("small.json")).unwrap();
     std::fs::write(scratch.path("small.json"), shape.replace("72", "80")).unwrap();
     let (good, said) = run(&arguments(&file, &killed, &["--dry-run"]));
-    assert!(good && said.contains("keeps that of its checkpoint"), "{said}");
+    assert!(good && said.contains("keeps the shape of its checkpoint"), "{said}");
     std::fs::write(scratch.path("small.json"), shape).unwrap();
     let output = signet(&arguments(&file, &killed, &["--json"])).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));

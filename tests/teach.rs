@@ -40,7 +40,7 @@ fn a_cache_that_was_killed_or_damaged_becomes_the_same_byte_for_byte() {
     let scratch = Scratch::new("teach");
     let teacher = teacher(&scratch);
     let (good, said) = run(&as_str(&teach(&scratch, &teacher, "whole", "cpu", &[])));
-    assert!(good && said.contains("tokens/s") && said.contains("MB in all"), "{said}");
+    assert!(good && said.contains("tokens/s") && said.contains("B in all"), "{said}");
     let path = scratch.path("killed/teacher.safetensors");
     for kill in 0..3 {
         let mut child = signet(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[]))).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -114,7 +114,7 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
         assert!(!scratch.path("runs/bad").exists(), "{option} left a run behind");
     }
     for (more, want) in
-        [(["--top", "0"], "--top 0"), (["--top", "300"], "1 to 256"), (["--top", "5"], "top was 9, is 5"), (["--teacher", "none"], "needs a teacher")]
+        [(["--top", "0"], "--top 0"), (["--top", "300"], "1 to 256"), (["--top", "5"], "top was 9, is 5"), (["--teacher", "none"], "teacher is none")]
     {
         let mut arguments = teach(&scratch, &teacher, "cache", "cpu", &[]);
         let at = arguments.iter().position(|argument| argument == more[0]).unwrap();

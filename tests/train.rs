@@ -350,7 +350,7 @@ fn bad_input_is_refused_in_words_and_leaves_no_run() {
         (&["--model", "14B"], "preset"),
         (&["--lr=-1"], "lr"),
         (&["--batch", "0"], "batch"),
-        (&["--device", "no such card"], "named \"no such card\"; there are: cpu; 0: "),
+        (&["--device", "no such card"], "named \"no such card\". Available: cpu; 0: "),
     ];
     let (teacher, cpu) = (teacher.display().to_string(), "cpu".to_string());
     for (arguments, want) in cases {

@@ -55,7 +55,7 @@ pub enum CacheError {
         differs: String,
     },
     /// Some windows are missing.
-    #[error("{}: {missing} of {windows} windows are not made yet. Run the same `signet teach` command again to make them", path.display())]
+    #[error("{}: {missing} of {windows} windows are missing. Run the same `signet teach` command to add them", path.display())]
     Unfinished {
         /// The file.
         path: PathBuf,
