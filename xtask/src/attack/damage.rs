@@ -165,7 +165,7 @@ impl Target {
 
 /// The lines of an output that contain neither the trial's folder nor a time.
 fn stable_lines(printed: &str) -> Vec<&str> {
-    printed.lines().filter(|line| !line.starts_with("kept in ") && !line.starts_with("cache ")).collect()
+    printed.lines().filter(|line| !line.starts_with("cached in ") && !line.starts_with("cache ")).collect()
 }
 
 /// Runs a command; returns whether it succeeded, and its output. A panic or a signal is an error.
