@@ -54,16 +54,17 @@ pub(crate) fn check() -> Result<(), String> {
     steps.finish()
 }
 
-/// Returns the subjects of the commits that are on no remote branch.
+/// Returns the subjects of the commits that are on no remote branch; without remote branches, the last commit's.
 fn new_subjects() -> Result<Vec<String>, String> {
-    Ok(git(&["log", "--format=%s", "--max-count=500", "HEAD", "--not", "--remotes"])?.lines().map(String::from).collect())
+    let count = if git(&["branch", "--remotes"])?.trim().is_empty() { "--max-count=1" } else { "--max-count=500" };
+    Ok(git(&["log", "--format=%s", count, "HEAD", "--not", "--remotes"])?.lines().map(String::from).collect())
 }
 
 /// Checks the form of commit subjects.
 fn check_subjects(subjects: &[String]) -> Outcome {
     let faults: Vec<String> = subjects.iter().filter_map(|subject| Some(format!("\n  {subject:?} {}", subject_fault(subject)?))).collect();
     match faults.is_empty() {
-        true => Outcome::Passed(format!("{} that are on no remote branch", subjects.len())),
+        true => Outcome::Passed(format!("{} new", subjects.len())),
         false => Outcome::Failed(faults.concat()),
     }
 }
