@@ -5,7 +5,9 @@
 
 // Tensors: identifiers, shapes, number types, and views of their contents on the CPU.
 mod ids;
+mod mat;
 mod params;
+mod product;
 mod real;
 mod shape;
 
@@ -54,13 +56,15 @@ pub use execute::{GpuMachine, GpuProgram};
 pub use fuse::{FusedStep, Fusion};
 pub use ids::{MemoryId, TensorId};
 pub use machine::{Machine, Pending, Program};
+pub use mat::{Mat, OutMat};
 pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, Runs, ShapeError, Specs, Variant, grid};
 #[cfg(test)]
 pub(crate) use params::encode_params;
 pub use params::{FIRST_BAND, Params, Word};
 pub use plan::{Overlap, Plan, Pool, Slot};
+pub use product::{Threads, matmul, matmul_written};
 pub use profile::Timed;
-pub use real::{Mat, OutMat, Real, Threads, dot, matmul, rows_per_task, sum, vectorised};
+pub use real::{Real, dot, rows_per_task, sum, vectorised};
 pub use recompute::Recompute;
 pub use shape::{Class, LOG_BLOCK, Spec, Storage};
 pub use submits::LONGEST_SUBMIT;

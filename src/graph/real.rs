@@ -1,6 +1,7 @@
 //! The number types of the CPU implementations (twins): f32 for the CPU device, f64 for finite
 //! differences. The reference, `Traced`, is in a file of its own.
 
+use super::mat::Mat;
 use crate::platform::{parallel, vector};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -78,86 +79,12 @@ pub trait Real:
     }
     /// Calls `f` with a buffer of `len` values of any content, which is reused by later calls on this thread.
     fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R;
-    /// `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`; see [`matmul`].
-    fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, threads: Threads);
-}
-
-/// The threads of a product. The order of summation does not depend on them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Threads {
-    /// On the calling thread: for callers that are parallel themselves.
-    One,
-    /// On all threads of the pool.
-    Pool,
-}
-
-/// A strided view of a matrix: element `(r, c)` is `data[r · row_stride + c · col_stride]`.
-#[derive(Clone, Copy)]
-pub struct Mat<'a, T> {
-    pub(super) data: &'a [T],
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) row_stride: usize,
-    pub(super) col_stride: usize,
-}
-
-impl<'a, T> Mat<'a, T> {
-    /// `rows × cols` at the start of `data`, rows `row_stride` apart.
-    pub fn new(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(rows == 0 || data.len() >= (rows - 1) * row_stride + cols, "matrix view out of range");
-        Self { data, rows, cols, row_stride, col_stride: 1 }
-    }
-
-    /// Returns the transpose, without copying.
-    pub fn t(self) -> Self {
-        Self { data: self.data, rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
-    }
-}
-
-/// A writable matrix, rows `row_stride` apart.
-pub struct OutMat<'a, T> {
-    pub(super) data: &'a mut [T],
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) row_stride: usize,
-}
-
-impl<'a, T> OutMat<'a, T> {
-    /// `rows × cols` at the start of `data`, rows `row_stride` apart.
-    pub fn new(data: &'a mut [T], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(rows == 0 || data.len() >= (rows - 1) * row_stride + cols, "matrix view out of range");
-        Self { data, rows, cols, row_stride }
-    }
-}
-
-pub(super) fn check_shapes<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>) {
-    assert!(out.rows == a.rows && out.cols == b.cols && a.cols == b.rows, "product of matrices that do not fit");
-}
-
-/// Returns true if [`row_product`] computes this product. For a single row the library uses fused
-/// multiply-adds, which WebAssembly emulates at great cost.
-fn is_row<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>, accumulate: bool) -> bool {
-    out.rows == 1 && !accumulate && a.col_stride == 1 && (b.row_stride == 1 || b.col_stride == 1)
-}
-
-/// Computes `out = a · b`, where `a` is a row.
-#[inline(always)]
-fn row_product<T: Real>(out: &mut [T], a: &[T], b: Mat<'_, T>) {
-    if b.row_stride == 1 {
-        return out.iter_mut().enumerate().for_each(|(j, y)| *y = dot(a, &b.data[j * b.col_stride..][..a.len()]));
-    }
-    let row = |i: usize| &b.data[i * b.row_stride..][..b.cols];
-    out.fill(T::ZERO);
-    let (quads, last) = a.as_chunks::<4>();
-    for (n, &[x0, x1, x2, x3]) in quads.iter().enumerate() {
-        let [b0, b1, b2, b3] = [0, 1, 2, 3].map(|i| row(4 * n + i));
-        for ((((y, &b0), &b1), &b2), &b3) in out.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
-            *y += (x0 * b0 + x1 * b1) + (x2 * b2 + x3 * b3);
-        }
-    }
-    for (i, &x) in (4 * quads.len()..).zip(last) {
-        out.iter_mut().zip(row(i)).for_each(|(y, &b)| *y += x * b);
-    }
+    /// Computes `a · b` into the elements from `target` on, in rows `row_stride` apart, added to them if `accumulate`, on
+    /// the calling thread.
+    ///
+    /// # Safety
+    /// `target` may be written at all those elements, and neither operand contains them.
+    unsafe fn product(target: *mut Self, row_stride: usize, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool);
 }
 
 /// The signature of the products of the crates `gemm-f32` and `gemm-f64`: rows, columns and depth; the
@@ -173,34 +100,24 @@ type LibraryProduct<T> = unsafe fn(
     T, T, bool, bool, bool, gemm_common::Parallelism,
 );
 
-/// Computes a dense product with `product`, a function of the crates `gemm-f32` and `gemm-f64`.
-fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
-    check_shapes(&out, &a, &b);
-    if is_row(&out, &a, &b, accumulate) {
-        return vectorised(
-            #[inline(always)]
-            || row_product(&mut out.data[..b.cols], &a.data[..a.cols], b),
-        );
-    }
-    let parallelism = match threads {
-        Threads::One => gemm_common::Parallelism::None,
-        Threads::Pool if parallel::threads() == 1 => gemm_common::Parallelism::None,
-        Threads::Pool => gemm_common::Parallelism::Rayon(0),
-    };
+/// Computes [`Real::product`] with `product`, a function of the crates `gemm-f32` and `gemm-f64`.
+///
+/// # Safety
+/// As there.
+unsafe fn library_product<T: Real>(product: LibraryProduct<T>, target: *mut T, row_stride: usize, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool) {
+    assert_eq!(a.cols, b.rows, "product of matrices that do not fit");
     // The library is fast for contiguous columns of the output, so row-major outputs are transposed.
-    let row_stride = out.row_stride as isize;
-    let (a, b, (column, row)) = if row_stride > 1 { (b.t(), a.t(), (row_stride, 1)) } else { (a, b, (1, row_stride)) };
+    let (a, b, row_stride, column_stride) = if row_stride > 1 { (b.t(), a.t(), 1, row_stride) } else { (a, b, row_stride, 1) };
     let (one, zero) = (T::from_f32(1.0), T::ZERO);
-    // SAFETY: `check_shapes` and the constructors of `Mat` and `OutMat` keep every access in range, and
-    // `out` is borrowed mutably, so it overlaps neither operand.
+    // SAFETY: the constructors of `Mat` keep accesses of the operands in range, and the caller those of the output.
     unsafe {
         product(
             a.rows,
             b.cols,
             a.cols,
-            out.data.as_mut_ptr(),
-            column,
-            row,
+            target,
+            column_stride as isize,
+            row_stride as isize,
             accumulate,
             a.data.as_ptr(),
             a.col_stride as isize,
@@ -213,7 +130,7 @@ fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<
             false,
             false,
             false,
-            parallelism,
+            gemm_common::Parallelism::None,
         );
     }
 }
@@ -304,8 +221,9 @@ impl Real for f32 {
     fn signed(self, plus: bool) -> Self {
         f32::from_bits(self.to_bits() ^ (u32::from(!plus) << 31))
     }
-    fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, threads: Threads) {
-        library_gemm(gemm_f32::gemm::f32::get_gemm_fn(), out, a, b, accumulate, threads);
+    unsafe fn product(target: *mut Self, row_stride: usize, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool) {
+        // SAFETY: by the caller.
+        unsafe { library_product(gemm_f32::gemm::f32::get_gemm_fn(), target, row_stride, a, b, accumulate) };
     }
 }
 
@@ -330,14 +248,10 @@ impl Real for f64 {
     fn sqrt(self) -> Self {
         f64::sqrt(self)
     }
-    fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, threads: Threads) {
-        library_gemm(gemm_f64::gemm::f64::get_gemm_fn(), out, a, b, accumulate, threads);
+    unsafe fn product(target: *mut Self, row_stride: usize, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool) {
+        // SAFETY: by the caller.
+        unsafe { library_product(gemm_f64::gemm::f64::get_gemm_fn(), target, row_stride, a, b, accumulate) };
     }
-}
-
-/// Computes `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`.
-pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
-    T::gemm(out, a, b, accumulate, threads);
 }
 
 /// Returns Σ terms, summed in sixteen lanes, so that it vectorises, and in a fixed order.
@@ -384,24 +298,6 @@ pub fn rows_per_task(all: usize, few: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Operands are small integers, so that every order of summation gives the same float.
-    #[test]
-    fn products_of_one_row_are_those_of_many() {
-        for (n, k) in [(1, 1), (3, 2), (5, 7), (16, 4), (33, 21)] {
-            let data: Vec<f32> = (0..(n + 2) * (k + 2)).map(|i| (i * 37 % 23) as f32 - 11.0).collect();
-            let a: Vec<f32> = (0..k).map(|i| (i * 5 % 7) as f32 - 3.0).collect();
-            for b in [Mat::new(&data, k, n, n + 2), Mat::new(&data, n, k, k + 2).t()] {
-                let at = |i: usize, j: usize| data[i * b.row_stride + j * b.col_stride];
-                let want: Vec<f32> = (0..n).map(|j| (0..k).map(|i| a[i] * at(i, j)).sum()).collect();
-                // The row lies between two values that must not change.
-                let mut out = vec![f32::NAN; n + 2];
-                matmul(OutMat::new(&mut out[1..], 1, n, n), Mat::new(&a, 1, k, k), b, false, Threads::One);
-                assert_eq!(out[1..=n], want, "{k} × {n}");
-                assert!(out[0].is_nan() && out[n + 1].is_nan());
-            }
-        }
-    }
 
     #[test]
     fn exp_is_within_two_ulp() {

@@ -1,6 +1,7 @@
 //! The number type of the reference: f64 with a bound on the error of an f32 kernel.
 
-use super::real::{Mat, OutMat, Real, Threads, check_shapes, scratch};
+use super::mat::Mat;
+use super::real::{Real, scratch};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 /// An f64 value with a bound on the error of an f32 kernel, for any order of summation:
@@ -186,15 +187,16 @@ impl Real for Traced {
         let (flushed, underflow) = (root(self.flushed), root(self.underflow));
         Self { value, terms: value * growth, roundings: self.roundings + 9.0, flushed, underflow, ..self }.flush()
     }
-    fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, _: Threads) {
-        check_shapes(&out, &a, &b);
-        for r in 0..out.rows {
-            for c in 0..out.cols {
-                let mut sum = if accumulate { out.data[r * out.row_stride + c] } else { Self::ZERO };
+    unsafe fn product(target: *mut Self, row_stride: usize, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool) {
+        for r in 0..a.rows {
+            for c in 0..b.cols {
+                // SAFETY: by the caller.
+                let out = unsafe { &mut *target.add(r * row_stride + c) };
+                let mut sum = if accumulate { *out } else { Self::ZERO };
                 for k in 0..a.cols {
                     sum += a.data[r * a.row_stride + k * a.col_stride] * b.data[k * b.row_stride + c * b.col_stride];
                 }
-                out.data[r * out.row_stride + c] = sum;
+                *out = sum;
             }
         }
     }

@@ -12,7 +12,7 @@ use super::check_operands;
 use super::group::Members;
 use crate::graph::{
     Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul,
-    rows_per_task, sum, vectorised,
+    matmul_written, rows_per_task, sum, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -358,22 +358,18 @@ impl<T: Real> Layers<'_, T> {
         self.members.ranges().zip(self.alpha.chunks(width).zip(self.beta.chunks(width)))
     }
 
-    /// Expands the signs and computes a dense product.
+    /// Computes a dense product with the signs as ±1.
     fn many_tokens(&self, x: &[T], tokens: usize, out: &mut [T]) {
         let Spec { rows: n, cols: k, .. } = self.signs;
-        T::with_scratch(tokens * k + n * k, |scratch| {
-            let (scaled, expanded) = scratch.split_at_mut(tokens * k);
-            expanded.par_chunks_mut(k).zip(self.words.par_chunks(self.signs.row_words())).for_each(|(row, words)| {
-                vectorised(
-                    #[inline(always)]
-                    || expand(words, 0, row),
-                )
-            });
+        T::with_scratch(tokens * k, |scaled| {
             for (range, (alpha, beta)) in self.each() {
                 scale_columns(x, alpha, scaled);
-                let rows = Mat::new(&expanded[range.start * k..range.end * k], range.len(), k, k).t();
                 let target = OutMat::new(&mut out[range.start..], tokens, range.len(), n);
-                matmul(target, Mat::new(scaled, tokens, k, k), rows, false, Threads::Pool);
+                let row_words = self.signs.row_words();
+                matmul_written(target, Mat::new(scaled, tokens, k, k), false, |rows, block| {
+                    let words = &self.words[(range.start + rows.start) * row_words..(range.start + rows.end) * row_words];
+                    signs_transposed(words, row_words, 0, block)
+                });
                 out.par_chunks_mut(n).zip(x.par_chunks(k)).for_each(|(out, x)| shift(x, beta, &mut out[range.clone()]));
             }
         });
@@ -432,34 +428,34 @@ fn scale_columns<T: Real>(x: &[T], scale: &[T], out: &mut [T]) {
 
 /// Computes `u (tokens, in) = dy[:, range] · S` from rows of `signsᵀ (in, out)`.
 fn transposed_product<T: Real>(dy: &[T], tokens: usize, outs: usize, range: &Range<usize>, words: &[u32], signs: Spec, u: &mut [T]) {
-    let (n, k) = (signs.rows, range.len());
-    T::with_scratch(n * k, |expanded| {
-        expanded.par_chunks_mut(k).zip(words.par_chunks(signs.row_words())).for_each(|(row, words)| {
-            vectorised(
-                #[inline(always)]
-                || expand(&words[range.start / 32..], range.start % 32, row),
-            )
-        });
-        let left = Mat::new(&dy[range.start..], tokens, k, outs);
-        matmul(OutMat::new(u, tokens, n, n), left, Mat::new(expanded, n, k, k).t(), false, Threads::Pool);
+    let left = Mat::new(&dy[range.start..], tokens, range.len(), outs);
+    let row_words = signs.row_words();
+    matmul_written(OutMat::new(u, tokens, signs.rows, signs.rows), left, false, |rows, block| {
+        signs_transposed(&words[rows.start * row_words..rows.end * row_words], row_words, range.start, block)
     });
 }
 
-/// Writes signs as ±1, from bit `skip` of the first word on.
-#[inline(always)]
-fn expand<T: Real>(words: &[u32], skip: usize, row: &mut [T]) {
-    let one = T::from_f32(1.0);
-    if skip != 0 {
-        for (j, x) in (skip..).zip(row) {
-            *x = one.signed((words[j / 32] >> (j % 32)) & 1 == 1);
-        }
-        return;
-    }
-    for (chunk, &word) in row.chunks_mut(32).zip(words) {
-        for (j, x) in chunk.iter_mut().enumerate() {
-            *x = one.signed((word >> j) & 1 == 1);
-        }
-    }
+/// Writes rows of signs, from column `first` on, as ±1 into the columns of `block (columns, rows)`.
+fn signs_transposed<'b, T: Real>(words: &[u32], row_words: usize, first: usize, block: &'b mut [T]) -> Mat<'b, T> {
+    let rows = words.len() / row_words;
+    let columns = block.len() / rows;
+    vectorised(
+        #[inline(always)]
+        || {
+            let one = T::from_f32(1.0);
+            let mut column = vec![0; rows];
+            for (i, out) in block.chunks_exact_mut(rows).enumerate() {
+                let (word, bit) = ((first + i) / 32, (first + i) % 32);
+                if i == 0 || bit == 0 {
+                    column.iter_mut().zip(words[word..].iter().step_by(row_words)).for_each(|(to, &word)| *to = word);
+                }
+                for (x, &word) in out.iter_mut().zip(&column) {
+                    *x = one.signed((word >> bit) & 1 == 1);
+                }
+            }
+        },
+    );
+    Mat::new(block, columns, rows, rows)
 }
 
 /// Computes Σ_i ±x[i] for each row of `words`; `x` is padded with zeros to whole words.

@@ -3,7 +3,7 @@
 use super::check_operands;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, LINEAR_SIZES, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot,
-    grid, matmul, rows_per_task, unpack, vectorised,
+    grid, matmul, matmul_written, rows_per_task, unpack, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -166,14 +166,14 @@ impl Op for Matmul {
         let left = Mat::new(io.inputs[0].real(), a.rows, a.cols, a.cols);
         let left = if self.transpose_a { left.t() } else { left };
         if let View::Words(words, Spec { storage, .. }) = io.inputs[1] {
-            return T::with_scratch(n * k, |wide| {
-                wide.par_chunks_mut(k).zip(words.par_chunks(b.row_words())).for_each(|(row, words)| {
+            return matmul_written(OutMat::new(out, m, n, n), left, accumulate, |rows, wide| {
+                for (row, words) in wide.chunks_mut(k).zip(words[rows.start * b.row_words()..].chunks(b.row_words())) {
                     vectorised(
                         #[inline(always)]
                         || unpack(storage, words, row),
                     );
-                });
-                matmul(OutMat::new(out, m, n, n), left, Mat::new(wide, n, k, k).t(), accumulate, Threads::Pool);
+                }
+                Mat::new(wide, rows.len(), k, k).t()
             });
         }
         let right = Mat::new(io.inputs[1].real(), b.rows, b.cols, b.cols);
