@@ -1,6 +1,6 @@
 //! Resolves a tokenizer class, as `AutoTokenizer` of transformers 5.24 does for a local directory.
 
-use super::class::Class;
+use super::tokenizer_class::Class;
 
 /// The class that uses a `tokenizer.json` unchanged.
 const AS_IT_IS: &str = "TokenizersBackend";

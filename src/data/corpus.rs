@@ -1,7 +1,7 @@
 //! A corpus: token ids for training and held-out ids, each read by position.
 
-use super::error::DataError;
-use super::store::Store;
+use super::data_error::DataError;
+use super::token_store::Store;
 use crate::formats::{Checksum, checksum};
 use crate::rng::Key;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! Encodes documents into token ids, in parallel.
 
-use super::error::DataError;
+use super::data_error::DataError;
 use super::long::LongText;
 use super::text::Sink;
 use super::tokenizer::Tokenizer;

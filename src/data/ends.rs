@@ -149,7 +149,7 @@ fn code_tokens(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
 mod tests {
     use crate::data::Tokenizer;
     use crate::formats::gguf::Gguf;
-    use crate::formats::gguf::write::{Entry, GgufWriter};
+    use crate::formats::gguf::gguf_writer::{Entry, GgufWriter};
     use std::sync::Arc;
 
     /// The tokenizer of a GGUF file with three tokens and, from id 3 on, these, each with its type; `keys` are further

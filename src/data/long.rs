@@ -4,7 +4,7 @@
 //! tokens around their boundary, longer context would not change these, and the ids are joined there; if not, the two
 //! pieces are encoded again as one.
 
-use super::error::DataError;
+use super::data_error::DataError;
 use super::tokenizer::Tokenizer;
 use crate::platform::parallel::*;
 

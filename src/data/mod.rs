@@ -1,9 +1,9 @@
-//! Text to batches: files (`text`), the tokenizer, token ids on disk (`store`), the corpus, and the sampling order of
+//! Text to batches: files (`text`), the tokenizer, token ids on disk (`token_store`), the corpus, and the sampling order of
 //! its windows.
 
 // Each module uses only those above it.
 
-mod error;
+mod data_error;
 mod text;
 
 mod regex;
@@ -12,36 +12,36 @@ mod special;
 mod pipeline;
 mod steps;
 
-mod class;
 mod ends;
+mod tokenizer_class;
 
 mod auto;
-mod beside;
+mod declared_tokens;
 mod tokenizer;
 
-mod gguf;
+mod gguf_tokenizer;
 mod stream;
 
-mod blocks;
+mod block_checksums;
 mod long;
 
 mod encode;
-mod store;
+mod token_store;
 
 mod batches;
 mod corpus;
 mod teacher_cache;
 
 pub use batches::{Batch, Batches, TopK, grid_windows, held_out};
-pub use beside::{Beside, Fields};
 pub use corpus::{Corpus, Ids, Split};
+pub use data_error::{DataError, TokenizerError};
+pub use declared_tokens::{Beside, Fields};
 pub use encode::{Progress, Watch};
 pub use ends::{Ends, GGUF_ENDS, LLAMA_CPP};
-pub use error::{DataError, TokenizerError};
-pub use gguf::{gguf_family, gguf_ignores_merges};
+pub use gguf_tokenizer::{gguf_family, gguf_ignores_merges};
 pub use special::{ASSISTANT, END, USER};
-pub use store::{About, Store, Tokenizing, is_store, stores};
 pub use stream::TextStream;
 pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, Verified, WHOLE};
 pub use text::{Chat, Conversation, Format, Lines, Sample, expand, format_of, gather, read_text, sample};
+pub use token_store::{About, Store, Tokenizing, is_store, stores};
 pub use tokenizer::{Tokenizer, train};

@@ -1,7 +1,7 @@
 //! Streaming decoder: decodes ids one by one in a small window, so that the cost per token does not grow with the
 //! length of the reply.
 
-use super::error::TokenizerError;
+use super::data_error::TokenizerError;
 use super::tokenizer::Tokenizer;
 
 /// Ids with text at the start of the window: decoders treat the first token of a text specially (LLaMA's drops a

@@ -4,13 +4,13 @@
 //! Each window has a checksum over its token ids and probabilities, so an interrupted or reordered write never counts
 //! as complete. The header names the [`Origin`]: everything that the contents depend on.
 
-mod verify;
+mod verify_cache;
 
-pub use verify::Verified;
+pub use verify_cache::Verified;
 
 use super::batches::{Batch, TopK, grid_windows};
 use super::corpus::Corpus;
-use super::error::DataError;
+use super::data_error::DataError;
 use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, add_header_sum, write_header};
 use crate::formats::{FormatError, TensorSource, checksum};
 use crate::platform::{self, Lock, PositionedWriter};

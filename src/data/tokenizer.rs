@@ -1,11 +1,11 @@
 //! The tokenizer: loads a Hugging Face `tokenizer.json`, encodes and decodes, and trains a new one on a corpus.
 
-use super::beside::{Beside, Within};
-use super::class::Class;
+use super::data_error::TokenizerError;
+use super::declared_tokens::{Beside, Within};
 use super::ends::Ends;
-use super::error::TokenizerError;
 use super::pipeline::{Bytes, Pipeline, Process, failure};
 use super::special::{ASSISTANT, END, USER};
+use super::tokenizer_class::Class;
 use crate::formats::{FormatError, json_file};
 use crate::platform;
 use crate::platform::parallel::*;

@@ -1,24 +1,24 @@
 //! Evaluation: perplexity of a text, and multiple-choice tasks as in lm-evaluation-harness 0.4.
 
-mod body;
+mod backbone;
 mod encoder;
 mod outcome;
 mod perplexity;
 mod results_file;
+mod results_table;
 mod rows;
 mod score;
 mod shots;
-mod table;
 mod task;
 
 pub use encoder::{Encoder, ScoreRequest};
 pub use outcome::{ChoiceOutcome, EvalReport, RowOutcome, Share, TaskReport};
 pub use perplexity::{EvalError, Measure, PerplexityReport, perplexity};
 pub use results_file::ResultsFile;
+pub use results_table::{Style, table};
 pub use rows::{DataRow, Rows};
 pub use score::{Score, Scorer, questions_per_batch};
 pub use shots::{PythonRandom, draw};
-pub use table::{Style, table};
 pub use task::{AnswerChoice, Metric, Published, Question, Task};
 
 /// An error in a task or its rows, with file and line.

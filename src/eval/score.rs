@@ -1,7 +1,7 @@
 //! Log-likelihoods of continuations. Shared inputs of requests are computed once, and the model's head is applied only at
 //! scored positions.
 
-use super::body::{Body, Lengths, home, lanes, padded, prefix_is_cheaper};
+use super::backbone::{Body, Lengths, home, lanes, padded, prefix_is_cheaper};
 use super::encoder::ScoreRequest;
 use super::{EvalError, TaskError};
 use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};

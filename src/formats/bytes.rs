@@ -1,6 +1,6 @@
 //! The bytes of a file, read by range.
 
-use super::numbers::Number;
+use super::element_type::Number;
 use super::{Checksum, FormatError, content};
 use crate::platform::RandomAccessFile;
 use std::borrow::Cow;

@@ -1,13 +1,13 @@
 //! Safetensors: validated on opening, read in pieces, and written tensor by tensor.
 
 mod seal;
-mod verify;
+mod verify_tensors;
 
 pub use seal::{SealedWriter, add_header_sum};
 
 use super::bytes::{Bytes, PIECE};
 use super::content::{self, Kind, LONGEST_HEADER};
-use super::numbers::Number;
+use super::element_type::Number;
 use super::source::{finite, no_tensor};
 use super::{FormatError, TensorSource, json};
 use safetensors::tensor::Metadata;
@@ -30,7 +30,7 @@ pub struct TensorFile {
     /// The first byte of the data.
     data: u64,
     /// The expected checksums of its tensors, if known.
-    expected: Option<verify::Expected>,
+    expected: Option<verify_tensors::Expected>,
 }
 
 /// Type, shape and bytes of a tensor.

@@ -1,7 +1,7 @@
 //! Call arguments, bound to parameters by Python's rules.
 
 use super::ast::Name;
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::value::{Text, Value};
 
 /// The arguments of a call.

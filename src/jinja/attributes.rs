@@ -1,7 +1,7 @@
 //! Attributes of values: Python's, as far as the sandbox allows.
 
 use super::ast::Name;
-use super::error::Result;
+use super::jinja_error::Result;
 use super::object::Object;
 use super::runtime::Runtime;
 use super::value::{Value, View};

@@ -2,7 +2,7 @@
 
 use super::arguments::Arguments;
 use super::ast::Name;
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::runtime::Runtime;
 use super::value::{Text, Value};
 use super::{attributes, markup, print, spec};

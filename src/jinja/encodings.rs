@@ -1,7 +1,7 @@
 //! Encoding text as bytes, and translating characters.
 
 use super::arguments::{Arguments, expect_text};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::lexer::escaped;
 use super::meter::Meter;
 use super::value::{Text, Value};

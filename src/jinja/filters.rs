@@ -2,14 +2,14 @@
 //! `text_filters`.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::number::{parse_float, parse_int, round_float, round_int, too_large};
 use super::object::{Generator, Object};
 use super::operators::length;
 use super::options::Options;
 use super::runtime::Runtime;
 use super::value::Value;
-use super::{attributes, json, lazy_filters, list_filters, markup, pretty, print, text_filters};
+use super::{attributes, lazy_filters, list_filters, markup, pretty, print, text_filters, tojson};
 
 /// All built-in filters.
 pub(super) const FILTERS: [&str; 54] = [
@@ -148,7 +148,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
             arguments.none(name)?;
             pretty::pretty(&value, meter).map(Value::from)
         }
-        "tojson" => json::filter(&value, arguments, runtime),
+        "tojson" => tojson::filter(&value, arguments, runtime),
         "dictsort" | "first" | "last" | "groupby" | "join" | "list" | "min" | "max" | "random" | "reverse" | "sort" | "sum" => {
             list_filters::apply(name, value, arguments, runtime)
         }

@@ -4,7 +4,7 @@
 //! that is read first, is looked up in the context until then.
 
 use super::ast::{Expr, ExprKind, Frame, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::names;
 use std::collections::BTreeMap;
 

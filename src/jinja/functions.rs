@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, expect_text};
 use super::ast::Name;
 use super::clock;
-use super::error::{Error, ErrorKind, Result};
+use super::jinja_error::{Error, ErrorKind, Result};
 use super::object::Object;
 use super::print;
 use super::runtime::Runtime;

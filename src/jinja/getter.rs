@@ -1,7 +1,7 @@
 //! The argument `attribute` of filters: a path that is looked up in each item.
 
 use super::attributes;
-use super::error::Result;
+use super::jinja_error::Result;
 use super::runtime::Runtime;
 use super::value::{Text, Value};
 

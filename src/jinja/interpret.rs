@@ -6,7 +6,7 @@ mod statements;
 
 use super::arguments::Arguments;
 use super::ast::{Args, Binary, Block, Comparison, Const, Expr, ExprKind, Name};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::object::{Generator, LoopObject, Object};
 use super::options::Options;
@@ -14,7 +14,7 @@ use super::runtime::Runtime;
 use super::scope::Scope;
 use super::template::Template;
 use super::value::{Value, View};
-use super::{attributes, filters, functions, lazy_filters, markup, methods, operators, predicates, print, text};
+use super::{attributes, filters, functions, lazy_filters, markup, methods, operators, predicates, print, str_methods};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -297,7 +297,7 @@ impl<'t> Interpreter<'t> {
                     && attributes::TEXT.contains(&&**name)
                 {
                     let arguments = self.arguments(args)?;
-                    return text::call(text, name, arguments, self);
+                    return str_methods::call(text, name, arguments, self);
                 }
                 attributes::attribute(&value, name, self)?
             }

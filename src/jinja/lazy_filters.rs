@@ -1,8 +1,8 @@
 //! Lazy filters, which run when their items are requested, as Python's generators do.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::error::{Error, Result};
 use super::getter::Getter;
+use super::jinja_error::{Error, Result};
 use super::object::{Generator, Object};
 use super::operators::{self, equal, less};
 use super::runtime::Runtime;

@@ -1,7 +1,7 @@
 //! Splits a template into tokens: text, and the contents of `{{ }}` and `{% %}`, with jinja2's rules for whitespace
 //! around them.
 
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::unicode::is_space;
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use super::arguments::{Arguments, expect_text, is_true};
 use super::ast::Binary;
-use super::error::{Error, Result};
 use super::getter::Getter;
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::object::{Generator, Object};
 use super::operators::{binary, equal, less};

@@ -1,6 +1,6 @@
 //! Escaping for HTML, and safe text.
 
-use super::error::Result;
+use super::jinja_error::Result;
 use super::meter::Meter;
 use super::print;
 use super::unicode::is_space;

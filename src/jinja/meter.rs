@@ -1,6 +1,6 @@
 //! Limits on a template's work and memory: templates come with model files and are not trusted.
 
-use super::error::{Error, ErrorKind, Result};
+use super::jinja_error::{Error, ErrorKind, Result};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,19 +1,19 @@
 //! Methods of values: Python's, as far as the sandbox allows.
 
 use super::arguments::{Arguments, expect_int};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::object::{LoopObject, Object};
 use super::operators::{self, equal};
 use super::runtime::Runtime;
 use super::value::{Value, View};
-use super::{print, text};
+use super::{print, str_methods};
 
 /// Calls a method.
 pub(super) fn call(value: &Value, name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match value {
-        Value::Str(string) => text::call(string, name, arguments, runtime),
+        Value::Str(string) => str_methods::call(string, name, arguments, runtime),
         Value::List(items) | Value::Tuple(items) => sequence(&items.items, name, arguments, runtime.meter()),
         Value::Range(_) => {
             let items = runtime.iterate(value)?;

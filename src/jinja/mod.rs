@@ -8,7 +8,7 @@
 // Each module uses only those above it. The syntax tree:
 
 mod ast;
-mod error;
+mod jinja_error;
 mod unicode;
 
 mod lexer;
@@ -43,7 +43,7 @@ mod operators;
 
 // Filters, tests, functions and methods, which use the running template:
 
-mod input;
+mod json_value;
 
 mod options;
 
@@ -51,15 +51,15 @@ mod runtime;
 
 mod attributes;
 mod functions;
-mod json;
 mod output;
+mod tojson;
 mod urlize;
 
 mod braces;
 mod getter;
 
 mod lazy_filters;
-mod text;
+mod str_methods;
 
 mod list_filters;
 mod methods;
@@ -74,16 +74,16 @@ mod template;
 
 mod interpret;
 
-pub use error::{Error, ErrorKind};
-pub use input::Json;
+pub use jinja_error::{Error, ErrorKind};
+pub use json_value::Json;
 pub use lexer::Syntax;
 pub use options::{Filter, Options};
 pub use template::Template;
 pub use unicode::is_space;
 
 use ast::{Expr, Frame};
-use error::Result;
 use interpret::Interpreter;
+use jinja_error::Result;
 use meter::Meter;
 use names::Known;
 use std::collections::{BTreeSet, HashMap};

@@ -2,7 +2,7 @@
 //! and misplaced statements.
 
 use super::ast::{Expr, ExprKind, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use std::collections::BTreeSet;
 
 /// Returns those of `names` that a body reads before it assigns them. Blocks are not analyzed.

@@ -1,6 +1,6 @@
 //! Python's numbers: formatting, rounding and division.
 
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use std::cmp::Ordering;
 
 /// The shortest text that parses back to the float, as Python formats it.

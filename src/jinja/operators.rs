@@ -1,7 +1,7 @@
 //! Operators on values, as in Python.
 
 use super::ast::{Binary, Comparison};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::number::{compare_int_float, float_divmod, float_pow, int_divmod, int_pow, too_large};
 use super::value::{Items, Range, Text, Value, View};

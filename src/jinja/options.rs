@@ -1,6 +1,6 @@
 //! Options of a template.
 
-use super::input::Json;
+use super::json_value::Json;
 use super::lexer::Syntax;
 
 /// A custom filter: maps text to a value.

@@ -1,7 +1,7 @@
 //! Converts values to JSON.
 
-use super::error::Result;
-use super::input::Json;
+use super::jinja_error::Result;
+use super::json_value::Json;
 use super::print;
 use super::runtime::Runtime;
 use super::value::Value;

@@ -3,7 +3,7 @@
 mod expressions;
 
 use super::ast::{Block, Body, Expr, ExprKind, For, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::lexer::{Kind, Syntax, Token, expression_tokens, tokens};
 use super::names;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! `%` formatting of strings.
 
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::value::{Text, Value};

@@ -2,13 +2,13 @@
 
 use super::arguments::Arguments;
 use super::ast::{Binary, Comparison};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::object::Object;
 use super::operators::{binary, compare, equal};
 use super::runtime::Runtime;
 use super::value::Value;
-use super::{filters, print, text};
+use super::{filters, print, str_methods};
 
 /// All tests.
 pub(super) const TESTS: [&str; 39] = [
@@ -97,8 +97,8 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         "number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_)),
         "string" => matches!(value, Value::Str(_)),
         "mapping" => matches!(value, Value::Dict(_)),
-        "lower" => text::is(&print::text(&value, runtime.meter())?, "islower"),
-        "upper" => text::is(&print::text(&value, runtime.meter())?, "isupper"),
+        "lower" => str_methods::is(&print::text(&value, runtime.meter())?, "islower"),
+        "upper" => str_methods::is(&print::text(&value, runtime.meter())?, "isupper"),
         "escaped" => value.is_safe(),
         "sequence" => {
             matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_) | Value::Undefined(_))

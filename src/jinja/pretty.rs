@@ -1,6 +1,6 @@
 //! Python's `pprint`.
 
-use super::error::Result;
+use super::jinja_error::Result;
 use super::meter::Meter;
 use super::print::{repr, string_repr};
 use super::unicode::{is_space, split_lines};

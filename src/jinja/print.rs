@@ -1,6 +1,6 @@
 //! Python's `str` and `repr` of values.
 
-use super::error::Result;
+use super::jinja_error::Result;
 use super::lexer::escaped;
 use super::meter::Meter;
 use super::number::float_repr;

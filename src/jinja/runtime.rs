@@ -2,7 +2,7 @@
 
 use super::arguments::Arguments;
 use super::ast::Block;
-use super::error::Result;
+use super::jinja_error::Result;
 use super::meter::Meter;
 use super::object::{LoopObject, Object};
 use super::options::Options;

@@ -1,6 +1,6 @@
 //! Format specs, after `:` in `str.format`.
 
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::print;

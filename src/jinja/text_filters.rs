@@ -1,12 +1,12 @@
 //! Filters of strings.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::object::Object;
 use super::operators;
 use super::runtime::Runtime;
-use super::text;
+use super::str_methods;
 use super::unicode::{is_space, is_word, split_lines};
 use super::value::{Text, Value, View};
 use super::{markup, percent, print, urlize, wrap};
@@ -30,14 +30,14 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
     };
     let text = Text { text: whole.clone(), safe };
     match name {
-        "upper" | "lower" | "capitalize" => text::call(&text, name, arguments, runtime),
+        "upper" | "lower" | "capitalize" => str_methods::call(&text, name, arguments, runtime),
         "trim" => {
             let [chars] = arguments.bind(name, ["chars"], 0)?;
-            text::call(&text, "strip", Arguments::of(chars.into_iter().collect()), runtime)
+            str_methods::call(&text, "strip", Arguments::of(chars.into_iter().collect()), runtime)
         }
         "center" => {
             let [width] = arguments.bind(name, ["width"], 0)?;
-            text::call(&text, name, Arguments::of(vec![width.unwrap_or(Value::Int(80))]), runtime)
+            str_methods::call(&text, name, Arguments::of(vec![width.unwrap_or(Value::Int(80))]), runtime)
         }
         "format" => {
             let Arguments { positional, named } = arguments;
@@ -102,7 +102,7 @@ fn replace(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Res
     let whole = if safe && (old.is_safe() || new.is_safe()) { markup::escape_value(&value, meter)? } else { value };
     let new = if safe { markup::escape_value(&new, meter)? } else { new };
     let (whole, old, new) = (plain(&whole)?, plain(&old)?, plain(&new)?);
-    text::replaced(&whole, &old, &new, count, meter).map(|text| Value::text(text, safe))
+    str_methods::replaced(&whole, &old, &new, count, meter).map(|text| Value::text(text, safe))
 }
 
 fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {

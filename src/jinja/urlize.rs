@@ -1,7 +1,7 @@
 //! jinja2's `urlize`: makes links of URLs.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::runtime::Runtime;
 use super::unicode::{is_space, is_word};
 use super::value::Value;

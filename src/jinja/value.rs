@@ -1,7 +1,7 @@
 //! Python's values, as templates see them.
 
 use super::ast::Name;
-use super::error::{Error, ErrorKind, Result};
+use super::jinja_error::{Error, ErrorKind, Result};
 use super::meter::Meter;
 use std::any::Any;
 use std::collections::HashMap;

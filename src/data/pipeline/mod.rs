@@ -2,15 +2,15 @@
 //! regular expressions are Oniguruma's ([`super::regex`]), the output of each step is bounded by [`Limit`], and errors
 //! of the normalizer, which the library drops, are kept ([`failure`]). Serialization returns the input.
 
-mod decode;
-mod normalize;
-mod process;
-mod split;
+mod decoders;
+mod normalizers;
+mod post_processors;
+mod pre_tokenizers;
 
-pub(super) use decode::{Bytes, Decode};
-pub(super) use normalize::Normalize;
-pub(super) use process::Process;
-pub(super) use split::Split;
+pub(super) use decoders::{Bytes, Decode};
+pub(super) use normalizers::Normalize;
+pub(super) use post_processors::Process;
+pub(super) use pre_tokenizers::Split;
 
 use super::regex::Regex;
 use serde::de::DeserializeOwned;

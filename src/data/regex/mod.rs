@@ -6,20 +6,20 @@
 
 mod tree;
 
-mod blocks;
 mod sets;
+mod unicode_blocks;
 
 mod fold;
-mod reader;
+mod pattern_reader;
 mod segment;
 
-mod class;
+mod brackets;
 mod quantify;
 
 mod parse;
 
 mod calls;
-mod write;
+mod pattern_writer;
 
 #[cfg(test)]
 mod tests;
@@ -104,7 +104,7 @@ impl Pattern for &Regex {
 /// Translates an Oniguruma pattern to an equivalent one for `fancy-regex`.
 fn translate(pattern: &str) -> Result<String, String> {
     let parsed = parse::parse(pattern)?;
-    write::write(&calls::inlined(parsed)?)
+    pattern_writer::write(&calls::inlined(parsed)?)
 }
 
 /// An error of the engine, without the pattern in it.

@@ -1,8 +1,8 @@
 //! Parses Oniguruma's syntax (`ONIG_SYNTAX_ONIGURUMA`, as in Hugging Face's tokenizers). Pure.
 
 use super::fold;
+use super::pattern_reader::Reader;
 use super::quantify::invalid_target;
-use super::reader::Reader;
 use super::segment;
 use super::tree::{Anchor, Node, Target, complement, range, set_of};
 use regex_syntax::hir::ClassUnicode;

@@ -1,6 +1,6 @@
 //! Quantifiers: their syntax, and how Oniguruma combines two in a row. Pure.
 
-use super::reader::Reader;
+use super::pattern_reader::Reader;
 use super::tree::Node;
 
 /// The most repetitions of a quantifier.

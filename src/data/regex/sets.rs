@@ -1,8 +1,8 @@
 //! Oniguruma's named character sets. Its tables and those of `regex-syntax` are both of Unicode 16; the sets that differ,
 //! found by comparing every name and character, are built here. Pure.
 
-use super::blocks::BLOCKS;
 use super::tree::{complement, range, set_of};
+use super::unicode_blocks::BLOCKS;
 use regex_syntax::hir::{Class, ClassUnicode, HirKind};
 
 /// Characters below U+0100 that `\w` and `\b` include and `[\w]` does not.

@@ -1,10 +1,10 @@
 //! Reads the documents of a list of files, in order: plain text is split at end tokens, JSON lines have a document
 //! per row.
 
-use super::input::{Format, Input};
-use super::reader::Reader;
-use super::rows::{self, Contents, Conversation, RowError};
-use crate::data::error::DataError;
+use super::format::{Format, Input};
+use super::json_rows::{self, Contents, Conversation, RowError};
+use super::utf8::Reader;
+use crate::data::data_error::DataError;
 
 /// With fewer documents than this, plain text is one document, white space between them included.
 const FEW: usize = 50;
@@ -207,7 +207,7 @@ impl Documents<'_> {
             if line.trim().is_empty() {
                 continue;
             }
-            let row = rows::row(line, field);
+            let row = json_rows::row(line, field);
             found = true;
             let contents = row.map_err(|problem| match problem {
                 RowError::Invalid(problem) => DataError::File(reader.kind_error().unwrap_or_else(|| reader.problem(problem))),

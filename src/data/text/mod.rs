@@ -1,20 +1,20 @@
-//! Text files: paths and patterns (`paths`), decompression (`unpack`), UTF-8 pieces and lines (`reader`), JSON rows
-//! (`rows`) and documents (`documents`).
+//! Text files: paths and patterns (`paths`), decompression (`unpack`), UTF-8 pieces and lines (`utf8`), JSON rows
+//! (`json_rows`) and documents (`documents`).
 
 mod documents;
-mod input;
+mod format;
+mod json_rows;
 mod paths;
-mod reader;
-mod rows;
-mod sample;
+mod text_sample;
 mod unpack;
+mod utf8;
 
 pub use documents::Chat;
 pub(super) use documents::{Sink, feed};
-pub(super) use input::Input;
-pub use input::{Format, format_of};
+pub(super) use format::Input;
+pub use format::{Format, format_of};
+pub use json_rows::Conversation;
 pub use paths::expand;
-pub use reader::{Lines, read_text};
-pub use rows::Conversation;
-pub use sample::{Sample, gather, sample};
+pub use text_sample::{Sample, gather, sample};
 pub(super) use unpack::PIECE;
+pub use utf8::{Lines, read_text};

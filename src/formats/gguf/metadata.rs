@@ -1,7 +1,7 @@
 //! GGUF metadata: typed values by key.
 
 use super::super::FormatError;
-use super::read::Reader;
+use super::header_reader::Reader;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

@@ -1,21 +1,21 @@
 //! llama.cpp's GGUF format, versions 2 and 3: validated on opening, and read in bands of rows.
 //! Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
-mod blocks;
+mod ggml_types;
+pub mod gguf_writer;
+mod header_reader;
 mod metadata;
-mod read;
 #[cfg(test)]
 mod tests;
 pub mod token_types;
-pub mod write;
 
 use super::bytes::Bytes;
 use super::content::{self, Kind};
 use super::source::no_tensor;
 use super::{FormatError, TensorSource};
 use crate::platform::parallel::*;
-use blocks::Stored;
-use read::Reader;
+use ggml_types::Stored;
+use header_reader::Reader;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;

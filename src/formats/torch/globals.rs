@@ -1,7 +1,7 @@
 //! The names that a pickle may import: those of `torch.load(weights_only=True)`. Pure.
 
 use super::quoted;
-use crate::formats::numbers::{self, Number};
+use crate::formats::element_type::{self, Number};
 
 /// A name that a pickle imports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,18 +106,18 @@ fn storage(name: &str) -> Option<Global> {
 /// The type in a storage class's name.
 fn stored(class: &str) -> Option<Number> {
     Some(match class {
-        "Double" => numbers::F64,
-        "Float" => numbers::F32,
-        "Half" => numbers::F16,
-        "BFloat16" => numbers::BF16,
-        "Long" => numbers::I64,
-        "Int" | "QInt32" => numbers::I32,
-        "Short" => numbers::I16,
-        "Char" | "QInt8" => numbers::I8,
-        "Byte" | "QUInt8" | "QUInt4x2" | "QUInt2x4" => numbers::U8,
-        "Bool" => numbers::BOOL,
-        "ComplexFloat" => numbers::C64,
-        "ComplexDouble" => numbers::C128,
+        "Double" => element_type::F64,
+        "Float" => element_type::F32,
+        "Half" => element_type::F16,
+        "BFloat16" => element_type::BF16,
+        "Long" => element_type::I64,
+        "Int" | "QInt32" => element_type::I32,
+        "Short" => element_type::I16,
+        "Char" | "QInt8" => element_type::I8,
+        "Byte" | "QUInt8" | "QUInt4x2" | "QUInt2x4" => element_type::U8,
+        "Bool" => element_type::BOOL,
+        "ComplexFloat" => element_type::C64,
+        "ComplexDouble" => element_type::C128,
         _ => return None,
     })
 }
@@ -125,29 +125,29 @@ fn stored(class: &str) -> Option<Number> {
 /// The type with PyTorch's name. Types of fewer than 8 bits are stored as bytes.
 fn number(name: &str) -> Option<Number> {
     Some(match name {
-        "float64" => numbers::F64,
-        "float32" => numbers::F32,
-        "float16" => numbers::F16,
-        "bfloat16" => numbers::BF16,
-        "float8_e4m3fn" => numbers::F8_E4M3,
-        "float8_e5m2" => numbers::F8_E5M2,
-        "float8_e4m3fnuz" => numbers::F8_E4M3FNUZ,
-        "float8_e5m2fnuz" => numbers::F8_E5M2FNUZ,
-        "float8_e8m0fnu" => numbers::F8_E8M0,
-        "float4_e2m1fn_x2" => numbers::F4,
-        "int64" => numbers::I64,
-        "int32" | "qint32" => numbers::I32,
-        "int16" => numbers::I16,
-        "uint64" => numbers::U64,
-        "uint32" => numbers::U32,
-        "uint16" | "bits16" => numbers::U16,
-        "bool" => numbers::BOOL,
-        "complex32" | "bcomplex32" => numbers::C32,
-        "complex64" => numbers::C64,
-        "complex128" => numbers::C128,
-        "int1" | "int2" | "int3" | "int4" | "int5" | "int6" | "int7" | "int8" | "qint8" => numbers::I8,
-        "uint1" | "uint2" | "uint3" | "uint4" | "uint5" | "uint6" | "uint7" | "uint8" => numbers::U8,
-        "quint8" | "quint4x2" | "quint2x4" | "bits8" | "bits1x8" | "bits2x4" | "bits4x2" => numbers::U8,
+        "float64" => element_type::F64,
+        "float32" => element_type::F32,
+        "float16" => element_type::F16,
+        "bfloat16" => element_type::BF16,
+        "float8_e4m3fn" => element_type::F8_E4M3,
+        "float8_e5m2" => element_type::F8_E5M2,
+        "float8_e4m3fnuz" => element_type::F8_E4M3FNUZ,
+        "float8_e5m2fnuz" => element_type::F8_E5M2FNUZ,
+        "float8_e8m0fnu" => element_type::F8_E8M0,
+        "float4_e2m1fn_x2" => element_type::F4,
+        "int64" => element_type::I64,
+        "int32" | "qint32" => element_type::I32,
+        "int16" => element_type::I16,
+        "uint64" => element_type::U64,
+        "uint32" => element_type::U32,
+        "uint16" | "bits16" => element_type::U16,
+        "bool" => element_type::BOOL,
+        "complex32" | "bcomplex32" => element_type::C32,
+        "complex64" => element_type::C64,
+        "complex128" => element_type::C128,
+        "int1" | "int2" | "int3" | "int4" | "int5" | "int6" | "int7" | "int8" | "qint8" => element_type::I8,
+        "uint1" | "uint2" | "uint3" | "uint4" | "uint5" | "uint6" | "uint7" | "uint8" => element_type::U8,
+        "quint8" | "quint4x2" | "quint2x4" | "bits8" | "bits1x8" | "bits2x4" | "bits4x2" => element_type::U8,
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@
 //! Opcodes: Python's `pickletools`, protocols 2 to 5.
 
 use super::globals::{Global, global};
-use crate::formats::numbers::Number;
+use crate::formats::element_type::Number;
 use std::collections::HashMap;
 use std::rc::Rc;
 

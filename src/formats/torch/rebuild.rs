@@ -3,7 +3,7 @@
 use super::globals::Global;
 use super::pickle::{Done, Machine, Storage, Tensor, Value};
 use super::quoted;
-use crate::formats::numbers;
+use crate::formats::element_type;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -67,7 +67,7 @@ impl<'a> Machine<'a> {
         };
         let (number, untyped) = match self.value(class) {
             Value::Global(Global::Storage(number)) => (*number, false),
-            Value::Global(Global::Untyped) => (numbers::U8, true),
+            Value::Global(Global::Untyped) => (element_type::U8, true),
             other => return Err(format!("the class of a storage is {}", other.kind())),
         };
         let (Value::Text("storage"), Value::Text(key)) = (self.value(kind), self.value(key)) else {

@@ -2,7 +2,7 @@
 
 use super::pickle::{Storage, Tensor};
 use crate::formats::bytes::Bytes;
-use crate::formats::numbers::Number;
+use crate::formats::element_type::Number;
 use std::ops::Range;
 use std::sync::Arc;
 

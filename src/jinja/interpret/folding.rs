@@ -3,7 +3,7 @@
 
 use super::Interpreter;
 use crate::jinja::ast::Expr;
-use crate::jinja::error::{Error, ErrorKind, Result};
+use crate::jinja::jinja_error::{Error, ErrorKind, Result};
 use crate::jinja::operators;
 use crate::jinja::value::Value;
 

@@ -3,7 +3,7 @@
 use super::Interpreter;
 use crate::jinja::arguments::Arguments;
 use crate::jinja::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
-use crate::jinja::error::{Error, ErrorKind, Result};
+use crate::jinja::jinja_error::{Error, ErrorKind, Result};
 use crate::jinja::object::{LoopObject, MacroObject, Object};
 use crate::jinja::runtime::Runtime;
 use crate::jinja::scope::Scope;

@@ -2,7 +2,7 @@
 
 use super::Parser;
 use crate::jinja::ast::{Args, Binary, Comparison, Condition, Const, Expr, ExprKind};
-use crate::jinja::error::Result;
+use crate::jinja::jinja_error::Result;
 use crate::jinja::lexer::Kind;
 
 impl Parser {

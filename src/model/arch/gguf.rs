@@ -2,7 +2,7 @@
 //! and tensors that Signet does not support are errors.
 
 use super::{ALL, Architecture};
-use crate::formats::gguf::write::Entry;
+use crate::formats::gguf::gguf_writer::Entry;
 use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::config::ModelConfig;

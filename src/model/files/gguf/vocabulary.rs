@@ -4,8 +4,8 @@
 use super::tokenizer_kind::{TokenizerKind, is_byte, merges, tokenizer_kind};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
+use crate::formats::gguf::gguf_writer::Entry;
 use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
-use crate::formats::gguf::write::Entry;
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::error::ModelError;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use super::vocabulary::vocabulary;
 use crate::formats::FormatError;
 use crate::formats::gguf::ROPE_FACTORS;
-use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
+use crate::formats::gguf::gguf_writer::{Entry, GgufFloats, GgufWriter, Planned};
 use crate::model::config::ModelConfig;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;

@@ -4,13 +4,13 @@
 //! ```text
 //! tokens/KEY/ids          ids, 2 bytes each, or 4 for vocabularies above 65,536
 //!            documents    the first id of each document, and the end of the last one: u64
-//!            checksums    of each block of `ids`, then of `documents`, see `blocks.rs`
+//!            checksums    of each block of `ids`, then of `documents`, see `block_checksums.rs`
 //!            about.json   counts and sources; checksums of `checksums` and of itself
 //! ```
 
-use super::blocks::{BlockWriter, Blocks};
+use super::block_checksums::{BlockWriter, Blocks};
+use super::data_error::DataError;
 use super::encode::{Encoder, IdSink, Reporter, Watch};
-use super::error::DataError;
 use super::text::{self, Chat, Format, Input, feed, format_of};
 use super::tokenizer::Tokenizer;
 use crate::formats::{Checksum, Digest, FormatError, checksum, seal, sealed};

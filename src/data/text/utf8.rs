@@ -1,6 +1,6 @@
 //! UTF-8 text in pieces or in lines, from a file that may be compressed.
 
-use super::input::Input;
+use super::format::Input;
 use super::unpack::{PIECE, Unpacked};
 use crate::formats::FormatError;
 use crate::formats::content::{self, Kind};

@@ -1,9 +1,9 @@
 //! Samples the beginning of a file, to estimate its contents, and gathers the text of files.
 
 use super::documents::{Chat, Sink, feed, feed_beginning};
-use super::input::Input;
-use super::reader::Reader;
-use crate::data::error::DataError;
+use super::format::Input;
+use super::utf8::Reader;
+use crate::data::data_error::DataError;
 use std::path::{Path, PathBuf};
 
 /// The beginning of a file.

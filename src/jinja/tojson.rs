@@ -1,7 +1,7 @@
 //! JSON output, as Python's `json.dumps` formats it.
 
 use super::arguments::{Arguments, expect_text, is_true};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::operators::less;

@@ -1,6 +1,6 @@
 //! Decoder steps.
 
-use super::normalize::Replace;
+use super::normalizers::Replace;
 use super::{Limit, count, read, sequence};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Methods of strings.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::error::{Error, Result};
+use super::jinja_error::{Error, Result};
 use super::meter::Meter;
 use super::runtime::Runtime;
 use super::unicode::{self, is_space};

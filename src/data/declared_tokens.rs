@@ -2,7 +2,7 @@
 //! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
 
 use super::auto;
-use super::class::{Class, ClassSettings, Repeat};
+use super::tokenizer_class::{Class, ClassSettings, Repeat};
 use crate::formats::json;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};

@@ -1,6 +1,6 @@
 //! JSON values as input and output of templates, with ordered keys.
 
-use super::error::Result;
+use super::jinja_error::Result;
 use super::meter::Meter;
 use super::print;
 use super::value::Value;

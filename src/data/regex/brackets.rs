@@ -1,6 +1,6 @@
 //! Parses Oniguruma's character classes, `[…]` and `\p{…}`, and escaped characters. Pure.
 
-use super::reader::Reader;
+use super::pattern_reader::Reader;
 use super::sets;
 use super::tree::{complement, set_of};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};

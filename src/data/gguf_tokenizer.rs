@@ -1,8 +1,8 @@
 //! Builds the tokenizer of a GGUF file from its metadata, as a `tokenizer.json`. Two models are supported: `gpt2`
 //! (byte-level BPE) and `llama` (SentencePiece's BPE, whose merges follow from scores).
 
+use super::data_error::TokenizerError;
 use super::ends::Ends;
-use super::error::TokenizerError;
 use super::steps::{LLAMA_3, QWEN_2, SPACE, Split, bytes, sentence_piece, spaces};
 use super::tokenizer::Tokenizer;
 use crate::formats::FormatError;
