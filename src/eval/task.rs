@@ -4,7 +4,7 @@
 use super::TaskError;
 use crate::assets;
 use crate::formats::toml_file;
-use crate::jinja::{Error, ErrorKind, Expression, Filter, Json, Options, Syntax, Template, is_space};
+use crate::jinja::{ErrorKind, Expression, Filter, JinjaError, Json, Options, Syntax, Template, is_space};
 use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -303,7 +303,7 @@ impl Task {
     }
 
     /// Converts an error of a template or expression, with its line in the task file.
-    fn error_at(&self, source: Snippet<'_>, error: &Error) -> TaskError {
+    fn error_at(&self, source: Snippet<'_>, error: &JinjaError) -> TaskError {
         let line = self.text[..source.at.min(self.text.len())].matches('\n').count() + 1;
         let detail = match error.kind {
             ErrorKind::Undefined => "it uses a field that the row does not have",

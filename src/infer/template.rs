@@ -187,7 +187,7 @@ fn no_default(named: &BTreeMap<String, String>) -> TemplateError {
 }
 
 /// Converts an error of a template, with its line.
-fn template_error(error: jinja::Error) -> TemplateError {
+fn template_error(error: jinja::JinjaError) -> TemplateError {
     match (error.kind, error.line) {
         (ErrorKind::LimitExceeded, _) | (_, None) => TemplateError(error.message),
         (_, Some(line)) => TemplateError(format!("{} (line {line})", error.message)),

@@ -1,7 +1,7 @@
 //! Call arguments, bound to parameters by Python's rules.
 
 use super::ast::Name;
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::value::{Text, Value};
 
 /// The arguments of a call.
@@ -20,9 +20,9 @@ impl Arguments {
     /// Binds them to the parameters of `function`, of which the first `required` are mandatory. A parameter with an empty
     /// name is positional-only.
     pub(super) fn bind<const N: usize>(self, function: &str, names: [&str; N], required: usize) -> Result<[Option<Value>; N]> {
-        let given = self.positional.len();
-        if given > N {
-            return Err(Error::new(format!("{function}() takes at most {N} arguments, but {given} were given")));
+        let count = self.positional.len();
+        if count > N {
+            return Err(JinjaError::new(format!("{function}() takes at most {N} arguments, but {count} were given")));
         }
         let mut bound = [const { None }; N];
         for (slot, value) in bound.iter_mut().zip(self.positional) {
@@ -32,14 +32,14 @@ impl Arguments {
             let at = names.iter().position(|known| **known == *name && !known.is_empty());
             match at {
                 Some(at) if bound[at].is_none() => bound[at] = Some(value),
-                Some(_) => return Err(Error::new(format!("{function}() got two values for the argument '{name}'"))),
-                None => return Err(Error::new(format!("{function}() has no argument '{name}'"))),
+                Some(_) => return Err(JinjaError::new(format!("{function}() got two values for the argument '{name}'"))),
+                None => return Err(JinjaError::new(format!("{function}() has no argument '{name}'"))),
             }
         }
         match bound[..required].iter().position(Option::is_none) {
             Some(at) => {
                 let name = if names[at].is_empty() { format!("number {}", at + 1) } else { format!("'{}'", names[at]) };
-                Err(Error::new(format!("{function}() is missing the argument {name}")))
+                Err(JinjaError::new(format!("{function}() is missing the argument {name}")))
             }
             None => Ok(bound),
         }
@@ -56,7 +56,7 @@ pub(super) fn expect_text(value: Option<Value>, function: &str) -> Result<Text> 
     match value {
         Some(Value::Str(text)) => Ok(text),
         Some(other) => Err(other.mismatch(format_args!("{function} expects text"))),
-        None => Err(Error::new(format!("{function} expects text"))),
+        None => Err(JinjaError::new(format!("{function} expects text"))),
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn expect_text(value: Option<Value>, function: &str) -> Result<Text> 
 pub(super) fn expect_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
     match value {
         None => Ok(default),
-        Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} expects an integer, not '{}'", value.type_name()))),
+        Some(value) => value.as_int().ok_or_else(|| JinjaError::new(format!("{function} expects an integer, not '{}'", value.type_name()))),
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Const {
 
 /// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Binary {
+pub(super) enum BinaryOp {
     Add,
     Sub,
     Mul,
@@ -30,7 +30,7 @@ pub(super) enum Binary {
 
 /// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Comparison {
+pub(super) enum CompareOp {
     Eq,
     Ne,
     Lt,
@@ -107,11 +107,11 @@ pub(super) enum ExprKind {
     Neg(Box<Expr>),
     Pos(Box<Expr>),
     Not(Box<Expr>),
-    Binary(Binary, Box<(Expr, Expr)>),
+    Binary(BinaryOp, Box<(Expr, Expr)>),
     And(Box<(Expr, Expr)>),
     Or(Box<(Expr, Expr)>),
     Concat(Vec<Expr>),
-    Compare(Box<Expr>, Vec<(Comparison, Expr)>),
+    Compare(Box<Expr>, Vec<(CompareOp, Expr)>),
     Attribute(Box<Expr>, Name),
     Item(Box<(Expr, Expr)>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
@@ -143,16 +143,16 @@ pub(super) struct Args {
 
 /// The target of an assignment.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(super) enum AssignTarget {
     Name(Name),
     /// An attribute of a namespace.
     Attribute(Name, Name),
-    Tuple(Vec<Target>),
+    Tuple(Vec<AssignTarget>),
 }
 
 /// A part of the output.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum OutputPiece {
     Text(Arc<str>),
     Print(Expr),
 }
@@ -165,18 +165,18 @@ pub(super) struct Stmt {
 }
 
 /// A list of statements.
-pub(super) type Body = Vec<Stmt>;
+pub(super) type Stmts = Vec<Stmt>;
 
 /// Statements with their own variables.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    pub(super) body: Body,
+    pub(super) body: Stmts,
     /// Names that are undefined from its start until it assigns them (`frames`).
     pub(super) undefined: OnceLock<Vec<Name>>,
 }
 
-impl From<Body> for Frame {
-    fn from(body: Body) -> Self {
+impl From<Stmts> for Frame {
+    fn from(body: Stmts) -> Self {
         Self { body, undefined: OnceLock::new() }
     }
 }
@@ -192,12 +192,12 @@ impl Deref for Frame {
 /// Kinds of statements.
 #[derive(Debug)]
 pub(super) enum StmtKind {
-    Output(Vec<Piece>),
-    If(Vec<(Expr, Body)>, Body),
+    Output(Vec<OutputPiece>),
+    If(Vec<(Expr, Stmts)>, Stmts),
     For(Arc<For>),
-    Set(Target, Expr),
-    SetBlock(Target, Option<Expr>, Frame),
-    With(Vec<(Target, Expr)>, Frame),
+    Set(AssignTarget, Expr),
+    SetBlock(AssignTarget, Option<Expr>, Frame),
+    With(Vec<(AssignTarget, Expr)>, Frame),
     Macro(Arc<Macro>),
     /// A call whose body becomes the macro `caller`.
     CallBlock(Expr, Arc<Macro>),
@@ -215,7 +215,7 @@ pub(super) enum StmtKind {
 /// A loop.
 #[derive(Debug)]
 pub(super) struct For {
-    pub(super) target: Target,
+    pub(super) target: AssignTarget,
     pub(super) iterable: Expr,
     pub(super) test: Option<Expr>,
     pub(super) recursive: bool,

@@ -4,7 +4,7 @@ use super::ast::Name;
 use super::jinja_error::Result;
 use super::object::Object;
 use super::runtime::Runtime;
-use super::value::{Value, View};
+use super::value::{DictView, Value};
 use super::{operators, print};
 
 /// An existing attribute: a value, or one that the sandbox forbids.
@@ -169,7 +169,7 @@ fn find_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Resu
         Value::Dict(_) if is(&DICT_CHANGES) => return Ok(Some(Lookup::Unsafe)),
         Value::Dict(_) => is(&DICT),
         Value::View(dict, _) if is(&["mapping"]) => return Ok(Some(Lookup::Value(Value::Dict(dict.clone())))),
-        Value::View(_, view) => *view != View::Values && is(&["isdisjoint"]),
+        Value::View(_, view) => *view != DictView::Values && is(&["isdisjoint"]),
         Value::Range(range) => match &**name {
             "start" => return Ok(Some(Lookup::Value(Value::Int(range.start)))),
             "stop" => return Ok(Some(Lookup::Value(Value::Int(range.stop)))),

@@ -2,7 +2,7 @@
 
 use super::arguments::Arguments;
 use super::ast::Name;
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::runtime::Runtime;
 use super::value::{Text, Value};
 use super::{attributes, markup, print, spec};
@@ -22,7 +22,7 @@ pub(super) fn format(text: &Text, arguments: &Arguments, runtime: &mut dyn Runti
 
 fn fields(format: &str, safe: bool, arguments: &Arguments, numbering: &mut Numbering, depth: usize, runtime: &mut dyn Runtime) -> Result<String> {
     if depth == 0 {
-        return Err(Error::new("a format's fields are nested too deeply"));
+        return Err(JinjaError::new("a format's fields are nested too deeply"));
     }
     let mut out = String::new();
     let mut rest = format;
@@ -37,9 +37,9 @@ fn fields(format: &str, safe: bool, arguments: &Arguments, numbering: &mut Numbe
             continue;
         }
         if brace == "}" {
-            return Err(Error::new("a format has a single '}'"));
+            return Err(JinjaError::new("a format has a single '}'"));
         }
-        let end = field_end(rest).ok_or_else(|| Error::new("a format has a '{' without '}'"))?;
+        let end = field_end(rest).ok_or_else(|| JinjaError::new("a format has a '{' without '}'"))?;
         let text = field(&rest[..end], safe, arguments, numbering, depth, runtime)?;
         runtime.meter().memory(text.len())?;
         out.push_str(&text);
@@ -70,7 +70,7 @@ fn field(field: &str, safe: bool, arguments: &Arguments, numbering: &mut Numberi
     let (name, rest) = field.split_at(name_end);
     let (conversion, spec) = match rest.strip_prefix('!') {
         Some(rest) => {
-            let kind = rest.chars().next().filter(|kind| "rsa".contains(*kind)).ok_or_else(|| Error::new("a format's conversion must be !r, !s or !a"))?;
+            let kind = rest.chars().next().filter(|kind| "rsa".contains(*kind)).ok_or_else(|| JinjaError::new("a format's conversion must be !r, !s or !a"))?;
             (Some(kind), rest[1..].strip_prefix(':').unwrap_or(""))
         }
         None => (None, rest.strip_prefix(':').unwrap_or("")),
@@ -84,7 +84,7 @@ fn field(field: &str, safe: bool, arguments: &Arguments, numbering: &mut Numberi
         None => value,
     };
     if value.is_safe() && safe && !spec.is_empty() {
-        return Err(Error::new("safe text cannot have a format spec"));
+        return Err(JinjaError::new("safe text cannot have a format spec"));
     }
     let text = spec::format(&value, &spec, runtime.meter())?;
     Ok(if safe && !value.is_safe() { markup::escape(&text) } else { text })
@@ -94,14 +94,14 @@ fn field_value(name: &str, arguments: &Arguments, numbering: &mut Numbering, run
     let end = name.find(['.', '[']).unwrap_or(name.len());
     let (first, mut path) = name.split_at(end);
     let position = match first {
-        "" if numbering.manual => return Err(Error::new("a format cannot mix {} and {0}")),
+        "" if numbering.manual => return Err(JinjaError::new("a format cannot mix {} and {0}")),
         "" => {
             numbering.automatic += 1;
             Some(numbering.automatic - 1)
         }
         digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             if numbering.automatic > 0 {
-                return Err(Error::new("a format cannot mix {} and {0}"));
+                return Err(JinjaError::new("a format cannot mix {} and {0}"));
             }
             numbering.manual = true;
             digits.parse().ok()
@@ -112,15 +112,15 @@ fn field_value(name: &str, arguments: &Arguments, numbering: &mut Numbering, run
         Some(at) => arguments.positional.get(at),
         None => arguments.named.iter().find(|(name, _)| **name == *first).map(|(_, value)| value),
     };
-    let mut value = found.cloned().ok_or_else(|| Error::new(format!("a format uses '{name}', which was not given")))?;
+    let mut value = found.cloned().ok_or_else(|| JinjaError::new(format!("a format uses '{name}', which was not given")))?;
     while !path.is_empty() {
         if let Some(rest) = path.strip_prefix('.') {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
             value = attributes::attribute(&value, &Name::from(&rest[..end]), runtime)?;
             path = &rest[end..];
         } else {
-            let rest = path.strip_prefix('[').ok_or_else(|| Error::new("a format's field is malformed"))?;
-            let end = rest.find(']').ok_or_else(|| Error::new("a format's field lacks ']'"))?;
+            let rest = path.strip_prefix('[').ok_or_else(|| JinjaError::new("a format's field is malformed"))?;
+            let end = rest.find(']').ok_or_else(|| JinjaError::new("a format's field lacks ']'"))?;
             let index = rest[..end].parse::<i128>().map_or_else(|_| Value::from(&rest[..end]), Value::Int);
             value = attributes::item(&value, &index, runtime)?;
             path = &rest[end + 1..];

@@ -1,6 +1,6 @@
 //! `strftime`, in English and UTC.
 
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -59,7 +59,7 @@ pub(super) fn format(format: &str, now: f64, meter: &Meter) -> Result<String> {
             out.push('%');
             break;
         };
-        let text = date.part(kind).ok_or_else(|| Error::new(format!("strftime_now does not support %{kind}")))?;
+        let text = date.part(kind).ok_or_else(|| JinjaError::new(format!("strftime_now does not support %{kind}")))?;
         let trimmed = text.trim_start_matches(['0', ' ']);
         out.push_str(if unpadded && text.len() > 1 { if trimmed.is_empty() { "0" } else { trimmed } } else { &text });
     }

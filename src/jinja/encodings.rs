@@ -1,7 +1,7 @@
 //! Encoding text as bytes, and translating characters.
 
 use super::arguments::{Arguments, expect_text};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::lexer::escaped;
 use super::meter::Meter;
 use super::value::{Text, Value};
@@ -15,7 +15,7 @@ pub(super) fn encode(text: &str, arguments: Arguments) -> Result<Value> {
         "utf8" => return Ok(Value::Bytes(text.as_bytes().into())),
         "ascii" => 0x80,
         "latin1" | "iso88591" => 0x100,
-        _ => return Err(Error::new(format!("the encoding '{encoding}' is not supported; utf-8, ascii and latin-1 are"))),
+        _ => return Err(JinjaError::new(format!("the encoding '{encoding}' is not supported; utf-8, ascii and latin-1 are"))),
     };
     let mut bytes = Vec::new();
     for c in text.chars() {
@@ -25,7 +25,7 @@ pub(super) fn encode(text: &str, arguments: Arguments) -> Result<Value> {
             (_, "replace") => bytes.push(b'?'),
             (_, "backslashreplace") => bytes.extend(escaped(c).bytes()),
             (code, "xmlcharrefreplace") => bytes.extend(format!("&#{code};").bytes()),
-            _ => return Err(Error::new(format!("{c:?} cannot be encoded as {encoding}"))),
+            _ => return Err(JinjaError::new(format!("{c:?} cannot be encoded as {encoding}"))),
         }
     }
     Ok(Value::Bytes(bytes.into()))
@@ -37,7 +37,7 @@ pub(super) fn translate(text: &Text, name: &str, arguments: Arguments, meter: &M
         return make_translation(arguments, meter);
     }
     let [table] = arguments.bind(name, [""], 1)?;
-    let Some(Value::Dict(table)) = table else { return Err(Error::new("translate expects a mapping")) };
+    let Some(Value::Dict(table)) = table else { return Err(JinjaError::new("translate expects a mapping")) };
     let mut out = String::new();
     for c in text.text.chars() {
         match table.get(&Value::Int(c as i128).key(meter)?) {
@@ -49,7 +49,7 @@ pub(super) fn translate(text: &Text, name: &str, arguments: Arguments, meter: &M
             }
             Some(other) => {
                 let code = other.as_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
-                out.push(code.ok_or_else(|| Error::new("translate maps to text, integers or None"))?);
+                out.push(code.ok_or_else(|| JinjaError::new("translate maps to text, integers or None"))?);
             }
         }
     }
@@ -70,7 +70,7 @@ fn make_translation(arguments: Arguments, meter: &Meter) -> Result<Value> {
         (from, to) => {
             let (from, to) = (expect_text(from, "maketrans")?.text, expect_text(to, "maketrans")?.text);
             if from.chars().count() != to.chars().count() {
-                return Err(Error::new("maketrans expects two texts of equal length"));
+                return Err(JinjaError::new("maketrans expects two texts of equal length"));
             }
             let dropped = dropped.map_or(Ok("".into()), |dropped| expect_text(Some(dropped), "maketrans").map(|text| text.text))?;
             let gone = dropped.chars().map(|c| (code(c), Value::None)).collect::<Vec<_>>();

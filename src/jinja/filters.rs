@@ -2,9 +2,9 @@
 //! `text_filters`.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::number::{parse_float, parse_int, round_float, round_int, too_large};
-use super::object::{Generator, Object};
+use super::object::{LazyItems, Object};
 use super::operators::length;
 use super::options::Options;
 use super::runtime::Runtime;
@@ -80,7 +80,7 @@ pub(super) const OF_CONTEXT: [&str; 6] = ["map", "select", "reject", "selectattr
 /// Applies a filter to a value.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     if let Some(lazy) = lazy_filters::NAMES.iter().find(|lazy| **lazy == name) {
-        return runtime.object(Object::Generator(Generator::Waiting(lazy, value, arguments).into(), "generator"));
+        return runtime.object(Object::Generator(LazyItems::Waiting(lazy, value, arguments).into(), "generator"));
     }
     let meter = runtime.meter();
     match name {
@@ -153,22 +153,22 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
             list_filters::apply(name, value, arguments, runtime)
         }
         _ if FILTERS.contains(&name) => text_filters::apply(name, value, arguments, runtime),
-        _ => Err(Error::new(format!("there is no filter '{name}'"))),
+        _ => Err(JinjaError::new(format!("there is no filter '{name}'"))),
     }
 }
 
-fn not_a_number(name: &str, value: &Value) -> Error {
+fn not_a_number(name: &str, value: &Value) -> JinjaError {
     value.mismatch(format_args!("{name} expects a number"))
 }
 
 fn int(value: Value, arguments: Arguments) -> Result<Value> {
     let [default, base] = arguments.bind("int", ["default", "base"], 0)?;
     let base = expect_int(base, 10, "int")?;
-    let base = u32::try_from(base).ok().filter(|base| *base == 0 || (2..=36).contains(base)).ok_or_else(|| Error::new("a base must be 0, or 2 to 36"))?;
+    let base = u32::try_from(base).ok().filter(|base| *base == 0 || (2..=36).contains(base)).ok_or_else(|| JinjaError::new("a base must be 0, or 2 to 36"))?;
     let whole = |number: f64| (number.is_finite() && number.abs() < 1.7e38).then_some(number.trunc() as i128);
     let found = match &value {
         Value::Str(text) => parse_int(&text.text, base).or_else(|| parse_float(&text.text).and_then(whole)),
-        Value::Float(number) if number.is_infinite() => return Err(Error::new("infinity is not an integer")),
+        Value::Float(number) if number.is_infinite() => return Err(JinjaError::new("infinity is not an integer")),
         Value::Float(number) if !number.is_nan() => Some(whole(*number).ok_or_else(too_large)?),
         Value::Bytes(bytes) => digits(bytes).and_then(|text| parse_int(text, 10).or_else(|| parse_float(text).and_then(whole))),
         Value::Undefined(_) => return Err(value.undefined_error()),
@@ -208,12 +208,12 @@ fn round(value: &Value, arguments: Arguments) -> Result<Value> {
             let scaled = number * unit;
             let whole = if &*method == "ceil" { scaled.ceil() } else { scaled.floor() };
             if !whole.is_finite() || unit == 0.0 {
-                return Err(Error::new("round: the result is out of range"));
+                return Err(JinjaError::new("round: the result is out of range"));
             }
             // Python divides an integer, which has no negative zero.
             Ok(Value::Float(whole / unit + 0.0))
         }
-        _ => Err(Error::new("round's method must be common, ceil or floor")),
+        _ => Err(JinjaError::new("round's method must be common, ceil or floor")),
     }
 }
 

@@ -3,8 +3,8 @@
 //! start, also for a loop or macro in it that reads the name earlier. A name that only branches of an `if` assign, or
 //! that is read first, is looked up in the context until then.
 
-use super::ast::{Expr, ExprKind, Frame, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::jinja_error::{Error, Result};
+use super::ast::{AssignTarget, Expr, ExprKind, Frame, Macro, Name, OutputPiece, Stmt, StmtKind};
+use super::jinja_error::{JinjaError, Result};
 use super::names;
 use std::collections::BTreeMap;
 
@@ -38,11 +38,11 @@ impl<'a> Symbols<'a> {
         self.names.insert(name.clone(), false);
     }
 
-    fn parameters(&mut self, target: &Target) {
+    fn parameters(&mut self, target: &AssignTarget) {
         match target {
-            Target::Name(name) => self.parameter(name),
-            Target::Attribute(..) => {}
-            Target::Tuple(targets) => targets.iter().for_each(|target| self.parameters(target)),
+            AssignTarget::Name(name) => self.parameter(name),
+            AssignTarget::Attribute(..) => {}
+            AssignTarget::Tuple(targets) => targets.iter().for_each(|target| self.parameters(target)),
         }
     }
 
@@ -60,11 +60,11 @@ impl<'a> Symbols<'a> {
         }
     }
 
-    fn target(&mut self, target: &Target, certain: bool) {
+    fn target(&mut self, target: &AssignTarget, certain: bool) {
         match target {
-            Target::Name(name) => self.assign(name, certain),
-            Target::Attribute(name, _) => self.read(name),
-            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target, certain)),
+            AssignTarget::Name(name) => self.assign(name, certain),
+            AssignTarget::Attribute(name, _) => self.read(name),
+            AssignTarget::Tuple(targets) => targets.iter().for_each(|target| self.target(target, certain)),
         }
     }
 
@@ -83,7 +83,7 @@ impl<'a> Symbols<'a> {
     fn statement(&mut self, stmt: &Stmt, certain: bool) {
         match &stmt.kind {
             StmtKind::Output(pieces) => pieces.iter().for_each(|piece| {
-                if let Piece::Print(expression) = piece {
+                if let OutputPiece::Print(expression) = piece {
                     self.expression(expression);
                 }
             }),
@@ -173,7 +173,7 @@ impl<'a> Symbols<'a> {
     /// that filter.
     fn has_names_of(&self, filter: &Expr) -> Result<()> {
         match names::of_expression(filter).iter().find(|name| !self.knows(name)) {
-            Some(name) => Err(Error::new(format!("the filter of a set block reads '{name}', which is not used elsewhere")).at(filter.line)),
+            Some(name) => Err(JinjaError::new(format!("the filter of a set block reads '{name}', which is not used elsewhere")).at(filter.line)),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, expect_text};
 use super::ast::Name;
 use super::clock;
-use super::jinja_error::{Error, ErrorKind, Result};
+use super::jinja_error::{ErrorKind, JinjaError, Result};
 use super::object::Object;
 use super::print;
 use super::runtime::Runtime;
@@ -16,7 +16,7 @@ pub(super) const NAMES: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joine
 pub(super) const CHAT: [&str; 2] = ["raise_exception", "strftime_now"];
 
 /// The longest range in jinja2's sandbox.
-const LONGEST_RANGE: i128 = 100_000;
+const MAX_RANGE: i128 = 100_000;
 
 /// Calls a function.
 pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
@@ -31,7 +31,7 @@ pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) 
             let Arguments { positional, named } = arguments;
             Arguments { positional: Vec::new(), named }.none(name)?;
             if positional.is_empty() {
-                return Err(Error::new("cycler expects items"));
+                return Err(JinjaError::new("cycler expects items"));
             }
             runtime.object(Object::Cycler(positional, Cell::new(0)))
         }
@@ -43,13 +43,13 @@ pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) 
             let [count, html, ..] = arguments.bind(name, ["n", "html", "min", "max"], 0)?;
             match count.as_ref().and_then(Value::as_int) {
                 Some(..=0) => Ok(Value::text("", html.is_none_or(|html| html.truth()))),
-                _ => Err(Error::new("lipsum is random, which is not supported")),
+                _ => Err(JinjaError::new("lipsum is random, which is not supported")),
             }
         }
         "raise_exception" => {
             let [message] = arguments.bind(name, ["message"], 1)?;
             let message = print::text(&message.unwrap_or(Value::None), runtime.meter())?;
-            Err(Error { kind: ErrorKind::Raised, ..Error::new(&*message) })
+            Err(JinjaError { kind: ErrorKind::Raised, ..JinjaError::new(&*message) })
         }
         _ => {
             let [format] = arguments.bind(name, ["format"], 1)?;
@@ -74,8 +74,8 @@ fn range(arguments: Arguments) -> Result<Value> {
     };
     let range = Range { start, stop, step: int(step, 1)? };
     match range.step {
-        0 => Err(Error::new("a range's step cannot be zero")),
-        _ if range.len() > LONGEST_RANGE => Err(Error::new(format!("a range has at most {LONGEST_RANGE} numbers"))),
+        0 => Err(JinjaError::new("a range's step cannot be zero")),
+        _ if range.len() > MAX_RANGE => Err(JinjaError::new(format!("a range has at most {MAX_RANGE} numbers"))),
         _ => Ok(Value::Range(range)),
     }
 }
@@ -91,7 +91,7 @@ fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
             let mut entries = Vec::new();
             for pair in runtime.iterate(&pairs)? {
                 let pair = runtime.iterate(&pair)?;
-                let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| Error::new(format!("{name} expects pairs")))?;
+                let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| JinjaError::new(format!("{name} expects pairs")))?;
                 entries.push((key, value));
             }
             entries
@@ -104,7 +104,7 @@ fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
 fn namespace(arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let mut attributes = Vec::new();
     for (key, value) in entries("namespace", arguments, runtime)? {
-        let Value::Str(name) = key else { return Err(Error::new("a namespace's attribute names must be texts")) };
+        let Value::Str(name) = key else { return Err(JinjaError::new("a namespace's attribute names must be texts")) };
         namespace_name(&name.text)?;
         set_attribute(&mut attributes, &name.text, value);
     }
@@ -114,7 +114,7 @@ fn namespace(arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
 
 /// Fails for a name that transformers does not allow.
 pub(super) fn namespace_name(name: &str) -> Result<()> {
-    if name.starts_with('_') { Err(Error::new(format!("a namespace's attribute cannot begin with an underscore: '{name}'"))) } else { Ok(()) }
+    if name.starts_with('_') { Err(JinjaError::new(format!("a namespace's attribute cannot begin with an underscore: '{name}'"))) } else { Ok(()) }
 }
 
 /// Sets an attribute of a namespace.

@@ -5,15 +5,15 @@ mod folding;
 mod statements;
 
 use super::arguments::Arguments;
-use super::ast::{Args, Binary, Block, Comparison, Const, Expr, ExprKind, Name};
-use super::jinja_error::{Error, Result};
+use super::ast::{Args, BinaryOp, Block, CompareOp, Const, Expr, ExprKind, Name};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
-use super::object::{Generator, LoopObject, Object};
+use super::object::{LazyItems, LoopObject, Object};
 use super::options::Options;
 use super::runtime::Runtime;
 use super::scope::Scope;
 use super::template::Template;
-use super::value::{Value, View};
+use super::value::{DictView, Value};
 use super::{attributes, filters, functions, lazy_filters, markup, methods, operators, predicates, print, str_methods};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -218,7 +218,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    fn binary(&mut self, operator: Binary, left: &Expr, right: &Expr) -> Result<Value> {
+    fn binary(&mut self, operator: BinaryOp, left: &Expr, right: &Expr) -> Result<Value> {
         let (left, right) = (self.eval(left)?, self.eval(right)?);
         operators::binary(operator, &left, &right, &self.meter)
     }
@@ -242,12 +242,12 @@ impl<'t> Interpreter<'t> {
         Ok(Value::text(joined, safe))
     }
 
-    fn compare(&mut self, first: &Expr, others: &[(Comparison, Expr)]) -> Result<Value> {
+    fn compare(&mut self, first: &Expr, others: &[(CompareOp, Expr)]) -> Result<Value> {
         let mut left = self.eval(first)?;
         for (comparison, right) in others {
             let right = self.eval(right)?;
             let container = match (comparison, &right) {
-                (Comparison::In | Comparison::NotIn, Value::Object(_)) => {
+                (CompareOp::In | CompareOp::NotIn, Value::Object(_)) => {
                     let items = self.iterate(&right)?;
                     Value::list(items, &self.meter)?
                 }
@@ -273,11 +273,11 @@ impl<'t> Interpreter<'t> {
             positional.extend(self.iterate(&rest)?);
         }
         if let Some(rest) = &args.named_rest {
-            let Value::Dict(dict) = self.eval(rest)? else { return Err(Error::new("** expects a mapping")) };
+            let Value::Dict(dict) = self.eval(rest)? else { return Err(JinjaError::new("** expects a mapping")) };
             for (key, value) in &dict.entries {
-                let Value::Str(key) = key else { return Err(Error::new("argument names must be texts")) };
+                let Value::Str(key) = key else { return Err(JinjaError::new("argument names must be texts")) };
                 if named.iter().any(|(name, _)| *name == key.text) {
-                    return Err(Error::new(format!("the argument {} is given twice", key.text)));
+                    return Err(JinjaError::new(format!("the argument {} is given twice", key.text)));
                 }
                 named.push((key.text.clone(), value.clone()));
             }
@@ -326,7 +326,7 @@ impl<'t> Interpreter<'t> {
                 self.block_text(block, around.clone())
             }
             _ if callee.is_undefined() => Err(callee.undefined_error()),
-            _ => Err(Error::new(format!("a '{}' cannot be called", callee.type_name()))),
+            _ => Err(JinjaError::new(format!("a '{}' cannot be called", callee.type_name()))),
         }
     }
 
@@ -356,10 +356,10 @@ impl<'t> Interpreter<'t> {
     /// Consumes the items of a generator or a loop.
     fn iterate_object(&mut self, value: &Value) -> Result<Vec<Value>> {
         match value.as_object() {
-            Some(Object::Generator(generator, _)) => match generator.replace(Generator::Items(VecDeque::new())) {
-                Generator::Items(items) => Ok(items.into()),
+            Some(Object::Generator(generator, _)) => match generator.replace(LazyItems::Items(VecDeque::new())) {
+                LazyItems::Items(items) => Ok(items.into()),
                 // Its value may be another lazy filter, and each link of such a chain uses stack space.
-                Generator::Waiting(name, value, arguments) => {
+                LazyItems::Waiting(name, value, arguments) => {
                     self.meter.enter_levels(FILTER_LEVELS)?;
                     let items = lazy_filters::generate(name, value, arguments, self);
                     self.meter.leave_levels(FILTER_LEVELS);
@@ -371,7 +371,7 @@ impl<'t> Interpreter<'t> {
                 state.index.set(state.index.get() + items.len());
                 items.into_iter().map(|item| Value::tuple(vec![item, value.clone()], &self.meter)).collect()
             }
-            _ => Err(Error::new(format!("'{}' is not iterable", value.type_name()))),
+            _ => Err(JinjaError::new(format!("'{}' is not iterable", value.type_name()))),
         }
     }
 
@@ -384,15 +384,15 @@ impl<'t> Interpreter<'t> {
             }
             Value::Bytes(bytes) => bytes.iter().map(|&byte| Value::Int(byte.into())).collect(),
             Value::List(items) | Value::Tuple(items) => items.items.clone(),
-            Value::Dict(dict) | Value::View(dict, View::Keys) => dict.entries.iter().map(|(key, _)| key.clone()).collect(),
-            Value::View(dict, View::Values) => dict.entries.iter().map(|(_, value)| value.clone()).collect(),
-            Value::View(dict, View::Items) => {
+            Value::Dict(dict) | Value::View(dict, DictView::Keys) => dict.entries.iter().map(|(key, _)| key.clone()).collect(),
+            Value::View(dict, DictView::Values) => dict.entries.iter().map(|(_, value)| value.clone()).collect(),
+            Value::View(dict, DictView::Items) => {
                 let pair = |(key, value): &(Value, Value)| Value::tuple(vec![key.clone(), value.clone()], &self.meter);
                 dict.entries.iter().map(pair).collect::<Result<_>>()?
             }
             Value::Range(range) => (0..range.len()).map(|index| range.at(index)).collect(),
             Value::Object(_) => return self.iterate_object(value),
-            other => return Err(Error::new(format!("'{}' is not iterable", other.type_name()))),
+            other => return Err(JinjaError::new(format!("'{}' is not iterable", other.type_name()))),
         })
     }
 }
@@ -449,9 +449,9 @@ impl Runtime for Interpreter<'_> {
     fn filter(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<Value> {
         self.meter.steps(1)?;
         if let Some((_, filter)) = self.template.options.filters.iter().find(|(known, _)| *known == name) {
-            let Value::Str(text) = &value else { return Err(Error::new(format!("{name} expects text, not '{}'", value.type_name()))) };
+            let Value::Str(text) = &value else { return Err(JinjaError::new(format!("{name} expects text, not '{}'", value.type_name()))) };
             arguments.none(name)?;
-            let made = filter(&text.text).map_err(Error::new)?;
+            let made = filter(&text.text).map_err(JinjaError::new)?;
             self.meter.memory(made.size())?;
             return made.value(&self.meter);
         }

@@ -15,7 +15,7 @@ pub enum ErrorKind {
 
 /// An error of parsing or rendering a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct JinjaError {
     /// The kind.
     pub kind: ErrorKind,
     /// The message.
@@ -25,9 +25,9 @@ pub struct Error {
 }
 
 /// The result of parsing or rendering a part.
-pub(super) type Result<T> = std::result::Result<T, Error>;
+pub(super) type Result<T> = std::result::Result<T, JinjaError>;
 
-impl Error {
+impl JinjaError {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Template, message: message.into(), line: None }
     }

@@ -184,12 +184,12 @@ impl<'de> Visitor<'de> for AnyJson {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Json, A::Error> {
         let mut entries: Vec<(String, Json)> = Vec::new();
-        let mut places = HashMap::new();
+        let mut positions = HashMap::new();
         while let Some((key, value)) = map.next_entry::<String, Json>()? {
-            match places.get(&key) {
-                Some(&place) => entries[place as usize].1 = value,
+            match positions.get(&key) {
+                Some(&position) => entries[position as usize].1 = value,
                 None => {
-                    places.insert(key.clone(), entries.len() as u32);
+                    positions.insert(key.clone(), entries.len() as u32);
                     entries.push((key, value));
                 }
             }

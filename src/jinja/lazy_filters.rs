@@ -2,11 +2,11 @@
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
 use super::getter::Getter;
-use super::jinja_error::{Error, Result};
-use super::object::{Generator, Object};
+use super::jinja_error::{JinjaError, Result};
+use super::object::{LazyItems, Object};
 use super::operators::{self, equal, less};
 use super::runtime::Runtime;
-use super::value::{Value, View};
+use super::value::{DictView, Value};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ pub(super) fn generate(name: &str, value: Value, arguments: Arguments, runtime: 
             arguments.none(name)?;
             match value {
                 Value::Undefined(_) => Ok(Vec::new()),
-                Value::Dict(dict) => runtime.iterate(&Value::View(dict, View::Items)),
-                other => Err(Error::new(format!("items expects a mapping, not '{}'", other.type_name()))),
+                Value::Dict(dict) => runtime.iterate(&Value::View(dict, DictView::Items)),
+                other => Err(JinjaError::new(format!("items expects a mapping, not '{}'", other.type_name()))),
             }
         }
     }
@@ -49,10 +49,10 @@ pub(super) fn reversed(value: Value, runtime: &mut dyn Runtime) -> Result<Value>
             Value::list(items, runtime.meter())
         }
         Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Object(_) => {
-            Err(Error::new(format!("reverse expects items, not '{}'", value.type_name())))
+            Err(JinjaError::new(format!("reverse expects items, not '{}'", value.type_name())))
         }
-        Value::Undefined(_) => runtime.object(Object::Generator(Generator::Items(VecDeque::new()).into(), "generator")),
-        _ => runtime.object(Object::Generator(Generator::Waiting("reversed", value, Arguments::default()).into(), "list_reverseiterator")),
+        Value::Undefined(_) => runtime.object(Object::Generator(LazyItems::Items(VecDeque::new()).into(), "generator")),
+        _ => runtime.object(Object::Generator(LazyItems::Waiting("reversed", value, Arguments::default()).into(), "list_reverseiterator")),
     }
 }
 
@@ -63,17 +63,17 @@ fn map(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
     }
     let Arguments { mut positional, mut named } = arguments;
     if positional.is_empty() && named.iter().any(|(name, _)| &**name == "attribute") {
-        let mut remove = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
+        let mut remove = |key: &str| named.iter().position(|(name, _)| **name == *key).map(|at| named.remove(at).1);
         let (attribute, default) = (remove("attribute"), remove("default"));
         if let Some((name, _)) = named.first() {
-            return Err(Error::new(format!("map has no argument '{name}'")));
+            return Err(JinjaError::new(format!("map has no argument '{name}'")));
         }
         let getter = Getter::new(attribute, false, default)?;
         let items = runtime.iterate(&value)?;
         return items.iter().map(|item| getter.get(item, runtime)).collect();
     }
     if positional.is_empty() {
-        return Err(Error::new("map expects a filter or an attribute"));
+        return Err(JinjaError::new("map expects a filter or an attribute"));
     }
     let name = expect_text(Some(positional.remove(0)), "map")?.text;
     let arguments = Arguments { positional, named };
@@ -89,7 +89,7 @@ fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runt
     let Arguments { positional, named } = arguments;
     let mut positional = positional.into_iter();
     let getter = match name.ends_with("attr") {
-        true => Getter::new(Some(positional.next().ok_or_else(|| Error::new(format!("{name} expects an attribute")))?), false, None)?,
+        true => Getter::new(Some(positional.next().ok_or_else(|| JinjaError::new(format!("{name} expects an attribute")))?), false, None)?,
         false => Getter::new(None, false, None)?,
     };
     let test: Option<Arc<str>> = positional.next().map(|test| expect_text(Some(test), name)).transpose()?.map(|text| text.text);
@@ -154,7 +154,7 @@ fn slices(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resu
     let fill = fill.filter(|fill| !matches!(fill, Value::None));
     let items = runtime.iterate(&value)?;
     if count == 0 {
-        return Err(Error::new("slice cannot make 0 lists"));
+        return Err(JinjaError::new("slice cannot make 0 lists"));
     }
     let count = usize::try_from(count).unwrap_or(0);
     runtime.meter().text(count.checked_mul(size_of::<Value>()))?;

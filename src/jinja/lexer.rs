@@ -1,7 +1,7 @@
 //! Splits a template into tokens: text, and the contents of `{{ }}` and `{% %}`, with jinja2's rules for whitespace
 //! around them.
 
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::unicode::is_space;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Syntax {
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Data(Arc<str>),
     BlockBegin,
     BlockEnd,
@@ -35,25 +35,25 @@ pub(super) enum Kind {
 /// A token with its line.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) line: u32,
 }
 
-impl Kind {
+impl TokenKind {
     /// Describes it for errors.
     pub(super) fn describe(&self) -> String {
         match self {
-            Kind::Data(_) => "text".into(),
-            Kind::BlockBegin => "{%".into(),
-            Kind::BlockEnd => "%}".into(),
-            Kind::VariableBegin => "{{".into(),
-            Kind::VariableEnd => "}}".into(),
-            Kind::Name(name) => name.to_string(),
-            Kind::Str(_) => "string".into(),
-            Kind::Int(_) => "integer".into(),
-            Kind::Float(_) => "float".into(),
-            Kind::Operator(operator) => (*operator).into(),
-            Kind::End => "end of template".into(),
+            TokenKind::Data(_) => "text".into(),
+            TokenKind::BlockBegin => "{%".into(),
+            TokenKind::BlockEnd => "%}".into(),
+            TokenKind::VariableBegin => "{{".into(),
+            TokenKind::VariableEnd => "}}".into(),
+            TokenKind::Name(name) => name.to_string(),
+            TokenKind::Str(_) => "string".into(),
+            TokenKind::Int(_) => "integer".into(),
+            TokenKind::Float(_) => "float".into(),
+            TokenKind::Operator(operator) => (*operator).into(),
+            TokenKind::End => "end of template".into(),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Kind {
 const OPERATORS: [&str; 26] =
     ["//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";"];
 
-/// Tokenizes a template; the last token is [`Kind::End`].
+/// Tokenizes a template; the last token is [`TokenKind::End`].
 pub(super) fn tokens(source: &str, syntax: Syntax) -> Result<Vec<Token>> {
     let mut source = lines(source);
     if !syntax.keep_trailing_newline && source.ends_with('\n') {
@@ -70,7 +70,7 @@ pub(super) fn tokens(source: &str, syntax: Syntax) -> Result<Vec<Token>> {
     }
     let mut lexer = Lexer { source: &source, syntax, at: 0, line: 1, line_starting: true, open: Vec::new(), tokens: Vec::new() };
     lexer.root()?;
-    lexer.push(Kind::End);
+    lexer.push(TokenKind::End);
     Ok(lexer.tokens)
 }
 
@@ -81,7 +81,7 @@ pub(super) fn expression_tokens(source: &str) -> Result<Vec<Token>> {
     while lexer.at < source.len() {
         lexer.code()?;
     }
-    lexer.push(Kind::End);
+    lexer.push(TokenKind::End);
     Ok(lexer.tokens)
 }
 
@@ -107,18 +107,18 @@ impl<'a> Lexer<'a> {
         &self.source[self.at..]
     }
 
-    fn push(&mut self, kind: Kind) {
+    fn push(&mut self, kind: TokenKind) {
         self.tokens.push(Token { kind, line: self.line });
     }
 
     fn data(&mut self, text: &str) {
         if !text.is_empty() {
-            self.push(Kind::Data(text.into()));
+            self.push(TokenKind::Data(text.into()));
         }
     }
 
     fn fail<T>(&self, message: impl Into<String>) -> Result<T> {
-        Err(Error::new(message).at(self.line))
+        Err(JinjaError::new(message).at(self.line))
     }
 
     /// Advances to a position, counting lines.
@@ -144,8 +144,8 @@ impl<'a> Lexer<'a> {
             match &tag[..2] {
                 _ if raw.is_some() => self.raw()?,
                 "{#" => self.comment()?,
-                "{{" => self.tag(Kind::VariableBegin, Kind::VariableEnd)?,
-                _ => self.tag(Kind::BlockBegin, Kind::BlockEnd)?,
+                "{{" => self.tag(TokenKind::VariableBegin, TokenKind::VariableEnd)?,
+                _ => self.tag(TokenKind::BlockBegin, TokenKind::BlockEnd)?,
             }
         }
         self.data(self.rest());
@@ -199,9 +199,9 @@ impl<'a> Lexer<'a> {
         self.fail("a raw block has no end: {% endraw %} is missing")
     }
 
-    fn tag(&mut self, begin: Kind, end: Kind) -> Result<()> {
+    fn tag(&mut self, begin: TokenKind, end: TokenKind) -> Result<()> {
         self.push(begin);
-        let block = end == Kind::BlockEnd;
+        let block = end == TokenKind::BlockEnd;
         loop {
             if self.open.is_empty() {
                 let rest = self.rest();
@@ -234,7 +234,7 @@ impl<'a> Lexer<'a> {
             '\'' | '"' => self.string(rest, first)?,
             c if is_word(c) => {
                 let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                (Kind::Name(rest[..length].into()), length)
+                (TokenKind::Name(rest[..length].into()), length)
             }
             _ => match OPERATORS.iter().find(|operator| rest.starts_with(**operator)) {
                 Some(operator) => (self.balanced(operator)?, operator.len()),
@@ -246,7 +246,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn balanced(&mut self, operator: &'static str) -> Result<Kind> {
+    fn balanced(&mut self, operator: &'static str) -> Result<TokenKind> {
         match operator {
             "{" => self.open.push('}'),
             "(" => self.open.push(')'),
@@ -258,14 +258,14 @@ impl<'a> Lexer<'a> {
             },
             _ => {}
         }
-        Ok(Kind::Operator(operator))
+        Ok(TokenKind::Operator(operator))
     }
 
-    fn number(&self, rest: &str) -> Result<(Kind, usize)> {
+    fn number(&self, rest: &str) -> Result<(TokenKind, usize)> {
         let before = self.source[..self.at].chars().next_back();
         if let Some(length) = float_length(rest).filter(|_| before != Some('.')) {
             let value = rest[..length].replace('_', "").parse::<f64>();
-            return value.map(|value| (Kind::Float(value), length)).or_else(|_| self.fail("a number is malformed"));
+            return value.map(|value| (TokenKind::Float(value), length)).or_else(|_| self.fail("a number is malformed"));
         }
         let (radix, digits, prefix) = match rest.as_bytes().get(1).map(u8::to_ascii_lowercase) {
             Some(b'b') if rest.starts_with('0') => (2, grouped(&rest[2..], |c| "01".contains(c), true), 2),
@@ -280,12 +280,12 @@ impl<'a> Lexer<'a> {
         };
         let text = rest[if digits > 0 { prefix } else { 0 }..length].replace('_', "");
         match i128::from_str_radix(&text, if digits > 0 { radix } else { 10 }) {
-            Ok(value) => Ok((Kind::Int(value), length)),
+            Ok(value) => Ok((TokenKind::Int(value), length)),
             Err(_) => self.fail("integers of more than 127 bits are not supported"),
         }
     }
 
-    fn string(&self, rest: &str, quote: char) -> Result<(Kind, usize)> {
+    fn string(&self, rest: &str, quote: char) -> Result<(TokenKind, usize)> {
         let mut escaped = false;
         for (at, c) in rest.char_indices().skip(1) {
             match c {
@@ -293,7 +293,7 @@ impl<'a> Lexer<'a> {
                 '\\' => escaped = true,
                 c if c == quote => {
                     let text = unescape(&rest[1..at]).or_else(|problem| self.fail(problem))?;
-                    return Ok((Kind::Str(text.into()), at + 1));
+                    return Ok((TokenKind::Str(text.into()), at + 1));
                 }
                 _ => {}
             }

@@ -1,11 +1,11 @@
 //! Filters of lists and mappings.
 
 use super::arguments::{Arguments, expect_text, is_true};
-use super::ast::Binary;
+use super::ast::BinaryOp;
 use super::getter::Getter;
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
-use super::object::{Generator, Object};
+use super::object::{LazyItems, Object};
 use super::operators::{binary, equal, less};
 use super::runtime::Runtime;
 use super::value::Value;
@@ -23,7 +23,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         "last" => {
             arguments.none(name)?;
             if matches!(value.as_object(), Some(Object::Generator(..))) {
-                return Err(Error::new("last expects a list, not a generator; apply the filter list before it"));
+                return Err(JinjaError::new("last expects a list, not a generator; apply the filter list before it"));
             }
             let last = runtime.iterate(&value)?.pop();
             Ok(last.unwrap_or_else(|| Value::missing("there is no last item: the list is empty")))
@@ -43,7 +43,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
             match &items[..] {
                 [] => Ok(Value::missing("there is no random item: the list is empty")),
                 [only] => Ok(only.clone()),
-                _ => Err(Error::new("random is not deterministic, so it is not supported")),
+                _ => Err(JinjaError::new("random is not deterministic, so it is not supported")),
             }
         }
         "join" => join(value, arguments, runtime),
@@ -68,7 +68,7 @@ fn first(value: &Value, runtime: &mut dyn Runtime) -> Result<Option<Value>> {
     let mut items: VecDeque<Value> = runtime.iterate(value)?.into();
     let first = items.pop_front();
     if let Some(Object::Generator(generator, _)) = value.as_object() {
-        *generator.borrow_mut() = Generator::Items(items);
+        *generator.borrow_mut() = LazyItems::Items(items);
     }
     Ok(first)
 }
@@ -76,9 +76,9 @@ fn first(value: &Value, runtime: &mut dyn Runtime) -> Result<Option<Value>> {
 /// Adds items to a start value.
 fn sum(items: Vec<Value>, start: Value, meter: &Meter) -> Result<Value> {
     if matches!(start, Value::Str(_) | Value::Bytes(_)) {
-        return Err(Error::new("sum cannot add texts; use join"));
+        return Err(JinjaError::new("sum cannot add texts; use join"));
     }
-    items.into_iter().try_fold(start, |sum, item| binary(Binary::Add, &sum, &item, meter))
+    items.into_iter().try_fold(start, |sum, item| binary(BinaryOp::Add, &sum, &item, meter))
 }
 
 /// A stable merge sort that uses only `<`, like Python's.
@@ -131,7 +131,7 @@ fn sort_dict(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> R
     let place = match &*by {
         "key" => 0,
         "value" => 1,
-        _ => return Err(Error::new("dictsort sorts by key or by value")),
+        _ => return Err(JinjaError::new("dictsort sorts by key or by value")),
     };
     let Value::Dict(dict) = &value else { return Err(value.mismatch("dictsort expects a mapping")) };
     let getter = Getter::new(Some(Value::Int(place)), !is_true(case_sensitive), None)?;

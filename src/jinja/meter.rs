@@ -1,6 +1,6 @@
 //! Limits on a template's work and memory: templates come with model files and are not trusted.
 
-use super::jinja_error::{Error, ErrorKind, Result};
+use super::jinja_error::{ErrorKind, JinjaError, Result};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,7 +33,7 @@ enum Tracked {
 }
 
 impl Tracked {
-    fn is_held(&self) -> bool {
+    fn is_in_use(&self) -> bool {
         match self {
             Tracked::Text(text) => text.strong_count() > 0,
             Tracked::Items(items) => items.strong_count() > 0,
@@ -42,14 +42,14 @@ impl Tracked {
 }
 
 /// Bytes written per step.
-const WRITTEN: usize = 2048;
+const BYTES_PER_STEP: usize = 2048;
 /// The smallest number of bytes that is tracked.
-const LEAST: usize = 1024;
+const MIN_TRACKED: usize = 1024;
 /// Bytes that may be outstanding before a collection, besides twice those in use.
-const LOOSE: u64 = 4 << 20;
+const COLLECTION_SLACK: u64 = 4 << 20;
 
 /// The deepest evaluation: about 50 nested macro calls.
-const DEEPEST: u32 = 400;
+const MAX_DEPTH: u32 = 400;
 
 impl Meter {
     /// The limits of one rendering.
@@ -70,7 +70,7 @@ impl Meter {
 
     /// Charges for memory. It is not refunded when freed, except for tracked values.
     pub(super) fn memory(&self, bytes: usize) -> Result<()> {
-        self.steps(bytes / WRITTEN)?;
+        self.steps(bytes / BYTES_PER_STEP)?;
         if self.bytes.get() < bytes as u64 {
             self.collect()?;
         }
@@ -91,18 +91,18 @@ impl Meter {
     /// Refunds the bytes of a text when it is dropped: a template that appends to a text per message holds only the last
     /// one.
     pub(super) fn track_text(&self, text: &Arc<str>, paid: usize) -> Result<()> {
-        if paid < LEAST { Ok(()) } else { self.track(Tracked::Text(Arc::downgrade(text)), paid) }
+        if paid < MIN_TRACKED { Ok(()) } else { self.track(Tracked::Text(Arc::downgrade(text)), paid) }
     }
 
     /// The same for a list or tuple.
     pub(super) fn track_items<T: Any>(&self, items: &Rc<T>, paid: usize) -> Result<()> {
-        if paid < LEAST { Ok(()) } else { self.track(Tracked::Items(Rc::<T>::downgrade(items)), paid) }
+        if paid < MIN_TRACKED { Ok(()) } else { self.track(Tracked::Items(Rc::<T>::downgrade(items)), paid) }
     }
 
-    fn track(&self, loan: Tracked, paid: usize) -> Result<()> {
+    fn track(&self, value: Tracked, paid: usize) -> Result<()> {
         let due = {
             let mut tracked = self.tracked.borrow_mut();
-            tracked.list.push((loan, paid as u64));
+            tracked.list.push((value, paid as u64));
             tracked.bytes += paid as u64;
             tracked.bytes > tracked.limit
         };
@@ -114,13 +114,13 @@ impl Meter {
         let mut tracked = self.tracked.borrow_mut();
         self.steps(tracked.list.len() / 16)?;
         let mut back = 0;
-        tracked.list.retain(|(loan, paid)| {
-            let held = loan.is_held();
-            back += if held { 0 } else { *paid };
-            held
+        tracked.list.retain(|(value, paid)| {
+            let in_use = value.is_in_use();
+            back += if in_use { 0 } else { *paid };
+            in_use
         });
         tracked.bytes -= back;
-        tracked.limit = 2 * tracked.bytes + LOOSE;
+        tracked.limit = 2 * tracked.bytes + COLLECTION_SLACK;
         self.bytes.set(self.bytes.get() + back);
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Meter {
     /// Enters several levels at once, for operations that use more stack.
     pub(super) fn enter_levels(&self, levels: u32) -> Result<()> {
         let depth = self.depth.get() + levels;
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(limit_exceeded("it is nested too deeply"));
         }
         self.depth.set(depth);
@@ -166,6 +166,6 @@ impl Meter {
     }
 }
 
-fn limit_exceeded(what: &str) -> Error {
-    Error { kind: ErrorKind::LimitExceeded, ..Error::new(what) }
+fn limit_exceeded(what: &str) -> JinjaError {
+    JinjaError { kind: ErrorKind::LimitExceeded, ..JinjaError::new(what) }
 }

@@ -1,13 +1,13 @@
 //! Methods of values: Python's, as far as the sandbox allows.
 
 use super::arguments::{Arguments, expect_int};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::object::{LoopObject, Object};
 use super::operators::{self, equal};
 use super::runtime::Runtime;
-use super::value::{Value, View};
+use super::value::{DictView, Value};
 use super::{print, str_methods};
 
 /// Calls a method.
@@ -23,11 +23,11 @@ pub(super) fn call(value: &Value, name: &str, arguments: Arguments, runtime: &mu
             "keys" | "values" | "items" => {
                 arguments.none(name)?;
                 let view = if name == "keys" {
-                    View::Keys
+                    DictView::Keys
                 } else if name == "values" {
-                    View::Values
+                    DictView::Values
                 } else {
-                    View::Items
+                    DictView::Items
                 };
                 Ok(Value::View(dict.clone(), view))
             }
@@ -44,7 +44,7 @@ pub(super) fn call(value: &Value, name: &str, arguments: Arguments, runtime: &mu
         },
         Value::View(dict, _) => {
             let [other] = arguments.bind(name, [""], 1)?;
-            let this = Value::View(dict.clone(), View::Keys);
+            let this = Value::View(dict.clone(), DictView::Keys);
             for item in runtime.iterate(&other.unwrap_or(Value::None))? {
                 if operators::contains(&this, &item, runtime.meter())? {
                     return Ok(false.into());
@@ -53,14 +53,14 @@ pub(super) fn call(value: &Value, name: &str, arguments: Arguments, runtime: &mu
             Ok(true.into())
         }
         Value::Bytes(bytes) if name == "decode" => {
-            let text = std::str::from_utf8(bytes).map_err(|error| Error::new(format!("bytes are not UTF-8: {error}")))?;
+            let text = std::str::from_utf8(bytes).map_err(|error| JinjaError::new(format!("bytes are not UTF-8: {error}")))?;
             Ok(text.into())
         }
         Value::Bytes(bytes) => Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()),
         Value::Float(number) => float_method(*number, name, arguments, runtime.meter()),
         Value::Bool(_) | Value::Int(_) => int_method(value.as_int().unwrap_or(0), name, arguments, runtime.meter()),
         Value::Object(_) => object_method(value, name, arguments, runtime),
-        Value::Undefined(_) | Value::None => Err(Error::new(format!("{} has no method {name}", value.described()))),
+        Value::Undefined(_) | Value::None => Err(JinjaError::new(format!("{} has no method {name}", value.described()))),
     }
 }
 
@@ -85,7 +85,7 @@ fn object_method(value: &Value, name: &str, arguments: Arguments, runtime: &mut 
             Ok(items[current].clone())
         }
         Some(Object::Loop(state)) => loop_method(state, name, arguments, runtime.meter()),
-        _ => Err(Error::new(format!("'{}' has no method {name}", value.type_name()))),
+        _ => Err(JinjaError::new(format!("'{}' has no method {name}", value.type_name()))),
     }
 }
 
@@ -95,7 +95,7 @@ fn loop_method(state: &LoopObject, name: &str, arguments: Arguments, meter: &Met
     Arguments { positional: Vec::new(), named }.none(name)?;
     if name == "cycle" {
         let length = positional.len().max(1);
-        return positional.get(state.index.get() % length).cloned().ok_or_else(|| Error::new("cycle expects items"));
+        return positional.get(state.index.get() % length).cloned().ok_or_else(|| JinjaError::new("cycle expects items"));
     }
     let before = state.changed.borrow().clone();
     let mut same = before.as_ref().is_some_and(|before| before.len() == positional.len());
@@ -115,7 +115,7 @@ fn float_method(number: f64, name: &str, arguments: Arguments, meter: &Meter) ->
         "conjugate" => Ok(Value::Float(number)),
         "hex" => Ok(float_hex(number).into()),
         _ => {
-            let ratio = || Error::new(format!("cannot write {} as a ratio of integers", float_repr(number)));
+            let ratio = || JinjaError::new(format!("cannot write {} as a ratio of integers", float_repr(number)));
             let (mut numerator, mut denominator) = (number, 1_i128);
             while numerator.fract() != 0.0 && denominator < 1 << 62 {
                 (numerator, denominator) = (numerator * 2.0, denominator * 2);
@@ -145,7 +145,7 @@ fn float_hex(number: f64) -> String {
 fn int_method(number: i128, name: &str, arguments: Arguments, meter: &Meter) -> Result<Value> {
     let size = number.unsigned_abs();
     if name == "to_bytes" {
-        return Err(Error::new("to_bytes is not supported"));
+        return Err(JinjaError::new("to_bytes is not supported"));
     }
     arguments.none(name)?;
     match name {
@@ -165,28 +165,28 @@ fn sequence(items: &[Value], name: &str, arguments: Arguments, meter: &Meter) ->
             Value::list(items.to_vec(), meter)
         }
         "count" => {
-            let [wanted] = arguments.bind(name, [""], 1)?;
-            let wanted = wanted.unwrap_or(Value::None);
+            let [target] = arguments.bind(name, [""], 1)?;
+            let target = target.unwrap_or(Value::None);
             let mut count = 0;
             for item in items {
                 meter.steps(1)?;
-                count += usize::from(item.same(&wanted) || equal(item, &wanted, meter)?);
+                count += usize::from(item.same(&target) || equal(item, &target, meter)?);
             }
             Ok(count.into())
         }
         _ => {
-            let [wanted, start, stop] = arguments.bind(name, ["", "", ""], 1)?;
-            let wanted = wanted.unwrap_or(Value::None);
+            let [target, start, stop] = arguments.bind(name, ["", "", ""], 1)?;
+            let target = target.unwrap_or(Value::None);
             let length = items.len() as i128;
             let bound = |value: i128| if value < 0 { (value + length).max(0) } else { value.min(length) } as usize;
             let (start, stop) = (bound(expect_int(start, 0, name)?), bound(expect_int(stop, length, name)?));
             for (at, item) in items.iter().enumerate().take(stop).skip(start) {
                 meter.steps(1)?;
-                if item.same(&wanted) || equal(item, &wanted, meter)? {
+                if item.same(&target) || equal(item, &target, meter)? {
                     return Ok(at.into());
                 }
             }
-            Err(Error::new(format!("{} is not in the list", print::repr(&wanted, meter)?)))
+            Err(JinjaError::new(format!("{} is not in the list", print::repr(&target, meter)?)))
         }
     }
 }

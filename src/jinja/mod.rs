@@ -74,7 +74,7 @@ mod template;
 
 mod interpret;
 
-pub use jinja_error::{Error, ErrorKind};
+pub use jinja_error::{ErrorKind, JinjaError};
 pub use json_value::Json;
 pub use lexer::Syntax;
 pub use options::{Filter, Options};
@@ -85,7 +85,7 @@ use ast::{Expr, Frame};
 use interpret::Interpreter;
 use jinja_error::Result;
 use meter::Meter;
-use names::Known;
+use names::KnownNames;
 use std::collections::{BTreeSet, HashMap};
 
 /// A parsed expression.
@@ -97,8 +97,8 @@ pub struct Expression {
 /// Bytes that a template may allocate per byte of its input.
 const BYTES_OF_INPUT: u64 = 64;
 
-fn known(options: &Options, with: impl FnOnce(&Known<'_>) -> Result<()>) -> Result<()> {
-    with(&Known { filter: &|name| filters::is_known(name, options), test: &|name| predicates::TESTS.contains(&name) })
+fn known(options: &Options, with: impl FnOnce(&KnownNames<'_>) -> Result<()>) -> Result<()> {
+    with(&KnownNames { filter: &|name| filters::is_known(name, options), test: &|name| predicates::TESTS.contains(&name) })
 }
 
 impl Template {

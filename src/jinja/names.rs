@@ -1,38 +1,38 @@
 //! Static analysis, as in jinja2's compiler: names that are read before they are assigned, unknown filters and tests,
 //! and misplaced statements.
 
-use super::ast::{Expr, ExprKind, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::jinja_error::{Error, Result};
+use super::ast::{AssignTarget, Expr, ExprKind, Macro, Name, OutputPiece, Stmt, StmtKind};
+use super::jinja_error::{JinjaError, Result};
 use std::collections::BTreeSet;
 
 /// Returns those of `names` that a body reads before it assigns them. Blocks are not analyzed.
 pub(super) fn undeclared<'n>(body: &[Stmt], names: &[&'n str]) -> Vec<&'n str> {
-    let mut reads = Reads::default();
+    let mut reads = UndeclaredNames::default();
     reads.body(body);
     names.iter().copied().filter(|name| reads.found.contains(*name)).collect()
 }
 
 /// Returns all names that a body reads before it assigns them.
 pub(super) fn all_undeclared(body: &[Stmt]) -> BTreeSet<String> {
-    let mut reads = Reads::default();
+    let mut reads = UndeclaredNames::default();
     reads.body(body);
     reads.found.iter().map(|name| name.to_string()).collect()
 }
 
 /// Returns all names in an expression.
 pub(super) fn of_expression(expression: &Expr) -> BTreeSet<String> {
-    let mut reads = Reads::default();
+    let mut reads = UndeclaredNames::default();
     reads.expression(expression);
     reads.found.iter().map(|name| name.to_string()).collect()
 }
 
 #[derive(Default)]
-struct Reads {
+struct UndeclaredNames {
     found: BTreeSet<Name>,
     assigned: BTreeSet<Name>,
 }
 
-impl Reads {
+impl UndeclaredNames {
     fn expression(&mut self, expression: &Expr) {
         if let ExprKind::Name(name) = &expression.kind
             && !self.assigned.contains(name)
@@ -42,13 +42,13 @@ impl Reads {
         expression.kind.children(&mut |child| self.expression(child));
     }
 
-    fn target(&mut self, target: &Target) {
+    fn target(&mut self, target: &AssignTarget) {
         match target {
-            Target::Name(name) => {
+            AssignTarget::Name(name) => {
                 self.assigned.insert(name.clone());
             }
-            Target::Attribute(..) => {}
-            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target)),
+            AssignTarget::Attribute(..) => {}
+            AssignTarget::Tuple(targets) => targets.iter().for_each(|target| self.target(target)),
         }
     }
 
@@ -65,7 +65,7 @@ impl Reads {
     fn statement(&mut self, stmt: &Stmt) {
         match &stmt.kind {
             StmtKind::Output(pieces) => pieces.iter().for_each(|piece| {
-                if let Piece::Print(expression) = piece {
+                if let OutputPiece::Print(expression) = piece {
                     self.expression(expression);
                 }
             }),
@@ -117,28 +117,28 @@ impl Reads {
 }
 
 /// Performs the checks of jinja2's compiler.
-pub(super) fn check(body: &[Stmt], known: &Known<'_>) -> Result<()> {
-    let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
-    check.body(body, Context::default());
+pub(super) fn check(body: &[Stmt], known: &KnownNames<'_>) -> Result<()> {
+    let mut check = NameChecker { known, blocks: BTreeSet::new(), problem: None };
+    check.body(body, StmtContext::default());
     check.problem.map_or(Ok(()), Err)
 }
 
 /// Checks a single expression.
-pub(super) fn check_expression(expression: &Expr, known: &Known<'_>) -> Result<()> {
-    let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
+pub(super) fn check_expression(expression: &Expr, known: &KnownNames<'_>) -> Result<()> {
+    let mut check = NameChecker { known, blocks: BTreeSet::new(), problem: None };
     check.expression(expression, false);
     check.problem.map_or(Ok(()), Err)
 }
 
 /// Predicates for existing filters and tests.
-pub(super) struct Known<'a> {
+pub(super) struct KnownNames<'a> {
     pub(super) filter: &'a dyn Fn(&str) -> bool,
     pub(super) test: &'a dyn Fn(&str) -> bool,
 }
 
 /// The context of a statement.
 #[derive(Clone, Copy, Default)]
-struct Context {
+struct StmtContext {
     /// In a condition, where an unknown filter is allowed unless it is used.
     soft: bool,
     /// In a loop of the same function.
@@ -147,15 +147,15 @@ struct Context {
     in_loop: bool,
 }
 
-struct Check<'a> {
-    known: &'a Known<'a>,
+struct NameChecker<'a> {
+    known: &'a KnownNames<'a>,
     blocks: BTreeSet<Name>,
-    problem: Option<Error>,
+    problem: Option<JinjaError>,
 }
 
-impl Check<'_> {
+impl NameChecker<'_> {
     fn fail(&mut self, line: u32, message: String) {
-        self.problem.get_or_insert(Error::new(message).at(line));
+        self.problem.get_or_insert(JinjaError::new(message).at(line));
     }
 
     fn expression(&mut self, expression: &Expr, soft: bool) {
@@ -168,45 +168,47 @@ impl Check<'_> {
         expression.kind.children(&mut |child| self.expression(child, soft));
     }
 
-    fn target(&mut self, target: &Target, context: Context, line: u32) {
+    fn target(&mut self, target: &AssignTarget, context: StmtContext, line: u32) {
         match target {
-            Target::Name(name) if context.in_loop && &**name == "loop" => self.fail(line, "cannot assign to the special variable 'loop' in a loop".into()),
-            Target::Name(_) | Target::Attribute(..) => {}
-            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target, context, line)),
+            AssignTarget::Name(name) if context.in_loop && &**name == "loop" => {
+                self.fail(line, "cannot assign to the special variable 'loop' in a loop".into())
+            }
+            AssignTarget::Name(_) | AssignTarget::Attribute(..) => {}
+            AssignTarget::Tuple(targets) => targets.iter().for_each(|target| self.target(target, context, line)),
         }
     }
 
-    fn function(&mut self, definition: &Macro, context: Context) {
+    fn function(&mut self, definition: &Macro, context: StmtContext) {
         definition.defaults.iter().for_each(|default| self.expression(default, false));
-        self.body(&definition.body, Context { soft: false, looped: false, ..context });
+        self.body(&definition.body, StmtContext { soft: false, looped: false, ..context });
     }
 
-    fn body(&mut self, body: &[Stmt], context: Context) {
+    fn body(&mut self, body: &[Stmt], context: StmtContext) {
         body.iter().for_each(|stmt| self.statement(stmt, context));
     }
 
-    fn statement(&mut self, stmt: &Stmt, context: Context) {
-        let inner = Context { soft: false, ..context };
+    fn statement(&mut self, stmt: &Stmt, context: StmtContext) {
+        let inner = StmtContext { soft: false, ..context };
         match &stmt.kind {
             StmtKind::Output(pieces) => pieces.iter().for_each(|piece| {
-                if let Piece::Print(expression) = piece {
+                if let OutputPiece::Print(expression) = piece {
                     self.expression(expression, context.soft);
                 }
             }),
             StmtKind::If(branches, otherwise) => {
                 for (test, body) in branches {
                     self.expression(test, true);
-                    self.body(body, Context { soft: true, ..context });
+                    self.body(body, StmtContext { soft: true, ..context });
                 }
-                self.body(otherwise, Context { soft: true, ..context });
+                self.body(otherwise, StmtContext { soft: true, ..context });
             }
             StmtKind::For(node) => {
-                let inside = Context { soft: false, looped: true, in_loop: true };
+                let inside = StmtContext { soft: false, looped: true, in_loop: true };
                 self.target(&node.target, inside, stmt.line);
                 self.expression(&node.iterable, context.soft);
                 node.test.iter().for_each(|test| self.expression(test, false));
                 self.body(&node.body, inside);
-                self.body(&node.otherwise, Context { looped: context.looped && !node.recursive, in_loop: true, soft: false });
+                self.body(&node.otherwise, StmtContext { looped: context.looped && !node.recursive, in_loop: true, soft: false });
             }
             StmtKind::Set(target, value) => {
                 self.target(target, context, stmt.line);
@@ -239,7 +241,7 @@ impl Check<'_> {
                 if !self.blocks.insert(block.name.clone()) {
                     self.fail(stmt.line, format!("the block '{}' is defined twice", block.name));
                 }
-                self.body(&block.body, Context { in_loop: context.in_loop, ..Context::default() });
+                self.body(&block.body, StmtContext { in_loop: context.in_loop, ..StmtContext::default() });
             }
             StmtKind::Break | StmtKind::Continue if !context.looped => self.fail(stmt.line, "break and continue are allowed in loops only".into()),
             StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}

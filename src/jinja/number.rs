@@ -1,6 +1,6 @@
 //! Python's numbers: formatting, rounding and division.
 
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use std::cmp::Ordering;
 
 /// The shortest text that parses back to the float, as Python formats it.
@@ -78,7 +78,7 @@ pub(super) fn general(value: f64, precision: usize, alternate: bool, decimal: bo
 /// Floor division of integers: quotient and remainder, which has the divisor's sign.
 pub(super) fn int_divmod(a: i128, b: i128) -> Result<(i128, i128)> {
     if b == 0 {
-        return Err(Error::new("integer division or modulo by zero"));
+        return Err(JinjaError::new("integer division or modulo by zero"));
     }
     let (quotient, rest) = (a.checked_div(b).ok_or_else(too_large)?, a.wrapping_rem(b));
     Ok(if rest != 0 && (rest < 0) != (b < 0) { (quotient - 1, rest + b) } else { (quotient, rest) })
@@ -87,7 +87,7 @@ pub(super) fn int_divmod(a: i128, b: i128) -> Result<(i128, i128)> {
 /// Floor division of floats.
 pub(super) fn float_divmod(a: f64, b: f64) -> Result<(f64, f64)> {
     if b == 0.0 {
-        return Err(Error::new("float division or modulo by zero"));
+        return Err(JinjaError::new("float division or modulo by zero"));
     }
     let mut rest = a % b;
     let mut quotient = (a - rest) / b;
@@ -121,18 +121,18 @@ pub(super) fn int_pow(base: i128, exponent: i128) -> Result<i128> {
 /// A power of floats.
 pub(super) fn float_pow(base: f64, exponent: f64) -> Result<f64> {
     if base == 0.0 && exponent < 0.0 {
-        return Err(Error::new("0.0 cannot be raised to a negative power"));
+        return Err(JinjaError::new("0.0 cannot be raised to a negative power"));
     }
     if base < 0.0 && base.is_finite() && exponent.fract() != 0.0 && exponent.is_finite() {
-        return Err(Error::new("complex numbers are not supported"));
+        return Err(JinjaError::new("complex numbers are not supported"));
     }
     let power = base.powf(exponent);
-    if power.is_infinite() && base.is_finite() && exponent.is_finite() { Err(Error::new("the result of ** is too large for a float")) } else { Ok(power) }
+    if power.is_infinite() && base.is_finite() && exponent.is_finite() { Err(JinjaError::new("the result of ** is too large for a float")) } else { Ok(power) }
 }
 
 /// The error of an integer overflow.
-pub(super) fn too_large() -> Error {
-    Error::new("integers of more than 127 bits are not supported")
+pub(super) fn too_large() -> JinjaError {
+    JinjaError::new("integers of more than 127 bits are not supported")
 }
 
 /// Compares an integer with a float exactly; nothing compares with NaN.

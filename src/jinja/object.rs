@@ -28,7 +28,7 @@ pub(super) enum Object {
     /// `joiner()`.
     Joiner(Value, Cell<bool>),
     /// A lazy filter, or its remaining items.
-    Generator(RefCell<Generator>, &'static str),
+    Generator(RefCell<LazyItems>, &'static str),
     /// `self`, with the scope of its blocks.
     Template(Rc<Scope>),
     /// A block of `self`.
@@ -74,7 +74,7 @@ impl std::fmt::Debug for LoopObject {
 
 /// A lazy filter, like Python's generators; each item is returned once.
 #[derive(Debug)]
-pub(super) enum Generator {
+pub(super) enum LazyItems {
     /// A filter that has not run, its value and arguments.
     Waiting(&'static str, Value, Arguments),
     /// Remaining items.
@@ -117,7 +117,7 @@ impl Object {
     pub(super) fn clear(&self) {
         match self {
             Object::Namespace(attributes) => drop(attributes.take()),
-            Object::Generator(generator, _) => drop(generator.replace(Generator::Items(VecDeque::new()))),
+            Object::Generator(generator, _) => drop(generator.replace(LazyItems::Items(VecDeque::new()))),
             Object::Loop(state) => {
                 drop((state.source.take(), state.ready.take(), state.previous.take(), state.current.take(), state.changed.take()));
             }

@@ -1,38 +1,38 @@
 //! Operators on values, as in Python.
 
-use super::ast::{Binary, Comparison};
-use super::jinja_error::{Error, Result};
+use super::ast::{BinaryOp, CompareOp};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::number::{compare_int_float, float_divmod, float_pow, int_divmod, int_pow, too_large};
-use super::value::{Items, Range, Text, Value, View};
+use super::value::{DictView, Items, Range, Text, Value};
 use super::{markup, percent};
 use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// An integer or a float.
-enum Number {
+enum Numeric {
     Int(i128),
     Float(f64),
 }
 
-fn number(value: &Value) -> Option<Number> {
+fn number(value: &Value) -> Option<Numeric> {
     match value {
-        Value::Float(value) => Some(Number::Float(*value)),
-        other => other.as_int().map(Number::Int),
+        Value::Float(value) => Some(Numeric::Float(*value)),
+        other => other.as_int().map(Numeric::Int),
     }
 }
 
-fn float(number: &Number) -> f64 {
+fn float(number: &Numeric) -> f64 {
     match number {
-        Number::Int(value) => *value as f64,
-        Number::Float(value) => *value,
+        Numeric::Int(value) => *value as f64,
+        Numeric::Float(value) => *value,
     }
 }
 
 /// `left operator right`.
-pub(super) fn binary(operator: Binary, left: &Value, right: &Value, meter: &Meter) -> Result<Value> {
-    if let (Value::Str(text), Binary::Mod) = (left, operator) {
+pub(super) fn binary(operator: BinaryOp, left: &Value, right: &Value, meter: &Meter) -> Result<Value> {
+    if let (Value::Str(text), BinaryOp::Mod) = (left, operator) {
         return percent::format(text, right, meter);
     }
     if let Some(missing) = [left, right].into_iter().find(|value| value.is_undefined()) {
@@ -42,8 +42,8 @@ pub(super) fn binary(operator: Binary, left: &Value, right: &Value, meter: &Mete
         return arithmetic(operator, a, b);
     }
     let combined = match operator {
-        Binary::Add => add(left, right, meter)?,
-        Binary::Mul => match (left.as_int(), right.as_int()) {
+        BinaryOp::Add => add(left, right, meter)?,
+        BinaryOp::Mul => match (left.as_int(), right.as_int()) {
             (None, Some(times)) => repeat(left, times, meter)?,
             (Some(times), None) => repeat(right, times, meter)?,
             _ => None,
@@ -53,46 +53,46 @@ pub(super) fn binary(operator: Binary, left: &Value, right: &Value, meter: &Mete
     combined.ok_or_else(|| unsupported(operator, left, right))
 }
 
-fn unsupported(operator: Binary, left: &Value, right: &Value) -> Error {
+fn unsupported(operator: BinaryOp, left: &Value, right: &Value) -> JinjaError {
     let symbol = match operator {
-        Binary::Add => "+",
-        Binary::Sub => "-",
-        Binary::Mul => "*",
-        Binary::Div => "/",
-        Binary::FloorDiv => "//",
-        Binary::Mod => "%",
-        Binary::Pow => "**",
+        BinaryOp::Add => "+",
+        BinaryOp::Sub => "-",
+        BinaryOp::Mul => "*",
+        BinaryOp::Div => "/",
+        BinaryOp::FloorDiv => "//",
+        BinaryOp::Mod => "%",
+        BinaryOp::Pow => "**",
     };
-    Error::new(format!("unsupported operands for {symbol}: '{}' and '{}'", left.type_name(), right.type_name()))
+    JinjaError::new(format!("unsupported operands for {symbol}: '{}' and '{}'", left.type_name(), right.type_name()))
 }
 
-fn arithmetic(operator: Binary, a: Number, b: Number) -> Result<Value> {
-    let (Number::Int(x), Number::Int(y)) = (&a, &b) else { return floats(operator, float(&a), float(&b)) };
+fn arithmetic(operator: BinaryOp, a: Numeric, b: Numeric) -> Result<Value> {
+    let (Numeric::Int(x), Numeric::Int(y)) = (&a, &b) else { return floats(operator, float(&a), float(&b)) };
     let (x, y) = (*x, *y);
     let value = match operator {
-        Binary::Add => x.checked_add(y),
-        Binary::Sub => x.checked_sub(y),
-        Binary::Mul => x.checked_mul(y),
-        Binary::Div if y == 0 => return Err(Error::new("division by zero")),
-        Binary::Div => return Ok(Value::Float(x as f64 / y as f64)),
-        Binary::FloorDiv => Some(int_divmod(x, y)?.0),
-        Binary::Mod => Some(int_divmod(x, y)?.1),
-        Binary::Pow if y < 0 => return float_pow(x as f64, y as f64).map(Value::Float),
-        Binary::Pow => Some(int_pow(x, y)?),
+        BinaryOp::Add => x.checked_add(y),
+        BinaryOp::Sub => x.checked_sub(y),
+        BinaryOp::Mul => x.checked_mul(y),
+        BinaryOp::Div if y == 0 => return Err(JinjaError::new("division by zero")),
+        BinaryOp::Div => return Ok(Value::Float(x as f64 / y as f64)),
+        BinaryOp::FloorDiv => Some(int_divmod(x, y)?.0),
+        BinaryOp::Mod => Some(int_divmod(x, y)?.1),
+        BinaryOp::Pow if y < 0 => return float_pow(x as f64, y as f64).map(Value::Float),
+        BinaryOp::Pow => Some(int_pow(x, y)?),
     };
     value.map(Value::Int).ok_or_else(too_large)
 }
 
-fn floats(operator: Binary, x: f64, y: f64) -> Result<Value> {
+fn floats(operator: BinaryOp, x: f64, y: f64) -> Result<Value> {
     Ok(Value::Float(match operator {
-        Binary::Add => x + y,
-        Binary::Sub => x - y,
-        Binary::Mul => x * y,
-        Binary::Div if y == 0.0 => return Err(Error::new("float division by zero")),
-        Binary::Div => x / y,
-        Binary::FloorDiv => float_divmod(x, y)?.0,
-        Binary::Mod => float_divmod(x, y)?.1,
-        Binary::Pow => float_pow(x, y)?,
+        BinaryOp::Add => x + y,
+        BinaryOp::Sub => x - y,
+        BinaryOp::Mul => x * y,
+        BinaryOp::Div if y == 0.0 => return Err(JinjaError::new("float division by zero")),
+        BinaryOp::Div => x / y,
+        BinaryOp::FloorDiv => float_divmod(x, y)?.0,
+        BinaryOp::Mod => float_divmod(x, y)?.1,
+        BinaryOp::Pow => float_pow(x, y)?,
     }))
 }
 
@@ -104,7 +104,7 @@ fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
         let items = Rc::new(Items::new(a.items.iter().chain(&b.items).cloned().collect(), false, meter)?);
         // They are charged again on creation.
         meter.track_items(&items, 2 * bytes)?;
-        Ok::<_, Error>(items)
+        Ok::<_, JinjaError>(items)
     };
     Ok(Some(match (left, right) {
         (Value::Str(a), Value::Str(b)) => {
@@ -129,7 +129,7 @@ fn repeat(value: &Value, times: i128, meter: &Meter) -> Result<Option<Value>> {
     let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
     let items = |items: &Items| {
         meter.text(items.items.len().checked_mul(size_of::<Value>()).and_then(|bytes| bytes.checked_mul(times)))?;
-        Ok::<_, Error>(std::iter::repeat_n(&items.items, if items.items.is_empty() { 0 } else { times }).flatten().cloned().collect::<Vec<_>>())
+        Ok::<_, JinjaError>(std::iter::repeat_n(&items.items, if items.items.is_empty() { 0 } else { times }).flatten().cloned().collect::<Vec<_>>())
     };
     Ok(Some(match value {
         Value::Str(text) => {
@@ -145,11 +145,11 @@ fn repeat(value: &Value, times: i128, meter: &Meter) -> Result<Option<Value>> {
 /// `-value` or `+value`.
 pub(super) fn sign(negative: bool, value: &Value) -> Result<Value> {
     match number(value) {
-        Some(Number::Int(value)) if negative => value.checked_neg().map(Value::Int).ok_or_else(too_large),
-        Some(Number::Int(value)) => Ok(Value::Int(value)),
-        Some(Number::Float(value)) => Ok(Value::Float(if negative { -value } else { value })),
+        Some(Numeric::Int(value)) if negative => value.checked_neg().map(Value::Int).ok_or_else(too_large),
+        Some(Numeric::Int(value)) => Ok(Value::Int(value)),
+        Some(Numeric::Float(value)) => Ok(Value::Float(if negative { -value } else { value })),
         None if value.is_undefined() => Err(value.undefined_error()),
-        None => Err(Error::new(format!("unsupported operand for unary sign: '{}'", value.type_name()))),
+        None => Err(JinjaError::new(format!("unsupported operand for unary sign: '{}'", value.type_name()))),
     }
 }
 
@@ -193,25 +193,25 @@ pub(super) fn equal(left: &Value, right: &Value, meter: &Meter) -> Result<bool> 
             }
             Ok(true)
         }),
-        (Value::View(a, View::Keys), Value::View(b, View::Keys)) => {
+        (Value::View(a, DictView::Keys), Value::View(b, DictView::Keys)) => {
             let mut same = a.entries.len() == b.entries.len();
             for (key, _) in &a.entries {
                 same &= b.get(&key.key(meter)?).is_some();
             }
             Ok(same)
         }
-        (Value::View(a, View::Items), Value::View(b, View::Items)) => equal(&Value::Dict(a.clone()), &Value::Dict(b.clone()), meter),
+        (Value::View(a, DictView::Items), Value::View(b, DictView::Items)) => equal(&Value::Dict(a.clone()), &Value::Dict(b.clone()), meter),
         (Value::Range(a), Value::Range(b)) => Ok(a.len() == b.len() && (a.len() == 0 || a.start == b.start && (a.len() == 1 || a.step == b.step))),
         _ => Ok(left.same(right)),
     }
 }
 
-fn compare_numbers(a: &Number, b: &Number) -> Option<Ordering> {
+fn compare_numbers(a: &Numeric, b: &Numeric) -> Option<Ordering> {
     match (a, b) {
-        (Number::Int(a), Number::Int(b)) => Some(a.cmp(b)),
-        (Number::Float(a), Number::Float(b)) => a.partial_cmp(b),
-        (Number::Int(a), Number::Float(b)) => compare_int_float(*a, *b),
-        (Number::Float(a), Number::Int(b)) => compare_int_float(*b, *a).map(Ordering::reverse),
+        (Numeric::Int(a), Numeric::Int(b)) => Some(a.cmp(b)),
+        (Numeric::Float(a), Numeric::Float(b)) => a.partial_cmp(b),
+        (Numeric::Int(a), Numeric::Float(b)) => compare_int_float(*a, *b),
+        (Numeric::Float(a), Numeric::Int(b)) => compare_int_float(*b, *a).map(Ordering::reverse),
     }
 }
 
@@ -236,7 +236,7 @@ fn order(left: &Value, right: &Value, symbol: &str, meter: &Meter) -> Result<Opt
         }),
         _ => match [left, right].into_iter().find(|value| value.is_undefined()) {
             Some(missing) => Err(missing.undefined_error()),
-            None => Err(Error::new(format!("'{symbol}' cannot compare '{}' and '{}'", left.type_name(), right.type_name()))),
+            None => Err(JinjaError::new(format!("'{symbol}' cannot compare '{}' and '{}'", left.type_name(), right.type_name()))),
         },
     }
 }
@@ -247,17 +247,17 @@ pub(super) fn less(left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
 }
 
 /// A comparison other than `in`.
-pub(super) fn compare(comparison: Comparison, left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
+pub(super) fn compare(comparison: CompareOp, left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
     let ordered = |symbol| order(left, right, symbol, meter);
     match comparison {
-        Comparison::Eq => equal(left, right, meter),
-        Comparison::Ne => Ok(!equal(left, right, meter)?),
-        Comparison::Lt => less(left, right, meter),
-        Comparison::Le => Ok(ordered("<=")?.is_some_and(Ordering::is_le)),
-        Comparison::Gt => Ok(ordered(">")?.is_some_and(Ordering::is_gt)),
-        Comparison::Ge => Ok(ordered(">=")?.is_some_and(Ordering::is_ge)),
-        Comparison::In => contains(right, left, meter),
-        Comparison::NotIn => Ok(!contains(right, left, meter)?),
+        CompareOp::Eq => equal(left, right, meter),
+        CompareOp::Ne => Ok(!equal(left, right, meter)?),
+        CompareOp::Lt => less(left, right, meter),
+        CompareOp::Le => Ok(ordered("<=")?.is_some_and(Ordering::is_le)),
+        CompareOp::Gt => Ok(ordered(">")?.is_some_and(Ordering::is_gt)),
+        CompareOp::Ge => Ok(ordered(">=")?.is_some_and(Ordering::is_ge)),
+        CompareOp::In => contains(right, left, meter),
+        CompareOp::NotIn => Ok(!contains(right, left, meter)?),
     }
 }
 
@@ -278,13 +278,13 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result
                 meter.steps(text.text.len() / 256)?;
                 Ok(text.text.contains(&*part.text))
             }
-            other => Err(Error::new(format!("'in' a text expects text, not '{}'", other.type_name()))),
+            other => Err(JinjaError::new(format!("'in' a text expects text, not '{}'", other.type_name()))),
         },
         Value::Bytes(bytes) => bytes_contain(bytes, item, meter),
         Value::List(items) | Value::Tuple(items) => among(&mut items.items.iter()),
-        Value::Dict(dict) | Value::View(dict, View::Keys) => Ok(dict.get(&item.key(meter)?).is_some()),
-        Value::View(dict, View::Values) => among(&mut dict.entries.iter().map(|(_, value)| value)),
-        Value::View(dict, View::Items) => match item {
+        Value::Dict(dict) | Value::View(dict, DictView::Keys) => Ok(dict.get(&item.key(meter)?).is_some()),
+        Value::View(dict, DictView::Values) => among(&mut dict.entries.iter().map(|(_, value)| value)),
+        Value::View(dict, DictView::Items) => match item {
             Value::Tuple(pair) if pair.items.len() == 2 => match dict.get(&pair.items[0].key(meter)?) {
                 Some(value) => equal(value, &pair.items[1], meter),
                 None => Ok(false),
@@ -292,12 +292,12 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result
             _ => Ok(false),
         },
         Value::Range(range) => Ok(match number(item) {
-            Some(Number::Int(value)) => range.contains(value),
-            Some(Number::Float(value)) => value.fract() == 0.0 && value.abs() < 1e38 && range.contains(value as i128),
+            Some(Numeric::Int(value)) => range.contains(value),
+            Some(Numeric::Float(value)) => value.fract() == 0.0 && value.abs() < 1e38 && range.contains(value as i128),
             None => false,
         }),
         Value::Undefined(_) => Ok(false),
-        other => Err(Error::new(format!("'in' expects a container, not '{}'", other.type_name()))),
+        other => Err(JinjaError::new(format!("'in' expects a container, not '{}'", other.type_name()))),
     }
 }
 
@@ -306,13 +306,13 @@ fn bytes_contain(bytes: &[u8], item: &Value, meter: &Meter) -> Result<bool> {
     meter.steps(bytes.len() / 256)?;
     match (item, item.as_int().map(u8::try_from)) {
         (_, Some(Ok(byte))) => Ok(bytes.contains(&byte)),
-        (_, Some(Err(_))) => Err(Error::new("a byte must be 0 to 255")),
+        (_, Some(Err(_))) => Err(JinjaError::new("a byte must be 0 to 255")),
         (Value::Bytes(part), _) => {
             meter.memory(2 * (bytes.len() + part.len()))?;
             let text = |bytes: &[u8]| bytes.iter().map(|&byte| char::from(byte)).collect::<String>();
             Ok(text(bytes).contains(&text(part)))
         }
-        _ => Err(Error::new(format!("'in' bytes expects bytes, not '{}'", item.type_name()))),
+        _ => Err(JinjaError::new(format!("'in' bytes expects bytes, not '{}'", item.type_name()))),
     }
 }
 
@@ -325,7 +325,7 @@ pub(super) fn length(value: &Value) -> Result<usize> {
         Value::List(items) | Value::Tuple(items) => items.items.len(),
         Value::Dict(dict) | Value::View(dict, _) => dict.entries.len(),
         Value::Range(range) => range.len() as usize,
-        other => return Err(Error::new(format!("a '{}' has no length", other.type_name()))),
+        other => return Err(JinjaError::new(format!("a '{}' has no length", other.type_name()))),
     })
 }
 
@@ -367,47 +367,47 @@ pub(super) fn slice(value: &Value, bounds: &[Option<Value>; 3], meter: &Meter) -
     let Some(step) = bound(&bounds[2]) else { return Ok(None) };
     let step = step.unwrap_or(1);
     if step == 0 {
-        return Err(Error::new("a slice's step cannot be zero"));
+        return Err(JinjaError::new("a slice's step cannot be zero"));
     }
     let (Some(start), Some(stop)) = (bound(&bounds[0]), bound(&bounds[1])) else { return Ok(None) };
     let length = length(value)? as i128;
-    let taken = clipped(start, stop, step, length);
-    let picked = |items: &[Value]| (0..taken.len()).map(|n| items[(taken.start + n * step) as usize].clone()).collect::<Vec<_>>();
-    meter.memory(taken.len() as usize * size_of::<Value>())?;
+    let selected = clip(start, stop, step, length);
+    let picked = |items: &[Value]| (0..selected.len()).map(|n| items[(selected.start + n * step) as usize].clone()).collect::<Vec<_>>();
+    meter.memory(selected.len() as usize * size_of::<Value>())?;
     Ok(Some(match value {
         Value::List(items) => Value::list(picked(&items.items), meter)?,
         Value::Tuple(items) => Value::tuple(picked(&items.items), meter)?,
-        Value::Bytes(bytes) => Value::Bytes((0..taken.len()).map(|n| bytes[(taken.start + n * step) as usize]).collect()),
+        Value::Bytes(bytes) => Value::Bytes((0..selected.len()).map(|n| bytes[(selected.start + n * step) as usize]).collect()),
         Value::Range(range) => {
             let at = |index: i128| index.checked_mul(range.step).and_then(|offset| range.start.checked_add(offset)).ok_or_else(too_large);
             // An overflowing step selects no second item: it exceeds the length, like the largest step.
             let longest = if (range.step < 0) == (step < 0) { i128::MAX } else { -i128::MAX };
             let step = range.step.checked_mul(step).filter(|step| *step != i128::MIN).unwrap_or(longest);
-            Value::Range(Range { start: at(taken.start)?, stop: at(taken.stop)?, step })
+            Value::Range(Range { start: at(selected.start)?, stop: at(selected.stop)?, step })
         }
-        Value::Str(text) => slice_text(text, taken),
+        Value::Str(text) => slice_text(text, selected),
         _ => return Ok(None),
     }))
 }
 
-fn slice_text(text: &Text, taken: Range) -> Value {
-    let count = taken.len() as usize;
+fn slice_text(text: &Text, selected: Range) -> Value {
+    let count = selected.len() as usize;
     if count == 0 {
         return Value::text("", text.safe);
     }
-    let step = taken.step.unsigned_abs() as usize;
-    let sliced: String = match taken.step > 0 {
-        true => text.text.chars().skip(taken.start as usize).step_by(step).take(count).collect(),
+    let step = selected.step.unsigned_abs() as usize;
+    let sliced: String = match selected.step > 0 {
+        true => text.text.chars().skip(selected.start as usize).step_by(step).take(count).collect(),
         false => {
             let chars: Vec<char> = text.text.chars().collect();
-            (0..count).map(|n| chars[taken.start as usize - n * step]).collect()
+            (0..count).map(|n| chars[selected.start as usize - n * step]).collect()
         }
     };
     Value::text(sliced, text.safe)
 }
 
 /// Clips a slice's bounds to a length.
-fn clipped(start: Option<i128>, stop: Option<i128>, step: i128, length: i128) -> Range {
+fn clip(start: Option<i128>, stop: Option<i128>, step: i128, length: i128) -> Range {
     let step = step.clamp(-(1 << 62), 1 << 62);
     let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };
     let clip = |bound: i128| {

@@ -2,20 +2,20 @@
 
 mod expressions;
 
-use super::ast::{Block, Body, Expr, ExprKind, For, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::jinja_error::{Error, Result};
-use super::lexer::{Kind, Syntax, Token, expression_tokens, tokens};
+use super::ast::{AssignTarget, Block, Expr, ExprKind, For, Macro, Name, OutputPiece, Stmt, StmtKind, Stmts};
+use super::jinja_error::{JinjaError, Result};
+use super::lexer::{Syntax, Token, TokenKind, expression_tokens, tokens};
 use super::names;
 use std::sync::Arc;
 
 /// The deepest nesting of statements, brackets and operators; Python's compiler has a similar limit.
-const DEEPEST: u32 = 64;
+const MAX_DEPTH: u32 = 64;
 
 /// The deepest tree of an expression.
-const DEEPEST_EXPRESSION: u16 = 200;
+const MAX_EXPRESSION_DEPTH: u16 = 200;
 
 /// Parses a template.
-pub(super) fn parse(source: &str, syntax: Syntax, generation: bool) -> Result<Body> {
+pub(super) fn parse(source: &str, syntax: Syntax, generation: bool) -> Result<Stmts> {
     let mut parser = Parser { tokens: tokens(source, syntax)?, at: 0, depth: 0, generation, scoped_blocks: 0 };
     parser.statements(&[])
 }
@@ -25,7 +25,7 @@ pub(super) fn parse_expression(source: &str) -> Result<Expr> {
     let mut parser = Parser { tokens: expression_tokens(source)?, at: 0, depth: 0, generation: false, scoped_blocks: 0 };
     let expression = parser.expression()?;
     match parser.kind() {
-        Kind::End => Ok(expression),
+        TokenKind::End => Ok(expression),
         other => parser.fail(format!("unexpected '{}' after the expression", other.describe())),
     }
 }
@@ -42,11 +42,11 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    pub(super) fn kind(&self) -> &Kind {
+    pub(super) fn kind(&self) -> &TokenKind {
         &self.tokens[self.at].kind
     }
 
-    pub(super) fn following(&self) -> &Kind {
+    pub(super) fn following(&self) -> &TokenKind {
         &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].kind
     }
 
@@ -54,22 +54,22 @@ impl Parser {
         self.tokens[self.at].line
     }
 
-    pub(super) fn next(&mut self) -> Kind {
+    pub(super) fn next(&mut self) -> TokenKind {
         let kind = self.kind().clone();
         self.at = (self.at + 1).min(self.tokens.len() - 1);
         kind
     }
 
     pub(super) fn fail<T>(&self, message: impl Into<String>) -> Result<T> {
-        Err(Error::new(message).at(self.line()))
+        Err(JinjaError::new(message).at(self.line()))
     }
 
     pub(super) fn is_operator(&self, operator: &str) -> bool {
-        matches!(self.kind(), Kind::Operator(found) if *found == operator)
+        matches!(self.kind(), TokenKind::Operator(found) if *found == operator)
     }
 
     pub(super) fn is_name(&self, name: &str) -> bool {
-        matches!(self.kind(), Kind::Name(found) if **found == *name)
+        matches!(self.kind(), TokenKind::Name(found) if **found == *name)
     }
 
     pub(super) fn skip_operator(&mut self, operator: &str) -> bool {
@@ -94,7 +94,7 @@ impl Parser {
 
     pub(super) fn expect_name(&mut self) -> Result<Name> {
         match self.kind().clone() {
-            Kind::Name(name) => {
+            TokenKind::Name(name) => {
                 self.next();
                 Ok(name)
             }
@@ -102,7 +102,7 @@ impl Parser {
         }
     }
 
-    fn expect(&mut self, kind: &Kind) -> Result<()> {
+    fn expect(&mut self, kind: &TokenKind) -> Result<()> {
         if self.kind() == kind {
             self.next();
             return Ok(());
@@ -116,7 +116,7 @@ impl Parser {
 
     /// Parses something one level deeper; fails above the limit.
     pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth == DEEPEST {
+        if self.depth == MAX_DEPTH {
             return self.fail("statements or expressions are nested too deeply");
         }
         self.depth += 1;
@@ -127,12 +127,12 @@ impl Parser {
 
     /// Checks the depth of a left-associative tree, which grows one operator at a time.
     pub(super) fn grown(&self, expression: &Expr) -> Result<()> {
-        if expression.depth > DEEPEST_EXPRESSION { self.fail("an expression is nested too deeply") } else { Ok(()) }
+        if expression.depth > MAX_EXPRESSION_DEPTH { self.fail("an expression is nested too deeply") } else { Ok(()) }
     }
 
     /// Parses statements up to one of the tags `ends`, whose name is not consumed.
-    fn statements(&mut self, ends: &[&str]) -> Result<Body> {
-        let mut body = Body::new();
+    fn statements(&mut self, ends: &[&str]) -> Result<Stmts> {
+        let mut body = Stmts::new();
         let mut pieces = Vec::new();
         let mut line = self.line();
         loop {
@@ -140,51 +140,51 @@ impl Parser {
                 line = self.line();
             }
             match self.kind().clone() {
-                Kind::Data(text) => {
+                TokenKind::Data(text) => {
                     self.next();
-                    pieces.push(Piece::Text(text));
+                    pieces.push(OutputPiece::Text(text));
                 }
-                Kind::VariableBegin => {
+                TokenKind::VariableBegin => {
                     self.next();
-                    pieces.push(Piece::Print(self.tuple(true, &[], false)?));
-                    self.expect(&Kind::VariableEnd)?;
+                    pieces.push(OutputPiece::Print(self.tuple(true, &[], false)?));
+                    self.expect(&TokenKind::VariableEnd)?;
                 }
-                Kind::BlockBegin => {
+                TokenKind::BlockBegin => {
                     if !pieces.is_empty() {
                         body.push(Stmt { line, kind: StmtKind::Output(std::mem::take(&mut pieces)) });
                     }
                     self.next();
-                    if matches!(self.kind(), Kind::Name(name) if ends.contains(&&**name)) {
+                    if matches!(self.kind(), TokenKind::Name(name) if ends.contains(&&**name)) {
                         return Ok(body);
                     }
                     let line = self.line();
                     let kind = self.nested(|parser| parser.statement(ends))?;
                     body.push(Stmt { line, kind });
-                    self.expect(&Kind::BlockEnd)?;
+                    self.expect(&TokenKind::BlockEnd)?;
                 }
-                Kind::End if ends.is_empty() => {
+                TokenKind::End if ends.is_empty() => {
                     if !pieces.is_empty() {
                         body.push(Stmt { line, kind: StmtKind::Output(pieces) });
                     }
                     return Ok(body);
                 }
-                Kind::End => return self.fail(format!("unexpected end of template: {} is missing", tags(ends))),
+                TokenKind::End => return self.fail(format!("unexpected end of template: {} is missing", tags(ends))),
                 other => return self.fail(format!("unexpected '{}'", other.describe())),
             }
         }
     }
 
     /// Parses the body of a statement up to one of the tags `ends`; consumes and returns its name.
-    fn body(&mut self, ends: &[&str]) -> Result<(Body, Name)> {
+    fn body(&mut self, ends: &[&str]) -> Result<(Stmts, Name)> {
         self.skip_operator(":");
-        self.expect(&Kind::BlockEnd)?;
+        self.expect(&TokenKind::BlockEnd)?;
         let body = self.statements(ends)?;
         let end = self.expect_name()?;
         Ok((body, end))
     }
 
     fn statement(&mut self, ends: &[&str]) -> Result<StmtKind> {
-        let Kind::Name(tag) = self.kind().clone() else { return self.fail("a statement begins with its name") };
+        let TokenKind::Name(tag) = self.kind().clone() else { return self.fail("a statement begins with its name") };
         match &*tag {
             "for" => self.for_loop(),
             "if" => self.if_chain(),
@@ -224,7 +224,7 @@ impl Parser {
         let recursive = self.skip_name("recursive");
         let scoped_before = self.scoped_blocks;
         let (body, end) = self.body(&["endfor", "else"])?;
-        let otherwise = if &*end == "else" { self.body(&["endfor"])?.0 } else { Body::new() };
+        let otherwise = if &*end == "else" { self.body(&["endfor"])?.0 } else { Stmts::new() };
         let has_loop = recursive || self.scoped_blocks > scoped_before || !names::undeclared(&body, &["loop"]).is_empty();
         Ok(StmtKind::For(Arc::new(For { target, iterable, test, recursive, has_loop, body: body.into(), otherwise: otherwise.into() })))
     }
@@ -235,13 +235,13 @@ impl Parser {
             self.next();
             let test = self.tuple(false, &[], false)?;
             self.skip_operator(":");
-            self.expect(&Kind::BlockEnd)?;
+            self.expect(&TokenKind::BlockEnd)?;
             let body = self.statements(&["elif", "else", "endif"])?;
             branches.push((test, body));
             if self.is_name("elif") {
                 continue;
             }
-            let otherwise = if &*self.expect_name()? == "else" { self.body(&["endif"])?.0 } else { Body::new() };
+            let otherwise = if &*self.expect_name()? == "else" { self.body(&["endif"])?.0 } else { Stmts::new() };
             return Ok(StmtKind::If(branches, otherwise));
         }
     }
@@ -259,7 +259,7 @@ impl Parser {
     fn with(&mut self) -> Result<StmtKind> {
         self.next();
         let mut values = Vec::new();
-        while *self.kind() != Kind::BlockEnd {
+        while *self.kind() != TokenKind::BlockEnd {
             if !values.is_empty() {
                 self.expect_operator(",")?;
             }
@@ -276,7 +276,7 @@ impl Parser {
         let scoped = self.skip_name("scoped");
         let required = self.skip_name("required");
         let (body, _) = self.body(&["endblock"])?;
-        let blank = |piece: &Piece| matches!(piece, Piece::Text(text) if text.chars().all(super::unicode::is_space));
+        let blank = |piece: &OutputPiece| matches!(piece, OutputPiece::Text(text) if text.chars().all(super::unicode::is_space));
         if required && !body.iter().all(|stmt| matches!(&stmt.kind, StmtKind::Output(pieces) if pieces.iter().all(blank))) {
             return self.fail("a required block can hold only comments and whitespace");
         }
@@ -347,7 +347,7 @@ impl Parser {
     }
 
     /// Builds a macro; records whether its body names `caller`, `kwargs` and `varargs`.
-    fn with_specials(&self, name: Name, parameters: Vec<Name>, defaults: Vec<Expr>, body: Body) -> Result<Arc<Macro>> {
+    fn with_specials(&self, name: Name, parameters: Vec<Name>, defaults: Vec<Expr>, body: Stmts) -> Result<Arc<Macro>> {
         if (1..parameters.len()).any(|n| parameters[..n].contains(&parameters[n])) {
             return self.fail("a macro has two parameters of the same name");
         }
@@ -393,11 +393,11 @@ impl Parser {
     fn print(&mut self) -> Result<StmtKind> {
         self.next();
         let mut pieces = Vec::new();
-        while *self.kind() != Kind::BlockEnd {
+        while *self.kind() != TokenKind::BlockEnd {
             if !pieces.is_empty() {
                 self.expect_operator(",")?;
             }
-            pieces.push(Piece::Print(self.expression()?));
+            pieces.push(OutputPiece::Print(self.expression()?));
         }
         Ok(StmtKind::Output(pieces))
     }
@@ -410,11 +410,12 @@ impl Parser {
     }
 
     /// Parses the target of an assignment; `attributes` allows those of a namespace.
-    fn target(&mut self, ends: &[&str], attributes: bool) -> Result<Target> {
+    fn target(&mut self, ends: &[&str], attributes: bool) -> Result<AssignTarget> {
         let mut targets = Vec::new();
         let mut tuple = false;
         loop {
-            let ended = matches!(self.kind(), Kind::VariableEnd | Kind::BlockEnd) || self.is_operator(")") || ends.iter().any(|end| self.is_name(end));
+            let ended =
+                matches!(self.kind(), TokenKind::VariableEnd | TokenKind::BlockEnd) || self.is_operator(")") || ends.iter().any(|end| self.is_name(end));
             if ended {
                 break;
             }
@@ -426,26 +427,26 @@ impl Parser {
         }
         match targets.pop() {
             Some(target) if !tuple => Ok(target),
-            Some(last) => Ok(Target::Tuple(targets.into_iter().chain([last]).collect())),
+            Some(last) => Ok(AssignTarget::Tuple(targets.into_iter().chain([last]).collect())),
             None => self.fail(format!("expected a name to assign to, got '{}'", self.kind().describe())),
         }
     }
 
-    fn one_target(&mut self, attributes: bool) -> Result<Target> {
+    fn one_target(&mut self, attributes: bool) -> Result<AssignTarget> {
         if self.skip_operator("(") {
             let target = self.nested(|parser| parser.target(&[], attributes))?;
             self.expect_operator(")")?;
             return Ok(target);
         }
-        let Kind::Name(name) = self.kind().clone() else {
+        let TokenKind::Name(name) = self.kind().clone() else {
             return self.fail(format!("cannot assign to '{}'", self.kind().describe()));
         };
         self.next();
         self.assignable(&name)?;
         if attributes && self.skip_operator(".") {
-            return Ok(Target::Attribute(name, self.expect_name()?));
+            return Ok(AssignTarget::Attribute(name, self.expect_name()?));
         }
-        Ok(Target::Name(name))
+        Ok(AssignTarget::Name(name))
     }
 }
 

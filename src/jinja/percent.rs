@@ -1,6 +1,6 @@
 //! `%` formatting of strings.
 
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::value::{Text, Value};
@@ -20,10 +20,10 @@ struct Conversion {
 }
 
 /// The largest width or precision.
-const WIDEST: usize = 1 << 20;
+const MAX_WIDTH: usize = 1 << 20;
 
 /// The remaining values, positional or by name.
-struct Values<'a> {
+struct FormatValues<'a> {
     rest: VecDeque<Value>,
     /// Values by name.
     named: Option<&'a Value>,
@@ -31,20 +31,20 @@ struct Values<'a> {
     counted: bool,
 }
 
-impl Values<'_> {
+impl FormatValues<'_> {
     fn next(&mut self) -> Result<Value> {
-        self.rest.pop_front().ok_or_else(|| Error::new("a % format has more specifiers than values"))
+        self.rest.pop_front().ok_or_else(|| JinjaError::new("a % format has more specifiers than values"))
     }
 }
 
 /// `text % values`.
 pub(super) fn format(text: &Text, values: &Value, meter: &Meter) -> Result<Value> {
     let mut left = match values {
-        Value::Tuple(items) => Values { rest: items.items.iter().cloned().collect(), named: None, counted: true },
-        Value::Dict(_) => Values { rest: [values.clone()].into(), named: Some(values), counted: false },
+        Value::Tuple(items) => FormatValues { rest: items.items.iter().cloned().collect(), named: None, counted: true },
+        Value::Dict(_) => FormatValues { rest: [values.clone()].into(), named: Some(values), counted: false },
         // A container may stay unused, as a mapping may.
-        Value::List(_) | Value::Range(_) | Value::Bytes(_) | Value::Undefined(_) => Values { rest: [values.clone()].into(), named: None, counted: false },
-        other => Values { rest: [other.clone()].into(), named: None, counted: true },
+        Value::List(_) | Value::Range(_) | Value::Bytes(_) | Value::Undefined(_) => FormatValues { rest: [values.clone()].into(), named: None, counted: false },
+        other => FormatValues { rest: [other.clone()].into(), named: None, counted: true },
     };
     let mut out = String::new();
     let mut rest = &*text.text;
@@ -56,22 +56,23 @@ pub(super) fn format(text: &Text, values: &Value, meter: &Meter) -> Result<Value
     out.push_str(rest);
     meter.memory(out.len())?;
     if left.counted && !left.rest.is_empty() {
-        return Err(Error::new("a % format has fewer specifiers than values"));
+        return Err(JinjaError::new("a % format has fewer specifiers than values"));
     }
     Ok(Value::text(out, text.safe))
 }
 
 /// Formats one conversion after its `%`; returns the rest of the format.
-fn conversion<'t>(format: &'t str, values: &mut Values<'_>, safe: bool, out: &mut String, meter: &Meter) -> Result<&'t str> {
-    let incomplete = || Error::new("a % format is incomplete");
+fn conversion<'t>(format: &'t str, values: &mut FormatValues<'_>, safe: bool, out: &mut String, meter: &Meter) -> Result<&'t str> {
+    let incomplete = || JinjaError::new("a % format is incomplete");
     let mut rest = format;
     let mut value = None;
     if let Some(inner) = rest.strip_prefix('(') {
         let end = inner.find(')').ok_or_else(incomplete)?;
-        let Some(Value::Dict(dict)) = values.named else { return Err(Error::new("a % format with names needs a mapping")) };
+        let Some(Value::Dict(dict)) = values.named else { return Err(JinjaError::new("a % format with names needs a mapping")) };
         let key: Value = inner[..end].into();
-        value =
-            Some(dict.get(&key.key(meter)?).cloned().ok_or_else(|| Error::new(format!("a % format uses '{}', which is not in the mapping", &inner[..end])))?);
+        value = Some(
+            dict.get(&key.key(meter)?).cloned().ok_or_else(|| JinjaError::new(format!("a % format uses '{}', which is not in the mapping", &inner[..end])))?,
+        );
         rest = &inner[end + 1..];
     }
     let mut conversion = Conversion::default();
@@ -112,19 +113,19 @@ fn conversion<'t>(format: &'t str, values: &mut Values<'_>, safe: bool, out: &mu
 }
 
 fn bounded(count: u128) -> Result<usize> {
-    usize::try_from(count).ok().filter(|&count| count <= WIDEST).ok_or_else(|| Error::new("a format is too wide"))
+    usize::try_from(count).ok().filter(|&count| count <= MAX_WIDTH).ok_or_else(|| JinjaError::new("a format is too wide"))
 }
 
-fn star_or_digits<'t>(rest: &'t str, values: &mut Values<'_>) -> Result<(Option<i128>, &'t str)> {
+fn star_or_digits<'t>(rest: &'t str, values: &mut FormatValues<'_>) -> Result<(Option<i128>, &'t str)> {
     if let Some(after) = rest.strip_prefix('*') {
-        let width = values.next()?.as_int().ok_or_else(|| Error::new("* in a % format expects an integer"))?;
+        let width = values.next()?.as_int().ok_or_else(|| JinjaError::new("* in a % format expects an integer"))?;
         return Ok((Some(width), after));
     }
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     if end == 0 {
         return Ok((None, rest));
     }
-    let width = rest[..end].parse().map_err(|_| Error::new("a format is too wide"))?;
+    let width = rest[..end].parse().map_err(|_| JinjaError::new("a format is too wide"))?;
     Ok((Some(width), &rest[end..]))
 }
 
@@ -140,7 +141,7 @@ impl Conversion {
             'o' => self.integer(integral(value, kind)?, 8, kind, out),
             'x' | 'X' => self.integer(integral(value, kind)?, 16, kind, out),
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' => self.float(real(value)?, kind, out),
-            _ => return Err(Error::new(format!("a % format has no conversion '{kind}'"))),
+            _ => return Err(JinjaError::new(format!("a % format has no conversion '{kind}'"))),
         }
         Ok(())
     }
@@ -205,14 +206,14 @@ impl Conversion {
 }
 
 fn character(value: &Value) -> Result<String> {
-    let wrong = || Error::new("%c expects a character or its code");
+    let wrong = || JinjaError::new("%c expects a character or its code");
     match value {
         Value::Str(text) if text.text.chars().count() == 1 => Ok(text.text.to_string()),
         other => other.as_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32).map(String::from).ok_or_else(wrong),
     }
 }
 
-fn wanted(value: &Value, kind: char) -> Error {
+fn type_error(value: &Value, kind: char) -> JinjaError {
     value.mismatch(format_args!("%{kind} expects a number"))
 }
 
@@ -224,7 +225,7 @@ fn whole(value: &Value, kind: char) -> Result<i128> {
 }
 
 fn integral(value: &Value, kind: char) -> Result<i128> {
-    value.as_int().ok_or_else(|| wanted(value, kind))
+    value.as_int().ok_or_else(|| type_error(value, kind))
 }
 
 fn real(value: &Value) -> Result<f64> {

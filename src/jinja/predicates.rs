@@ -1,8 +1,8 @@
 //! Tests, `value is test`.
 
 use super::arguments::Arguments;
-use super::ast::{Binary, Comparison};
-use super::jinja_error::{Error, Result};
+use super::ast::{BinaryOp, CompareOp};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::object::Object;
 use super::operators::{binary, compare, equal};
@@ -56,13 +56,13 @@ pub(super) const TESTS: [&str; 39] = [
 /// Applies a test to a value.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<bool> {
     let comparison = match name {
-        "==" | "eq" | "equalto" => Some(Comparison::Eq),
-        "!=" | "ne" => Some(Comparison::Ne),
-        ">" | "gt" | "greaterthan" => Some(Comparison::Gt),
-        ">=" | "ge" => Some(Comparison::Ge),
-        "<" | "lt" | "lessthan" => Some(Comparison::Lt),
-        "<=" | "le" => Some(Comparison::Le),
-        "in" => Some(Comparison::In),
+        "==" | "eq" | "equalto" => Some(CompareOp::Eq),
+        "!=" | "ne" => Some(CompareOp::Ne),
+        ">" | "gt" | "greaterthan" => Some(CompareOp::Gt),
+        ">=" | "ge" => Some(CompareOp::Ge),
+        "<" | "lt" | "lessthan" => Some(CompareOp::Lt),
+        "<=" | "le" => Some(CompareOp::Le),
+        "in" => Some(CompareOp::In),
         _ => None,
     };
     if let Some(comparison) = comparison {
@@ -85,7 +85,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         "even" => remainder_is(&value, &Value::Int(2), 0, runtime.meter())?,
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
-        "filter" | "test" if value.key(runtime.meter()).is_err() => return Err(Error::new(format!("unhashable type: '{}'", value.type_name()))),
+        "filter" | "test" if value.key(runtime.meter()).is_err() => return Err(JinjaError::new(format!("unhashable type: '{}'", value.type_name()))),
         "filter" => value.as_str().is_some_and(|name| filters::is_known(name, runtime.options())),
         "test" => value.as_str().is_some_and(|name| TESTS.contains(&name)),
         "none" => matches!(value, Value::None),
@@ -109,12 +109,12 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         },
         // An undefined value is callable: the call then fails.
         "callable" => value.is_undefined() || value.as_object().is_some_and(Object::is_callable),
-        _ => return Err(Error::new(format!("there is no test '{name}'"))),
+        _ => return Err(JinjaError::new(format!("there is no test '{name}'"))),
     })
 }
 
 /// Returns true if the remainder of a division has a value.
 fn remainder_is(value: &Value, divisor: &Value, rest: i128, meter: &Meter) -> Result<bool> {
-    let found = binary(Binary::Mod, value, divisor, meter)?;
+    let found = binary(BinaryOp::Mod, value, divisor, meter)?;
     equal(&found, &Value::Int(rest), meter)
 }

@@ -104,12 +104,12 @@ impl Pretty<'_> {
             (indent, allowance) = (indent + 1, allowance + 1);
         }
         let width = |text: &str| string_repr(text).chars().count();
-        let most = WIDTH.saturating_sub(indent);
+        let max_width = WIDTH.saturating_sub(indent);
         let lines = split_lines(text, true);
         let mut chunks = Vec::new();
         for (n, line) in lines.iter().enumerate() {
             let last = n + 1 == lines.len();
-            if width(line) <= most.saturating_sub(if last { allowance } else { 0 }) {
+            if width(line) <= max_width.saturating_sub(if last { allowance } else { 0 }) {
                 chunks.push(string_repr(line));
                 continue;
             }
@@ -117,9 +117,9 @@ impl Pretty<'_> {
             let mut current = String::new();
             for (m, part) in parts.iter().enumerate() {
                 self.meter.memory(current.len() + part.len())?;
-                let room = most.saturating_sub(if last && m + 1 == parts.len() { allowance } else { 0 });
+                let available = max_width.saturating_sub(if last && m + 1 == parts.len() { allowance } else { 0 });
                 let candidate = format!("{current}{part}");
-                if width(&candidate) > room {
+                if width(&candidate) > available {
                     if !current.is_empty() {
                         chunks.push(string_repr(&current));
                     }

@@ -6,7 +6,7 @@ use super::meter::Meter;
 use super::number::float_repr;
 use super::object::{LoopObject, Object};
 use super::unicode::is_printable;
-use super::value::{AnyObject, Dict, Items, Text, Value, View};
+use super::value::{AnyObject, Dict, DictView, Items, Text, Value};
 use std::sync::Arc;
 
 /// Returns a value's `str`.
@@ -88,19 +88,19 @@ fn write_dict(dict: &Dict, out: &mut String, meter: &Meter) -> Result<()> {
     Ok(())
 }
 
-fn write_view(dict: &Dict, view: View, out: &mut String, meter: &Meter) -> Result<()> {
+fn write_view(dict: &Dict, view: DictView, out: &mut String, meter: &Meter) -> Result<()> {
     out.push_str(match view {
-        View::Keys => "dict_keys([",
-        View::Values => "dict_values([",
-        View::Items => "dict_items([",
+        DictView::Keys => "dict_keys([",
+        DictView::Values => "dict_values([",
+        DictView::Items => "dict_items([",
     });
     meter.deeper(|| {
         for (n, (key, value)) in dict.entries.iter().enumerate() {
             out.push_str(if n > 0 { ", " } else { "" });
             match view {
-                View::Keys => write_repr(key, out, meter)?,
-                View::Values => write_repr(value, out, meter)?,
-                View::Items => {
+                DictView::Keys => write_repr(key, out, meter)?,
+                DictView::Values => write_repr(value, out, meter)?,
+                DictView::Items => {
                     out.push('(');
                     write_repr(key, out, meter)?;
                     out.push_str(", ");

@@ -1,6 +1,6 @@
 //! Format specs, after `:` in `str.format`.
 
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::print;
@@ -8,7 +8,7 @@ use super::value::Value;
 
 /// A parsed format spec.
 #[derive(Default)]
-struct Spec {
+struct FormatSpec {
     fill: char,
     align: Option<char>,
     sign: Option<char>,
@@ -24,16 +24,16 @@ struct Spec {
 }
 
 /// The largest width or precision.
-const WIDEST: usize = 1 << 20;
+const MAX_WIDTH: usize = 1 << 20;
 
 /// Formats a value by a spec.
 pub(super) fn format(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
     if spec.is_empty() {
         return Ok(print::text(value, meter)?.to_string());
     }
-    let parsed = parse(spec).ok_or_else(|| Error::new(format!("the format '{spec}' is invalid")))?;
+    let parsed = parse(spec).ok_or_else(|| JinjaError::new(format!("the format '{spec}' is invalid")))?;
     meter.memory(parsed.width + parsed.precision.unwrap_or(0))?;
-    let unknown = || Error::new(format!("'{}' does not support the format '{spec}'", value.type_name()));
+    let unknown = || JinjaError::new(format!("'{}' does not support the format '{spec}'", value.type_name()));
     match value {
         Value::Str(text) => parsed.text(&text.text).ok_or_else(unknown),
         Value::Bool(_) | Value::Int(_) => parsed.integer(value.as_int().unwrap_or(0)).ok_or_else(unknown),
@@ -42,11 +42,11 @@ pub(super) fn format(value: &Value, spec: &str, meter: &Meter) -> Result<String>
     }
 }
 
-fn parse(spec: &str) -> Option<Spec> {
+fn parse(spec: &str) -> Option<FormatSpec> {
     let chars: Vec<char> = spec.chars().collect();
     let mut at = 0;
     let is_align = |c: Option<&char>| c.is_some_and(|c| "<>=^".contains(*c));
-    let mut parsed = Spec { fill: ' ', ..Spec::default() };
+    let mut parsed = FormatSpec { fill: ' ', ..FormatSpec::default() };
     let filled = is_align(chars.get(1));
     if filled {
         (parsed.fill, parsed.align, at) = (chars[0], Some(chars[1]), 2);
@@ -64,7 +64,7 @@ fn parse(spec: &str) -> Option<Spec> {
     let number = |at: &mut usize| {
         let digits: String = chars[*at..].iter().take_while(|c| c.is_ascii_digit()).collect();
         *at += digits.len();
-        if digits.is_empty() { None } else { digits.parse::<usize>().ok().filter(|&count| count <= WIDEST) }
+        if digits.is_empty() { None } else { digits.parse::<usize>().ok().filter(|&count| count <= MAX_WIDTH) }
     };
     if chars.get(at).is_some_and(char::is_ascii_digit) {
         parsed.width = number(&mut at)?;
@@ -93,7 +93,7 @@ pub(super) fn digits(value: u128, base: u32, upper: bool) -> String {
     }
 }
 
-impl Spec {
+impl FormatSpec {
     /// The alignment of a number.
     fn number_align(&self) -> char {
         self.align.unwrap_or(if self.zeros { '=' } else { '>' })

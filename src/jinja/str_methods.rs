@@ -1,7 +1,7 @@
 //! Methods of strings.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::runtime::Runtime;
 use super::unicode::{self, is_space};
@@ -140,7 +140,7 @@ fn swap_case(text: &str) -> String {
 
 fn format_map(text: &Text, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [map] = arguments.bind("format_map", [""], 1)?;
-    let Some(Value::Dict(dict)) = map else { return Err(Error::new("format_map expects a mapping")) };
+    let Some(Value::Dict(dict)) = map else { return Err(JinjaError::new("format_map expects a mapping")) };
     let named = dict.entries.iter().filter_map(|(key, value)| key.as_str().map(|key| (key.into(), value.clone()))).collect();
     braces::format(text, &Arguments { positional: Vec::new(), named }, runtime)
 }
@@ -154,7 +154,7 @@ fn join(text: &Text, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
         match item {
             Value::Str(part) if !text.safe => out.push_str(&part.text),
             part if text.safe => out.push_str(markup::escape_value(part, runtime.meter())?.as_str().unwrap_or_default()),
-            other => return Err(Error::new(format!("join expects texts, but item {n} is '{}'", other.type_name()))),
+            other => return Err(JinjaError::new(format!("join expects texts, but item {n} is '{}'", other.type_name()))),
         }
         runtime.meter().memory(text.text.len() + item.as_str().map_or(0, str::len) + 8)?;
     }
@@ -173,17 +173,17 @@ fn split(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result
             return partition(text, name, &separator_text(separator, name)?, meter);
         }
         _ => {
-            let [separator, most] = arguments.bind(name, ["sep", "maxsplit"], 0)?;
-            let most = usize::try_from(expect_int(most, -1, name)?).unwrap_or(usize::MAX);
+            let [separator, max_splits] = arguments.bind(name, ["sep", "maxsplit"], 0)?;
+            let max_splits = usize::try_from(expect_int(max_splits, -1, name)?).unwrap_or(usize::MAX);
             match separator {
-                None | Some(Value::None) if name == "split" => split_space(whole, most),
-                None | Some(Value::None) => split_space_back(whole, most),
+                None | Some(Value::None) if name == "split" => split_space(whole, max_splits),
+                None | Some(Value::None) => rsplit_space(whole, max_splits),
                 some => {
                     let separator = separator_text(some, name)?;
                     match name {
-                        "split" => whole.splitn(most.saturating_add(1), &*separator.text).collect(),
+                        "split" => whole.splitn(max_splits.saturating_add(1), &*separator.text).collect(),
                         _ => {
-                            let mut parts: Vec<_> = whole.rsplitn(most.saturating_add(1), &*separator.text).collect();
+                            let mut parts: Vec<_> = whole.rsplitn(max_splits.saturating_add(1), &*separator.text).collect();
                             parts.reverse();
                             parts
                         }
@@ -198,7 +198,7 @@ fn split(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result
 
 fn separator_text(separator: Option<Value>, name: &str) -> Result<Text> {
     let separator = expect_text(separator, name)?;
-    if separator.text.is_empty() { Err(Error::new(format!("{name} expects a separator that is not empty"))) } else { Ok(separator) }
+    if separator.text.is_empty() { Err(JinjaError::new(format!("{name} expects a separator that is not empty"))) } else { Ok(separator) }
 }
 
 fn partition(text: &Text, name: &str, separator: &Text, meter: &Meter) -> Result<Value> {
@@ -212,12 +212,12 @@ fn partition(text: &Text, name: &str, separator: &Text, meter: &Meter) -> Result
     Value::tuple(parts.map(|part| Value::text(part, text.safe)).into(), meter)
 }
 
-/// Splits at whitespace, at most `most` times.
-fn split_space(text: &str, most: usize) -> Vec<&str> {
+/// Splits at whitespace, at most `max_splits` times.
+fn split_space(text: &str, max_splits: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim_start_matches(is_space);
     while !rest.is_empty() {
-        if parts.len() == most {
+        if parts.len() == max_splits {
             parts.push(rest);
             break;
         }
@@ -229,11 +229,11 @@ fn split_space(text: &str, most: usize) -> Vec<&str> {
 }
 
 /// The same from the end.
-fn split_space_back(text: &str, most: usize) -> Vec<&str> {
+fn rsplit_space(text: &str, max_splits: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim_end_matches(is_space);
     while !rest.is_empty() {
-        if parts.len() == most {
+        if parts.len() == max_splits {
             parts.push(rest);
             break;
         }
@@ -270,7 +270,7 @@ fn search(text: &str, name: &str, arguments: Arguments, meter: &Meter) -> Result
     }
     let part = expect_text(Some(part), name)?.text;
     let Some((start, window)) = window else {
-        return if name.ends_with("index") { Err(Error::new("the text was not found")) } else { Ok(Value::Int(if name == "count" { 0 } else { -1 })) };
+        return if name.ends_with("index") { Err(JinjaError::new("the text was not found")) } else { Ok(Value::Int(if name == "count" { 0 } else { -1 })) };
     };
     if name == "count" {
         return Ok(Value::from(if part.is_empty() { window.chars().count() + 1 } else { window.matches(&*part).count() }));
@@ -278,7 +278,7 @@ fn search(text: &str, name: &str, arguments: Arguments, meter: &Meter) -> Result
     let found = if name.starts_with('r') { window.rfind(&*part) } else { window.find(&*part) };
     match found {
         Some(at) => Ok(Value::from(text[..start + at].chars().count())),
-        None if name.ends_with("index") => Err(Error::new("the text was not found")),
+        None if name.ends_with("index") => Err(JinjaError::new("the text was not found")),
         None => Ok(Value::Int(-1)),
     }
 }
@@ -335,7 +335,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Resul
             let mut chars = fill.chars();
             match (chars.next(), chars.next()) {
                 (Some(fill), None) => (width, fill),
-                _ => return Err(Error::new(format!("{name} expects a fill of one character"))),
+                _ => return Err(JinjaError::new(format!("{name} expects a fill of one character"))),
             }
         }
     };

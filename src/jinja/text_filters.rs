@@ -1,14 +1,14 @@
 //! Filters of strings.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::object::Object;
 use super::operators;
 use super::runtime::Runtime;
 use super::str_methods;
 use super::unicode::{is_space, is_word, split_lines};
-use super::value::{Text, Value, View};
+use super::value::{DictView, Text, Value};
 use super::{markup, percent, print, urlize, wrap};
 
 /// Applies a filter to a value.
@@ -42,7 +42,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         "format" => {
             let Arguments { positional, named } = arguments;
             if !positional.is_empty() && !named.is_empty() {
-                return Err(Error::new("format takes positional arguments or named ones, not both"));
+                return Err(JinjaError::new("format takes positional arguments or named ones, not both"));
             }
             let values = match named.is_empty() {
                 true => Value::tuple(positional, runtime.meter())?,
@@ -112,7 +112,7 @@ fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Re
     let leeway = expect_int(leeway.filter(|leeway| !matches!(leeway, Value::None)), 5, "truncate")?;
     let tail = end.chars().count() as i128;
     if length < tail || leeway < 0 {
-        return Err(Error::new(format!("truncate expects a length of at least {tail}, and a leeway of at least 0")));
+        return Err(JinjaError::new(format!("truncate expects a length of at least {tail}, and a leeway of at least 0")));
     }
     // Text that is short enough is unchanged.
     if operators::length(&value)? as i128 <= length.saturating_add(leeway) {
@@ -160,7 +160,7 @@ fn word_wrap(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> R
     let width = expect_int(width, 79, "wordwrap")?;
     let text = expect_text(Some(value), "wordwrap")?;
     if width <= 0 && !text.text.is_empty() {
-        return Err(Error::new("wordwrap expects a width above 0"));
+        return Err(JinjaError::new("wordwrap expects a width above 0"));
     }
     let between = match between {
         None | Some(Value::None) => "\n".into(),
@@ -213,12 +213,12 @@ fn url_encode(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> 
         return quoted_value(&value, true, runtime.meter()).map(Value::from);
     }
     let pairs = match &value {
-        Value::Dict(dict) => Value::View(dict.clone(), View::Items),
+        Value::Dict(dict) => Value::View(dict.clone(), DictView::Items),
         _ => value,
     };
     let mut out = Vec::new();
     for pair in runtime.iterate(&pairs)? {
-        let [key, value] = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("urlencode expects pairs"))?;
+        let [key, value] = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| JinjaError::new("urlencode expects pairs"))?;
         let meter = runtime.meter();
         out.push(format!("{}={}", quoted_value(&key, false, meter)?, quoted_value(&value, false, meter)?));
     }
@@ -235,7 +235,7 @@ fn xml_attributes(value: Value, arguments: Arguments, runtime: &mut dyn Runtime)
         }
         let name = expect_text(Some(key.clone()), "xmlattr")?;
         if name.text.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b' || "/>=".contains(c)) {
-            return Err(Error::new(format!("xmlattr does not allow an attribute named {}", print::string_repr(&name.text))));
+            return Err(JinjaError::new(format!("xmlattr does not allow an attribute named {}", print::string_repr(&name.text))));
         }
         let value = markup::escape_value(value, runtime.meter())?;
         out.push(format!("{}=\"{}\"", markup::escaped(&name), value.as_str().unwrap_or_default()));

@@ -1,7 +1,7 @@
 //! JSON output, as Python's `json.dumps` formats it.
 
 use super::arguments::{Arguments, expect_text, is_true};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::operators::less;
@@ -9,7 +9,7 @@ use super::runtime::Runtime;
 use super::value::{Dict, Value};
 
 /// The format of JSON output.
-struct Layout {
+struct JsonLayout {
     ascii: bool,
     indent: Option<String>,
     item: String,
@@ -22,7 +22,7 @@ pub(super) fn filter(value: &Value, arguments: Arguments, runtime: &mut dyn Runt
     let mut out = String::new();
     if !runtime.options().chat {
         let [indent] = arguments.bind("tojson", ["indent"], 0)?;
-        let layout = Layout { ascii: true, indent: indentation(indent)?, item: ", ".into(), key: ": ".into(), sorted: true };
+        let layout = JsonLayout { ascii: true, indent: indentation(indent)?, item: ", ".into(), key: ": ".into(), sorted: true };
         layout.write(value, 0, &mut out, runtime.meter())?;
         let out = out.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027");
         return Ok(Value::text(out, true));
@@ -32,12 +32,12 @@ pub(super) fn filter(value: &Value, arguments: Arguments, runtime: &mut dyn Runt
     let [item, key] = match separators {
         None | Some(Value::None) => [if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()],
         Some(pair) => {
-            let pair = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("tojson expects two separators: of items and of keys"))?;
+            let pair = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| JinjaError::new("tojson expects two separators: of items and of keys"))?;
             let [item, key] = pair.map(|separator| expect_text(Some(separator), "tojson").map(|text| text.text.to_string()));
             [item?, key?]
         }
     };
-    Layout { ascii: is_true(ascii), indent, item, key, sorted: is_true(sorted) }.write(value, 0, &mut out, runtime.meter())?;
+    JsonLayout { ascii: is_true(ascii), indent, item, key, sorted: is_true(sorted) }.write(value, 0, &mut out, runtime.meter())?;
     Ok(out.into())
 }
 
@@ -46,14 +46,14 @@ fn indentation(indent: Option<Value>) -> Result<Option<String>> {
         None | Some(Value::None) => Ok(None),
         Some(Value::Str(text)) => Ok(Some(text.text.to_string())),
         Some(other) => {
-            let width = other.as_int().ok_or_else(|| Error::new("an indentation must be a number or a text"))?;
-            let width = usize::try_from(width.max(0)).ok().filter(|&width| width <= 1024).ok_or_else(|| Error::new("the indentation is too wide"))?;
+            let width = other.as_int().ok_or_else(|| JinjaError::new("an indentation must be a number or a text"))?;
+            let width = usize::try_from(width.max(0)).ok().filter(|&width| width <= 1024).ok_or_else(|| JinjaError::new("the indentation is too wide"))?;
             Ok(Some(" ".repeat(width)))
         }
     }
 }
 
-impl Layout {
+impl JsonLayout {
     fn line(&self, level: usize, out: &mut String, meter: &Meter) -> Result<()> {
         if let Some(indent) = &self.indent {
             meter.memory(1 + level * indent.len())?;
@@ -85,7 +85,7 @@ impl Layout {
                 out.push(']');
             }
             Value::Dict(dict) => self.dict(dict, level, out, meter)?,
-            other => return Err(Error::new(format!("a '{}' cannot be written as JSON", other.type_name()))),
+            other => return Err(JinjaError::new(format!("a '{}' cannot be written as JSON", other.type_name()))),
         }
         meter.memory(8)
     }
@@ -107,7 +107,7 @@ impl Layout {
                         self.write(key, level, out, meter)?;
                         out.push('"');
                     }
-                    other => return Err(Error::new(format!("a '{}' cannot be a key of JSON", other.type_name()))),
+                    other => return Err(JinjaError::new(format!("a '{}' cannot be a key of JSON", other.type_name()))),
                 }
                 out.push_str(&self.key);
                 self.write(value, level + 1, out, meter)?;

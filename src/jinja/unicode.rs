@@ -70,9 +70,9 @@ pub(super) fn begins_name(c: char) -> bool {
 /// Returns true if a Python identifier may contain a character.
 pub(super) fn continues_name(c: char) -> bool {
     use Category::{ConnectorPunctuation, DecimalNumber, NonspacingMark, SpacingMark};
-    let behind = matches!(get_general_category(c), ConnectorPunctuation | DecimalNumber | NonspacingMark | SpacingMark);
+    let continues = matches!(get_general_category(c), ConnectorPunctuation | DecimalNumber | NonspacingMark | SpacingMark);
     let others = IN_NAMES.contains(&c) || ('\u{1369}'..='\u{1371}').contains(&c) || c == '\u{19da}' || "\u{e33}\u{eb3}\u{ff9e}\u{ff9f}".contains(c);
-    begins_name(c) || behind || others
+    begins_name(c) || continues || others
 }
 
 /// Returns true if `repr` does not escape a character.

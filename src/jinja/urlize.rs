@@ -1,7 +1,7 @@
 //! jinja2's `urlize`: makes links of URLs.
 
 use super::arguments::{Arguments, expect_int, expect_text, is_true};
-use super::jinja_error::{Error, Result};
+use super::jinja_error::{JinjaError, Result};
 use super::runtime::Runtime;
 use super::unicode::{is_space, is_word};
 use super::value::Value;
@@ -19,9 +19,9 @@ struct Links {
 pub(super) fn filter(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let names = ["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
     let [limit, nofollow, target, rel, schemes] = arguments.bind("urlize", names, 0)?;
-    let given = |value: Option<Value>| value.filter(|value| !matches!(value, Value::None));
-    let limit = given(limit).map(|limit| expect_int(Some(limit), 0, "urlize")).transpose()?;
-    let text = |value: Option<Value>| given(value).map(|value| expect_text(Some(value), "urlize").map(|text| text.text.to_string())).transpose();
+    let not_none = |value: Option<Value>| value.filter(|value| !matches!(value, Value::None));
+    let limit = not_none(limit).map(|limit| expect_int(Some(limit), 0, "urlize")).transpose()?;
+    let text = |value: Option<Value>| not_none(value).map(|value| expect_text(Some(value), "urlize").map(|text| text.text.to_string())).transpose();
     let rel = text(rel)?.unwrap_or_default();
     let follows = if is_true(nofollow) { "nofollow" } else { "" };
     let rel: BTreeSet<&str> = rel.split(is_space).chain([follows, "noopener"]).filter(|part| !part.is_empty()).collect();
@@ -29,7 +29,7 @@ pub(super) fn filter(value: Value, arguments: Arguments, runtime: &mut dyn Runti
     let target = text(target)?.filter(|target| !target.is_empty()).map_or(String::new(), |target| format!(" target=\"{}\"", markup::escape(&target)));
     let mut links =
         Links { limit: limit.map(|limit| limit.max(0) as usize), attributes: format!(" rel=\"{}\"{target}", markup::escape(&rel)), schemes: Vec::new() };
-    if let Some(schemes) = given(schemes) {
+    if let Some(schemes) = not_none(schemes) {
         for scheme in runtime.iterate(&schemes)? {
             links.schemes.push(scheme_prefix(&expect_text(Some(scheme), "urlize")?.text)?);
         }
@@ -50,7 +50,7 @@ fn scheme_prefix(scheme: &str) -> Result<String> {
     let name = scheme
         .split_once(':')
         .filter(|(name, rest)| name.chars().count() >= 2 && name.chars().all(|c| is_word(c) || ".+-".contains(c)) && ["", "/", "//"].contains(rest));
-    name.map(|_| scheme.to_string()).ok_or_else(|| Error::new(format!("'{scheme}' is not a URL scheme")))
+    name.map(|_| scheme.to_string()).ok_or_else(|| JinjaError::new(format!("'{scheme}' is not a URL scheme")))
 }
 
 impl Links {

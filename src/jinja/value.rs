@@ -1,7 +1,7 @@
 //! Python's values, as templates see them.
 
 use super::ast::Name;
-use super::jinja_error::{Error, ErrorKind, Result};
+use super::jinja_error::{ErrorKind, JinjaError, Result};
 use super::meter::Meter;
 use std::any::Any;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// The deepest nesting of containers; Python's limit is somewhat higher.
-const DEEPEST: u16 = 200;
+const MAX_DEPTH: u16 = 200;
 
 /// A text; `safe` if it needs no escaping, like Python's `Markup`.
 #[derive(Clone, Debug)]
@@ -36,13 +36,13 @@ pub(super) struct Items {
 #[derive(Debug)]
 pub(super) struct Dict {
     pub(super) entries: Vec<(Value, Value)>,
-    index: HashMap<Key, usize>,
+    index: HashMap<DictKey, usize>,
     depth: u16,
 }
 
 /// The part of a mapping in a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum View {
+pub(super) enum DictView {
     /// Its keys.
     Keys,
     /// Its values.
@@ -106,7 +106,7 @@ pub(super) enum Value {
     /// A mapping.
     Dict(Rc<Dict>),
     /// A mapping's keys, values or items.
-    View(Rc<Dict>, View),
+    View(Rc<Dict>, DictView),
     /// A range.
     Range(Range),
     /// A shared object: callable, iterable or assignable.
@@ -115,7 +115,7 @@ pub(super) enum Value {
 
 /// A hashable key of a mapping: equal numbers are one key, whatever their type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum DictKey {
     /// An undefined value.
     Undefined,
     /// `None`.
@@ -129,7 +129,7 @@ pub(super) enum Key {
     /// Bytes.
     Bytes(Vec<u8>),
     /// A tuple.
-    Tuple(Vec<Key>),
+    Tuple(Vec<DictKey>),
     /// A range.
     Range(i128, i128, i128),
     /// The address of another value.
@@ -241,9 +241,9 @@ impl Value {
             Value::List(_) => "list",
             Value::Tuple(_) => "tuple",
             Value::Dict(_) => "dict",
-            Value::View(_, View::Keys) => "dict_keys",
-            Value::View(_, View::Values) => "dict_values",
-            Value::View(_, View::Items) => "dict_items",
+            Value::View(_, DictView::Keys) => "dict_keys",
+            Value::View(_, DictView::Values) => "dict_values",
+            Value::View(_, DictView::Items) => "dict_items",
             Value::Range(_) => "range",
             Value::Object(object) => object.type_name(),
         }
@@ -258,17 +258,17 @@ impl Value {
     }
 
     /// The error of using an undefined value.
-    pub(super) fn undefined_error(&self) -> Error {
+    pub(super) fn undefined_error(&self) -> JinjaError {
         let message = match self {
             Value::Undefined(missing) => missing.0.clone(),
             other => format!("{} is defined", other.described()),
         };
-        Error { kind: ErrorKind::Undefined, ..Error::new(message) }
+        JinjaError { kind: ErrorKind::Undefined, ..JinjaError::new(message) }
     }
 
     /// The error of a value that is undefined or of the wrong type.
-    pub(super) fn mismatch(&self, expected: impl Display) -> Error {
-        if self.is_undefined() { self.undefined_error() } else { Error::new(format!("{expected}, not '{}'", self.type_name())) }
+    pub(super) fn mismatch(&self, expected: impl Display) -> JinjaError {
+        if self.is_undefined() { self.undefined_error() } else { JinjaError::new(format!("{expected}, not '{}'", self.type_name())) }
     }
 
     /// Python's truth value.
@@ -303,25 +303,25 @@ impl Value {
     }
 
     /// Its key in a mapping.
-    pub(super) fn key(&self, meter: &Meter) -> Result<Key> {
+    pub(super) fn key(&self, meter: &Meter) -> Result<DictKey> {
         meter.steps(1)?;
         Ok(match self {
-            Value::Undefined(_) => Key::Undefined,
-            Value::None => Key::None,
-            Value::Bool(value) => Key::Int(i128::from(*value)),
-            Value::Int(value) => Key::Int(*value),
-            Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e38 => Key::Int(*value as i128),
-            Value::Float(value) => Key::Float(value.to_bits()),
-            Value::Str(text) => Key::Str(text.text.clone()),
-            Value::Bytes(bytes) => Key::Bytes(bytes.to_vec()),
+            Value::Undefined(_) => DictKey::Undefined,
+            Value::None => DictKey::None,
+            Value::Bool(value) => DictKey::Int(i128::from(*value)),
+            Value::Int(value) => DictKey::Int(*value),
+            Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e38 => DictKey::Int(*value as i128),
+            Value::Float(value) => DictKey::Float(value.to_bits()),
+            Value::Str(text) => DictKey::Str(text.text.clone()),
+            Value::Bytes(bytes) => DictKey::Bytes(bytes.to_vec()),
             Value::Tuple(items) => {
-                meter.memory(items.items.len() * size_of::<Key>())?;
-                Key::Tuple(items.items.iter().map(|item| item.key(meter)).collect::<Result<_>>()?)
+                meter.memory(items.items.len() * size_of::<DictKey>())?;
+                DictKey::Tuple(items.items.iter().map(|item| item.key(meter)).collect::<Result<_>>()?)
             }
-            Value::Range(range) => Key::Range(range.start, range.stop, range.step),
-            Value::Object(object) => Key::Address(Rc::as_ptr(object) as *const u8 as usize),
-            Value::View(dict, View::Values) => Key::Address(Rc::as_ptr(dict) as *const u8 as usize),
-            Value::List(_) | Value::Dict(_) | Value::View(..) => return Err(Error::new(format!("unhashable type: '{}'", self.type_name()))),
+            Value::Range(range) => DictKey::Range(range.start, range.stop, range.step),
+            Value::Object(object) => DictKey::Address(Rc::as_ptr(object) as *const u8 as usize),
+            Value::View(dict, DictView::Values) => DictKey::Address(Rc::as_ptr(dict) as *const u8 as usize),
+            Value::List(_) | Value::Dict(_) | Value::View(..) => return Err(JinjaError::new(format!("unhashable type: '{}'", self.type_name()))),
         })
     }
 }
@@ -329,7 +329,7 @@ impl Value {
 /// The depth of a container of these values.
 fn depth_over<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16> {
     let depth = values.map(Value::depth).max().unwrap_or(0) + 1;
-    if depth > DEEPEST { Err(Error::new("lists are nested too deeply")) } else { Ok(depth) }
+    if depth > MAX_DEPTH { Err(JinjaError::new("lists are nested too deeply")) } else { Ok(depth) }
 }
 
 impl Items {
@@ -342,10 +342,10 @@ impl Items {
 
 impl Dict {
     pub(super) fn new(pairs: impl IntoIterator<Item = (Value, Value)>, meter: &Meter) -> Result<Self> {
-        let (mut entries, mut index) = (Vec::<(Value, Value)>::new(), HashMap::<Key, usize>::new());
+        let (mut entries, mut index) = (Vec::<(Value, Value)>::new(), HashMap::<DictKey, usize>::new());
         meter.memory(size_of::<Self>())?;
         for (key, value) in pairs {
-            meter.memory(3 * size_of::<Value>() + size_of::<Key>() + 16)?;
+            meter.memory(3 * size_of::<Value>() + size_of::<DictKey>() + 16)?;
             match index.entry(key.key(meter)?) {
                 std::collections::hash_map::Entry::Occupied(at) => entries[*at.get()].1 = value,
                 std::collections::hash_map::Entry::Vacant(slot) => {
@@ -359,7 +359,7 @@ impl Dict {
     }
 
     /// The value of a key.
-    pub(super) fn get(&self, key: &Key) -> Option<&Value> {
+    pub(super) fn get(&self, key: &DictKey) -> Option<&Value> {
         self.index.get(key).map(|&at| &self.entries[at].1)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Interpreter;
 use crate::jinja::ast::Expr;
-use crate::jinja::jinja_error::{Error, ErrorKind, Result};
+use crate::jinja::jinja_error::{ErrorKind, JinjaError, Result};
 use crate::jinja::operators;
 use crate::jinja::value::Value;
 
@@ -42,7 +42,7 @@ impl Interpreter<'_> {
 
     /// Fails while folding, for expressions that need the running template.
     pub(super) fn require_runtime(&self) -> Result<()> {
-        if self.folding { Err(Error::new("this is not a constant")) } else { Ok(()) }
+        if self.folding { Err(JinjaError::new("this is not a constant")) } else { Ok(()) }
     }
 
     /// `value[start:stop:step]`.
@@ -52,7 +52,7 @@ impl Interpreter<'_> {
         match slice {
             Some(slice) => Ok(slice),
             None if self.folding => Ok(Value::missing(missing())),
-            None => Err(Error::new(missing())),
+            None => Err(JinjaError::new(missing())),
         }
     }
 }

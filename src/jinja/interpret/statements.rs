@@ -2,8 +2,8 @@
 
 use super::Interpreter;
 use crate::jinja::arguments::Arguments;
-use crate::jinja::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
-use crate::jinja::jinja_error::{Error, ErrorKind, Result};
+use crate::jinja::ast::{AssignTarget, Block, Expr, ExprKind, For, Frame, Macro, OutputPiece, Stmt, StmtKind};
+use crate::jinja::jinja_error::{ErrorKind, JinjaError, Result};
 use crate::jinja::object::{LoopObject, MacroObject, Object};
 use crate::jinja::runtime::Runtime;
 use crate::jinja::scope::Scope;
@@ -76,7 +76,7 @@ impl Interpreter<'_> {
             }
             StmtKind::Break => return Ok(Flow::Break),
             StmtKind::Continue => return Ok(Flow::Continue),
-            StmtKind::Load(tag) => return Err(Error::new(format!("cannot run '{tag}': there are no other templates"))),
+            StmtKind::Load(tag) => return Err(JinjaError::new(format!("cannot run '{tag}': there are no other templates"))),
             StmtKind::Macro(definition) => {
                 let value = self.macro_value(definition)?;
                 self.scope.set(&definition.name, value);
@@ -111,10 +111,10 @@ impl Interpreter<'_> {
                 return self.in_scope(inner, |this| this.run_frame(frame));
             }
             StmtKind::CallBlock(call, definition) => {
-                let ExprKind::Call(callee, args) = &call.kind else { return Err(Error::new("expected a call")) };
+                let ExprKind::Call(callee, args) = &call.kind else { return Err(JinjaError::new("expected a call")) };
                 let caller = self.macro_value(definition)?;
                 let value = self.call_expression(callee, args, Some(caller))?;
-                let Value::Str(_) = value else { return Err(Error::new(format!("a call block must return text, not '{}'", value.type_name()))) };
+                let Value::Str(_) = value else { return Err(JinjaError::new(format!("a call block must return text, not '{}'", value.type_name()))) };
                 self.write(&value)?;
             }
             StmtKind::FilterBlock(filter, frame) => {
@@ -123,7 +123,7 @@ impl Interpreter<'_> {
                     return Ok(flow);
                 }
                 if value.as_str().is_none() {
-                    return Err(Error::new(format!("a filter block must return text, not '{}'", value.type_name())));
+                    return Err(JinjaError::new(format!("a filter block must return text, not '{}'", value.type_name())));
                 }
                 self.write(&value)?;
             }
@@ -143,7 +143,7 @@ impl Interpreter<'_> {
             }
             StmtKind::Block(block) => {
                 if block.required {
-                    return Err(Error::new(format!("the required block '{}' is missing", block.name)));
+                    return Err(JinjaError::new(format!("the required block '{}' is missing", block.name)));
                 }
                 let around = if block.scoped { self.capture_scope()? } else { Scope::around_block(&self.scope) };
                 let text = self.block_text(block, around)?;
@@ -159,14 +159,14 @@ impl Interpreter<'_> {
         print::write(value, &mut self.out, &self.meter)
     }
 
-    fn output(&mut self, pieces: &[Piece]) -> Result<()> {
+    fn output(&mut self, pieces: &[OutputPiece]) -> Result<()> {
         for piece in pieces {
             match piece {
-                Piece::Text(text) => {
+                OutputPiece::Text(text) => {
                     self.meter.memory(text.len())?;
                     self.out.push_str(text);
                 }
-                Piece::Print(expression) => {
+                OutputPiece::Print(expression) => {
                     let value =
                         self.eval_printed(expression).and_then(|value| if self.escapes { markup::escape_value(&value, &self.meter) } else { Ok(value) });
                     value.and_then(|value| self.write(&value)).map_err(|error| error.at(expression.line))?;
@@ -206,26 +206,26 @@ impl Interpreter<'_> {
     }
 
     /// Fails if an attribute's target is not a namespace.
-    fn check_namespaces(&mut self, target: &Target) -> Result<()> {
+    fn check_namespaces(&mut self, target: &AssignTarget) -> Result<()> {
         match target {
-            Target::Name(_) => Ok(()),
-            Target::Tuple(targets) => targets.iter().try_for_each(|target| self.check_namespaces(target)),
-            Target::Attribute(name, _) => match self.variable(name)? {
+            AssignTarget::Name(_) => Ok(()),
+            AssignTarget::Tuple(targets) => targets.iter().try_for_each(|target| self.check_namespaces(target)),
+            AssignTarget::Attribute(name, _) => match self.variable(name)? {
                 value if matches!(value.as_object(), Some(Object::Namespace(_))) => Ok(()),
-                _ => Err(Error::new(format!("cannot assign to an attribute of '{name}', which is not a namespace"))),
+                _ => Err(JinjaError::new(format!("cannot assign to an attribute of '{name}', which is not a namespace"))),
             },
         }
     }
 
     /// Assigns to a target.
-    pub(super) fn assign(&mut self, target: &Target, value: Value) -> Result<()> {
+    pub(super) fn assign(&mut self, target: &AssignTarget, value: Value) -> Result<()> {
         match target {
-            Target::Name(name) => {
+            AssignTarget::Name(name) => {
                 self.meter.steps(1)?;
                 self.scope.set(name, value);
                 Ok(())
             }
-            Target::Attribute(name, attribute) => {
+            AssignTarget::Attribute(name, attribute) => {
                 functions::namespace_name(attribute)?;
                 self.meter.memory(2 * size_of::<Value>())?;
                 if let Some(Object::Namespace(attributes)) = self.variable(name)?.as_object() {
@@ -233,16 +233,16 @@ impl Interpreter<'_> {
                 }
                 Ok(())
             }
-            Target::Tuple(targets) => {
+            AssignTarget::Tuple(targets) => {
                 if value.is_undefined() && targets.is_empty() {
                     return Ok(());
                 }
                 let items = self.iterate(&value).map_err(|error| match error.kind {
                     ErrorKind::LimitExceeded => error,
-                    _ => Error::new(format!("'{}' cannot be unpacked", value.type_name())),
+                    _ => JinjaError::new(format!("'{}' cannot be unpacked", value.type_name())),
                 })?;
                 if items.len() != targets.len() {
-                    return Err(Error::new(format!("cannot unpack {} values into {}", items.len(), targets.len())));
+                    return Err(JinjaError::new(format!("cannot unpack {} values into {}", items.len(), targets.len())));
                 }
                 targets.iter().zip(items).try_for_each(|(target, item)| self.assign(target, item))
             }
@@ -358,7 +358,7 @@ impl Interpreter<'_> {
     pub(super) fn recurse(&mut self, state: &LoopObject, arguments: Arguments) -> Result<Value> {
         let [items] = arguments.bind("loop", ["iterable"], 1)?;
         if !state.node.recursive {
-            return Err(Error::new("a loop that calls itself must be marked 'recursive'"));
+            return Err(JinjaError::new("a loop that calls itself must be marked 'recursive'"));
         }
         let (node, items) = (state.node.clone(), items.unwrap_or(Value::None));
         self.meter.enter_levels(MACRO_LEVELS)?;
@@ -379,7 +379,7 @@ impl Interpreter<'_> {
         let Arguments { mut positional, mut named } = arguments;
         let extra = positional.split_off(positional.len().min(count));
         let mut values: Vec<Option<Value>> = positional.into_iter().map(Some).collect();
-        let mut remove = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
+        let mut remove = |key: &str| named.iter().position(|(name, _)| **name == *key).map(|at| named.remove(at).1);
         let explicit = definition.parameters.iter().any(|parameter| &**parameter == "caller");
         for parameter in &definition.parameters[values.len()..] {
             values.push(remove(parameter));
@@ -390,10 +390,10 @@ impl Interpreter<'_> {
                 "caller" => format!("the macro '{name}' does not use its caller, or was given two"),
                 _ => format!("the macro '{name}' has no argument '{wrong}'"),
             };
-            return Err(Error::new(message));
+            return Err(JinjaError::new(message));
         }
         if !extra.is_empty() && !definition.varargs {
-            return Err(Error::new(format!("the macro '{name}' takes at most {count} arguments")));
+            return Err(JinjaError::new(format!("the macro '{name}' takes at most {count} arguments")));
         }
         let inner = Scope::inside(&object.scope);
         if definition.caller && !explicit {

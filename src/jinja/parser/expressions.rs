@@ -1,9 +1,9 @@
 //! Parses expressions, with jinja2's precedence.
 
 use super::Parser;
-use crate::jinja::ast::{Args, Binary, Comparison, Condition, Const, Expr, ExprKind};
+use crate::jinja::ast::{Args, BinaryOp, CompareOp, Condition, Const, Expr, ExprKind};
 use crate::jinja::jinja_error::Result;
-use crate::jinja::lexer::Kind;
+use crate::jinja::lexer::TokenKind;
 
 impl Parser {
     /// Parses an expression without commas.
@@ -17,7 +17,8 @@ impl Parser {
         let line = self.line();
         let (mut items, mut tuple) = (Vec::new(), false);
         loop {
-            let ended = matches!(self.kind(), Kind::VariableEnd | Kind::BlockEnd) || self.is_operator(")") || ends.iter().any(|end| self.is_name(end));
+            let ended =
+                matches!(self.kind(), TokenKind::VariableEnd | TokenKind::BlockEnd) || self.is_operator(")") || ends.iter().any(|end| self.is_name(end));
             if ended {
                 break;
             }
@@ -89,18 +90,18 @@ impl Parser {
         if others.is_empty() { Ok(first) } else { Ok(Expr::new(line, ExprKind::Compare(Box::new(first), others))) }
     }
 
-    fn comparison(&mut self) -> Option<Comparison> {
+    fn comparison(&mut self) -> Option<CompareOp> {
         let found = match self.kind() {
-            Kind::Operator("==") => Comparison::Eq,
-            Kind::Operator("!=") => Comparison::Ne,
-            Kind::Operator("<") => Comparison::Lt,
-            Kind::Operator("<=") => Comparison::Le,
-            Kind::Operator(">") => Comparison::Gt,
-            Kind::Operator(">=") => Comparison::Ge,
-            Kind::Name(name) if &**name == "in" => Comparison::In,
-            Kind::Name(name) if &**name == "not" && matches!(self.following(), Kind::Name(name) if &**name == "in") => {
+            TokenKind::Operator("==") => CompareOp::Eq,
+            TokenKind::Operator("!=") => CompareOp::Ne,
+            TokenKind::Operator("<") => CompareOp::Lt,
+            TokenKind::Operator("<=") => CompareOp::Le,
+            TokenKind::Operator(">") => CompareOp::Gt,
+            TokenKind::Operator(">=") => CompareOp::Ge,
+            TokenKind::Name(name) if &**name == "in" => CompareOp::In,
+            TokenKind::Name(name) if &**name == "not" && matches!(self.following(), TokenKind::Name(name) if &**name == "in") => {
                 self.next();
-                Comparison::NotIn
+                CompareOp::NotIn
             }
             _ => return None,
         };
@@ -109,7 +110,7 @@ impl Parser {
     }
 
     fn sum(&mut self) -> Result<Expr> {
-        self.binary(&[("+", Binary::Add), ("-", Binary::Sub)], Self::concat)
+        self.binary(&[("+", BinaryOp::Add), ("-", BinaryOp::Sub)], Self::concat)
     }
 
     fn concat(&mut self) -> Result<Expr> {
@@ -125,15 +126,15 @@ impl Parser {
     }
 
     fn product(&mut self) -> Result<Expr> {
-        self.binary(&[("*", Binary::Mul), ("/", Binary::Div), ("//", Binary::FloorDiv), ("%", Binary::Mod)], Self::power)
+        self.binary(&[("*", BinaryOp::Mul), ("/", BinaryOp::Div), ("//", BinaryOp::FloorDiv), ("%", BinaryOp::Mod)], Self::power)
     }
 
     /// Left-associative: jinja2 parses `2 ** 3 ** 2` as `(2 ** 3) ** 2`, unlike Python.
     fn power(&mut self) -> Result<Expr> {
-        self.binary(&[("**", Binary::Pow)], |parser| parser.unary(true))
+        self.binary(&[("**", BinaryOp::Pow)], |parser| parser.unary(true))
     }
 
-    fn binary(&mut self, operators: &[(&str, Binary)], operand: impl Fn(&mut Self) -> Result<Expr>) -> Result<Expr> {
+    fn binary(&mut self, operators: &[(&str, BinaryOp)], operand: impl Fn(&mut Self) -> Result<Expr>) -> Result<Expr> {
         let line = self.line();
         let mut left = operand(self)?;
         while let Some((_, operator)) = operators.iter().find(|(text, _)| self.is_operator(text)) {
@@ -146,7 +147,7 @@ impl Parser {
     fn unary(&mut self, filters: bool) -> Result<Expr> {
         let line = self.line();
         let sign = match self.kind() {
-            Kind::Operator(sign @ ("-" | "+")) => Some(*sign),
+            TokenKind::Operator(sign @ ("-" | "+")) => Some(*sign),
             _ => None,
         };
         let mut value = match sign {
@@ -164,7 +165,7 @@ impl Parser {
     fn primary(&mut self) -> Result<Expr> {
         let line = self.line();
         let kind = match self.kind().clone() {
-            Kind::Name(name) => {
+            TokenKind::Name(name) => {
                 self.next();
                 match &*name {
                     "true" | "True" => ExprKind::Const(Const::Bool(true)),
@@ -173,26 +174,26 @@ impl Parser {
                     _ => ExprKind::Name(name),
                 }
             }
-            Kind::Str(_) => self.strings(),
-            Kind::Int(value) => {
+            TokenKind::Str(_) => self.strings(),
+            TokenKind::Int(value) => {
                 self.next();
                 ExprKind::Const(Const::Int(value))
             }
-            Kind::Float(value) => {
+            TokenKind::Float(value) => {
                 self.next();
                 ExprKind::Const(Const::Float(value))
             }
-            Kind::Operator("(") => {
+            TokenKind::Operator("(") => {
                 self.next();
                 let inner = self.nested(|parser| parser.tuple(true, &[], true))?;
                 self.expect_operator(")")?;
                 return Ok(inner);
             }
-            Kind::Operator("[") => {
+            TokenKind::Operator("[") => {
                 self.next();
                 ExprKind::List(self.listed("]", Self::expression)?)
             }
-            Kind::Operator("{") => {
+            TokenKind::Operator("{") => {
                 self.next();
                 ExprKind::Dict(self.listed("}", |parser| {
                     let key = parser.expression()?;
@@ -208,7 +209,7 @@ impl Parser {
     /// Adjacent string literals are concatenated.
     fn strings(&mut self) -> ExprKind {
         let mut text = String::new();
-        while let Kind::Str(part) = self.kind().clone() {
+        while let TokenKind::Str(part) = self.kind().clone() {
             self.next();
             text.push_str(&part);
         }
@@ -233,8 +234,8 @@ impl Parser {
     fn postfix(&mut self, mut value: Expr) -> Result<Expr> {
         loop {
             value = match self.kind() {
-                Kind::Operator("." | "[") => self.subscript(value)?,
-                Kind::Operator("(") => self.call(value)?,
+                TokenKind::Operator("." | "[") => self.subscript(value)?,
+                TokenKind::Operator("(") => self.call(value)?,
                 _ => return Ok(value),
             };
             self.grown(&value)?;
@@ -244,9 +245,9 @@ impl Parser {
     fn filtered(&mut self, mut value: Expr) -> Result<Expr> {
         loop {
             value = match self.kind() {
-                Kind::Operator("|") => self.filters(Some(value))?,
-                Kind::Name(name) if &**name == "is" => self.test(value)?,
-                Kind::Operator("(") => self.call(value)?,
+                TokenKind::Operator("|") => self.filters(Some(value))?,
+                TokenKind::Name(name) if &**name == "is" => self.test(value)?,
+                TokenKind::Operator("(") => self.call(value)?,
                 _ => return Ok(value),
             };
             self.grown(&value)?;
@@ -263,8 +264,8 @@ impl Parser {
         let line = self.line();
         if self.skip_operator(".") {
             return match self.next() {
-                Kind::Name(name) => Ok(Expr::new(line, ExprKind::Attribute(Box::new(value), name))),
-                Kind::Int(index) => {
+                TokenKind::Name(name) => Ok(Expr::new(line, ExprKind::Attribute(Box::new(value), name))),
+                TokenKind::Int(index) => {
                     let index = Expr::new(line, ExprKind::Const(Const::Int(index)));
                     Ok(Expr::new(line, ExprKind::Item(Box::new((value, index)))))
                 }
@@ -331,7 +332,7 @@ impl Parser {
 
     fn argument(&mut self, args: &mut Args) -> Result<()> {
         let invalid = "positional arguments come first, then named ones, then *rest and **rest";
-        let named = matches!((self.kind(), self.following()), (Kind::Name(_), Kind::Operator("=")));
+        let named = matches!((self.kind(), self.following()), (TokenKind::Name(_), TokenKind::Operator("=")));
         if self.skip_operator("*") {
             if args.rest.is_some() || args.named_rest.is_some() {
                 return self.fail(invalid);
@@ -392,8 +393,8 @@ impl Parser {
         let name = self.dotted()?;
         let keyword = ["else", "or", "and"].iter().any(|keyword| self.is_name(keyword));
         let args = match self.kind() {
-            Kind::Operator("(") => self.arguments()?,
-            Kind::Name(_) | Kind::Str(_) | Kind::Int(_) | Kind::Float(_) | Kind::Operator("[" | "{") if !keyword => {
+            TokenKind::Operator("(") => self.arguments()?,
+            TokenKind::Name(_) | TokenKind::Str(_) | TokenKind::Int(_) | TokenKind::Float(_) | TokenKind::Operator("[" | "{") if !keyword => {
                 if self.is_name("is") {
                     return self.fail("tests cannot be chained with 'is'");
                 }
