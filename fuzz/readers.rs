@@ -91,8 +91,8 @@ fn json(bytes: &[u8]) {
     if let Ok(value) = json::value(bytes) {
         json::has_special_number(&value);
     }
-    if let Some(kind) = content::kind(bytes) {
-        assert!(!content::described(kind).is_empty());
+    if let Some(kind) = content::detect(bytes) {
+        assert!(!content::describe(kind).is_empty());
     }
 }
 

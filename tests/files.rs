@@ -3,7 +3,7 @@
 use crate::published::{Copied, distance};
 use pollster::block_on;
 use signet::formats::TensorSource;
-use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
+use signet::formats::safetensors::{Dtype, HeaderEntry, TensorFile, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::Engine;
 use signet::model::{Floats, ModelFile, Purpose, export_dense, export_latent, pack};
@@ -22,12 +22,12 @@ fn rewritten(path: &Path, change: &mut dyn FnMut(&str, Vec<f32>) -> Option<Writt
     let mut tensors = Vec::new();
     for name in file.names() {
         let shape = file.shape(&name).unwrap().to_vec();
-        if let Some((name, dtype, values)) = change(&name, file.values_of(&name, shape.iter().product(), 0..1).unwrap()) {
+        if let Some((name, dtype, values)) = change(&name, file.read_values(&name, shape.iter().product(), 0..1).unwrap()) {
             tensors.push(((name, dtype, shape), values));
         }
     }
     drop(file);
-    let infos: Vec<TensorInfo> = tensors.iter().map(|(info, _)| info.clone()).collect();
+    let infos: Vec<HeaderEntry> = tensors.iter().map(|(info, _)| info.clone()).collect();
     let mut out = Vec::new();
     let mut writer = TensorWriter::new(&mut out, &infos, &BTreeMap::new()).unwrap();
     for ((name, dtype, _), values) in &tensors {

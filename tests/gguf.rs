@@ -40,8 +40,8 @@ fn every_type_is_widened_as_pythons_package_does_it() {
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
         let want = reference.floats(&format!("blocks.{name}"), 3, 512).unwrap();
         assert_eq!(bits(file.floats(&name, 3, 512).unwrap()), bits(want.clone()), "{name}");
-        assert_eq!(bits(file.floats_of(&name, 512, 1..3).unwrap()), bits(want[512..].to_vec()), "{name}");
-        assert_eq!(file.stored_as(&name), Some(&*name));
+        assert_eq!(bits(file.read_finite(&name, 512, 1..3).unwrap()), bits(want[512..].to_vec()), "{name}");
+        assert_eq!(file.dtype_name(&name), Some(&*name));
     }
 }
 
@@ -72,7 +72,7 @@ fn rows_come_in_order_however_they_are_banded() {
         let name = format!("model.layers.2.{part}.weight");
         let whole = file.floats(&name, rows, cols).unwrap();
         for step in [1, 5, 12, 17] {
-            let bands = (0..rows).step_by(step).flat_map(|first| file.floats_of(&name, cols, first..rows.min(first + step)).unwrap());
+            let bands = (0..rows).step_by(step).flat_map(|first| file.read_finite(&name, cols, first..rows.min(first + step)).unwrap());
             assert!(bands.eq(whole.iter().copied()), "{name} by {step} rows");
         }
     }

@@ -5,7 +5,7 @@ use crate::shared::root;
 use pollster::block_on;
 use signet::data::{END, Tokenizer, USER};
 use signet::formats::TensorSource;
-use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
+use signet::formats::safetensors::{Dtype, HeaderEntry, TensorFile, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped, Template};
 use signet::model::{ChatFormat, Linears, ModelConfig, ModelFile, Moments, Purpose, Weights, init_dense, init_from_dense, pack};
@@ -63,7 +63,7 @@ fn rounded(source: &Path, out: &Path) {
     std::fs::copy(source.join("config.json"), out.join("config.json")).unwrap();
     let file = TensorFile::open(&source.join("model.safetensors")).unwrap();
     let binary = |name: &str| name.strip_suffix(".weight").is_some_and(|layer| file.shape(&format!("{layer}.wscale")).is_some());
-    let tensors: Vec<TensorInfo> = file.names().into_iter().map(|name| (name.clone(), Dtype::F32, file.shape(&name).unwrap().to_vec())).collect();
+    let tensors: Vec<HeaderEntry> = file.names().into_iter().map(|name| (name.clone(), Dtype::F32, file.shape(&name).unwrap().to_vec())).collect();
     let mut bytes = Vec::new();
     let mut writer = TensorWriter::new(&mut bytes, &tensors, &BTreeMap::new()).unwrap();
     for (name, _, _) in &tensors {

@@ -144,7 +144,7 @@ fn pytorch_files_are_read_whatever_they_share() {
         assert_eq!(file.floats(name, 3, 4).unwrap(), whole, "{name}");
     }
     assert_eq!(file.floats("rows", 2, 4).unwrap(), whole[4..]);
-    assert_eq!(file.floats_of("a", 4, 1..2).unwrap(), whole[4..8]);
+    assert_eq!(file.read_finite("a", 4, 1..2).unwrap(), whole[4..8]);
     assert_eq!(file.floats("param", 1, 2).unwrap(), [1.5, -2.0]);
     assert_eq!(file.shape("none"), Some(&[0, 4][..]));
     assert!(file.floats("ids", 1, 3).unwrap_err().to_string().contains("tensor ids holds I64, not floats"));

@@ -3,7 +3,7 @@
 use super::pipeline::Pipeline;
 use super::special::END;
 use crate::formats::FormatError;
-use crate::formats::gguf::Metadata;
+use crate::formats::gguf::GgufMetadata;
 use crate::formats::gguf::token_types::{BYTE, NORMAL};
 
 /// Texts of special tokens that end a document or a reply, by priority.
@@ -90,7 +90,7 @@ impl Ends {
 
     /// The end tokens of a GGUF file by llama.cpp's rules: those in the metadata, and tokens with known texts, whatever
     /// their types, except for an ordinary entry `</s>`.
-    pub(super) fn of_gguf(metadata: &Metadata) -> Result<Self, FormatError> {
+    pub(super) fn of_gguf(metadata: &GgufMetadata) -> Result<Self, FormatError> {
         let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
         let known = |id: usize| u32::try_from(id).ok().filter(|_| id < tokens.len());
         if let Some(ids) = metadata.numbers(GGUF_ENDS)? {
@@ -112,7 +112,7 @@ impl Ends {
 
     /// The tokens of a GGUF file that llama.cpp treats as special by their texts, whatever their types. Files that Signet
     /// wrote have the right types.
-    pub(super) fn special(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
+    pub(super) fn special(metadata: &GgufMetadata) -> Result<Vec<usize>, FormatError> {
         if metadata.numbers(GGUF_ENDS)?.is_some() {
             return Ok(Vec::new());
         }
@@ -134,7 +134,7 @@ impl Ends {
 }
 
 /// Finds end tokens of code by text: the first for each key that the metadata lack.
-fn code_tokens(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
+fn code_tokens(metadata: &GgufMetadata) -> Result<Vec<usize>, FormatError> {
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let mut found = Vec::new();
     for (key, texts) in CODE {
@@ -149,7 +149,7 @@ fn code_tokens(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
 mod tests {
     use crate::data::Tokenizer;
     use crate::formats::gguf::Gguf;
-    use crate::formats::gguf::gguf_writer::{Entry, GgufWriter};
+    use crate::formats::gguf::{GgufValue, GgufWriter};
     use std::sync::Arc;
 
     /// The tokenizer of a GGUF file with three tokens and, from id 3 on, these, each with its type; `keys` are further
@@ -159,13 +159,13 @@ mod tests {
         let (texts, types): (Vec<String>, Vec<i32>) = tokens.map(|(text, kind)| (text.to_string(), kind)).unzip();
         let key = |name: &str| format!("tokenizer.ggml.{name}");
         let mut metadata = vec![
-            (key("model"), Entry::Text("gpt2".into())),
-            (key("pre"), Entry::Text("gpt-2".into())),
-            (key("merges"), Entry::Texts(vec!["a b".into()])),
-            (key("tokens"), Entry::Texts(texts)),
-            (key("token_type"), Entry::Integers(types)),
+            (key("model"), GgufValue::Text("gpt2".into())),
+            (key("pre"), GgufValue::Text("gpt-2".into())),
+            (key("merges"), GgufValue::Texts(vec!["a b".into()])),
+            (key("tokens"), GgufValue::Texts(texts)),
+            (key("token_type"), GgufValue::Integers(types)),
         ];
-        metadata.extend(keys.iter().map(|(name, id)| (key(name), Entry::U32(*id))));
+        metadata.extend(keys.iter().map(|(name, id)| (key(name), GgufValue::U32(*id))));
         let mut bytes = Vec::new();
         GgufWriter::new(&mut bytes, &metadata, &[]).unwrap().finish().unwrap();
         let file = Gguf::owned("ends", Arc::new(bytes)).unwrap();

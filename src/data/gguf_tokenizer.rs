@@ -6,7 +6,7 @@ use super::ends::Ends;
 use super::steps::{LLAMA_3, QWEN_2, SPACE, Split, bytes, sentence_piece, spaces};
 use super::tokenizer::Tokenizer;
 use crate::formats::FormatError;
-use crate::formats::gguf::Metadata;
+use crate::formats::gguf::GgufMetadata;
 use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ const MERGES: usize = 64;
 
 impl Tokenizer {
     /// Builds the tokenizer; `None` if the metadata have none.
-    pub fn from_gguf(metadata: &Metadata) -> Result<Option<Self>, TokenizerError> {
+    pub fn from_gguf(metadata: &GgufMetadata) -> Result<Option<Self>, TokenizerError> {
         let Some(model) = metadata.text("tokenizer.ggml.model")?.filter(|model| *model != "none") else { return Ok(None) };
         let vocabulary = Vocabulary::read(metadata)?;
         let json = match model {
@@ -34,14 +34,14 @@ impl Tokenizer {
 
 /// The tokens by id.
 struct Vocabulary<'a> {
-    metadata: &'a Metadata,
+    metadata: &'a GgufMetadata,
     tokens: &'a [String],
     types: Vec<i32>,
     ids: HashMap<&'a str, usize>,
 }
 
 impl<'a> Vocabulary<'a> {
-    fn read(metadata: &'a Metadata) -> Result<Self, FormatError> {
+    fn read(metadata: &'a GgufMetadata) -> Result<Self, FormatError> {
         const TOKENS: &str = "tokenizer.ggml.tokens";
         let tokens = metadata.texts(TOKENS)?.ok_or_else(|| metadata.problem(format!("has no metadata {TOKENS}")))?;
         let mut ids = HashMap::with_capacity(tokens.len());
@@ -93,7 +93,7 @@ impl<'a> Vocabulary<'a> {
 }
 
 /// Reads an array with a number for each token, if it exists.
-fn per_token(metadata: &Metadata, key: &str, tokens: usize) -> Result<Option<Vec<f64>>, FormatError> {
+fn per_token(metadata: &GgufMetadata, key: &str, tokens: usize) -> Result<Option<Vec<f64>>, FormatError> {
     let numbers = metadata.numbers(key)?;
     match &numbers {
         Some(numbers) if numbers.len() != tokens => Err(metadata.problem(format!("metadata {key} has {} numbers for {tokens} tokens", numbers.len()))),
@@ -153,7 +153,7 @@ fn canonical(before: &Value) -> Vec<Value> {
 }
 
 /// The `tokenizer.json` of a byte-level BPE.
-fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
+fn byte_level_bpe(metadata: &GgufMetadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     const FAMILY: &str = "tokenizer.ggml.pre";
     let family = metadata.text(FAMILY)?.ok_or_else(|| {
         metadata.problem(format!("has no metadata {FAMILY}, which decides how text is split. Convert the model again with a current llama.cpp"))
@@ -178,7 +178,7 @@ fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
 }
 
 /// The `tokenizer.json` of a SentencePiece BPE such as LLaMA-2's.
-fn sentence_piece_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
+fn sentence_piece_bpe(metadata: &GgufMetadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     let scores =
         per_token(metadata, "tokenizer.ggml.scores", vocabulary.tokens.len())?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.scores"))?;
     let unknown = vocabulary.named("tokenizer.ggml.unknown_token_id")?.or(vocabulary.tokens.first().map(String::as_str));

@@ -11,7 +11,7 @@ pub use verify_cache::Verified;
 use super::batches::{Batch, TopK, grid_windows};
 use super::corpus::Corpus;
 use super::data_error::DataError;
-use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, add_header_sum, write_header};
+use crate::formats::safetensors::{Dtype, HeaderEntry, TensorFile, add_header_sum, write_header};
 use crate::formats::{FormatError, TensorSource, checksum};
 use crate::platform::{self, Lock, PositionedWriter};
 use std::borrow::Cow;
@@ -186,7 +186,7 @@ impl Layout {
         self.grid.seq * self.top
     }
 
-    fn tensors(&self) -> Vec<TensorInfo> {
+    fn tensors(&self) -> Vec<HeaderEntry> {
         let shape = vec![self.grid.windows(), self.grid.seq, self.top];
         let ids = if self.id == 2 { Dtype::U16 } else { Dtype::U32 };
         let sums = |name: &str| (name.to_string(), Dtype::U64, vec![self.grid.windows()]);

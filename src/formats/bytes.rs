@@ -1,6 +1,6 @@
 //! The bytes of a file, read by range.
 
-use super::element_type::Number;
+use super::element_type::ElementType;
 use super::{Checksum, FormatError, content};
 use crate::platform::RandomAccessFile;
 use std::borrow::Cow;
@@ -13,24 +13,24 @@ use std::sync::Arc;
 pub(super) const PIECE: u64 = 8 << 20;
 
 /// The bytes of a file, or in memory.
-pub(super) enum Bytes {
+pub(super) enum FileBytes {
     File(RandomAccessFile),
     Embedded(&'static [u8]),
     Owned(Arc<Vec<u8>>),
 }
 
-impl Bytes {
+impl FileBytes {
     /// Opens a file.
     pub(super) fn open(path: &Path) -> Result<Self, FormatError> {
-        RandomAccessFile::open(path).map(Bytes::File).map_err(|error| FormatError::unreadable(path, error))
+        RandomAccessFile::open(path).map(FileBytes::File).map_err(|error| FormatError::unreadable(path, error))
     }
 
     /// The number of bytes.
     pub(super) fn length(&self) -> u64 {
         match self {
-            Bytes::File(file) => file.bytes(),
-            Bytes::Embedded(bytes) => bytes.len() as u64,
-            Bytes::Owned(bytes) => bytes.len() as u64,
+            FileBytes::File(file) => file.bytes(),
+            FileBytes::Embedded(bytes) => bytes.len() as u64,
+            FileBytes::Owned(bytes) => bytes.len() as u64,
         }
     }
 
@@ -38,9 +38,9 @@ impl Bytes {
     pub(super) fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let within = range.start as usize..range.end as usize;
         match self {
-            Bytes::File(file) => file.part(range),
-            Bytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
-            Bytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
+            FileBytes::File(file) => file.part(range),
+            FileBytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
+            FileBytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
         }
     }
 
@@ -50,7 +50,7 @@ impl Bytes {
     }
 
     /// Reads elements of a float tensor that begins at byte `start`, as f32; an error describes the tensor.
-    pub(super) fn floats(&self, number: Number, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
+    pub(super) fn floats(&self, number: ElementType, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
         number.expect_float()?;
         let mut values = Vec::with_capacity(elements.len());
         let at = |element: usize| start + (number.bytes() * element) as u64;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A kind of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ContentKind {
     /// No bytes.
     Empty,
     /// Zeros, as an interrupted download or a lost sector leaves them.
@@ -67,81 +67,81 @@ pub enum Kind {
     Program,
 }
 
-impl Kind {
+impl ContentKind {
     /// A noun phrase for messages, and advice.
     fn phrase(self) -> (&'static str, &'static str) {
         const AGAIN: &str = "Download it again";
         const LINES: &str = "Convert it to JSON lines first";
         match self {
-            Kind::Empty => ("empty", AGAIN),
-            Kind::Zeros => ("only zero bytes", AGAIN),
-            Kind::LfsPointer => ("a Git LFS pointer, not the file itself", "Run `git lfs pull`"),
-            Kind::Html => ("an HTML page, not the file itself", "Download it again; on Hugging Face, file addresses have /resolve/ instead of /blob/"),
-            Kind::Xml => ("an XML document, not the file itself", "Download it again"),
-            Kind::Json => ("JSON", AGAIN),
-            Kind::ServerError => ("a server's error message in JSON, not the file itself", "Download it again"),
-            Kind::Utf16 => ("text in UTF-16", "Convert it to UTF-8 (in PowerShell: Out-File -Encoding utf8)"),
-            Kind::Utf32 => ("text in UTF-32", "Convert it to UTF-8"),
-            Kind::Gzip => ("compressed by gzip", "Unpack it with gunzip"),
-            Kind::Zstd => ("compressed by zstd", "Unpack it with unzstd"),
-            Kind::Bzip2 => ("compressed by bzip2", "Unpack it with bunzip2"),
-            Kind::Xz => ("compressed by xz", "Unpack it with unxz"),
-            Kind::Lz4 => ("compressed by LZ4", "Unpack it with unlz4"),
-            Kind::Zip => ("a zip archive", "Unpack it, or if it is a PyTorch file, rename it to pytorch_model.bin"),
-            Kind::SevenZip => ("a 7-Zip archive", "Unpack it"),
-            Kind::Rar => ("a RAR archive", "Unpack it"),
-            Kind::Tar => ("a tar archive", "Unpack it"),
-            Kind::Pickle => ("a Python pickle", "If it is a PyTorch file, rename it to pytorch_model.bin"),
-            Kind::Gguf => ("a GGUF file", "Pass it as the model; its name must end in .gguf"),
-            Kind::Ggml => ("a file of an older format than GGUF", "Convert the original model with a current llama.cpp"),
-            Kind::Safetensors => ("a safetensors file", "Rename it to model.safetensors"),
-            Kind::Parquet => ("a Parquet table", LINES),
-            Kind::Arrow => ("an Arrow table", LINES),
-            Kind::Numpy => ("a NumPy array", "Save the tensors as safetensors"),
-            Kind::Hdf5 => ("an HDF5 file", "Save the tensors as safetensors"),
-            Kind::Pdf => ("a PDF document", "Save its text in UTF-8"),
-            Kind::Picture => ("an image", "Choose another file"),
-            Kind::Program => ("an executable", "Choose another file"),
+            ContentKind::Empty => ("empty", AGAIN),
+            ContentKind::Zeros => ("only zero bytes", AGAIN),
+            ContentKind::LfsPointer => ("a Git LFS pointer, not the file itself", "Run `git lfs pull`"),
+            ContentKind::Html => ("an HTML page, not the file itself", "Download it again; on Hugging Face, file addresses have /resolve/ instead of /blob/"),
+            ContentKind::Xml => ("an XML document, not the file itself", "Download it again"),
+            ContentKind::Json => ("JSON", AGAIN),
+            ContentKind::ServerError => ("a server's error message in JSON, not the file itself", "Download it again"),
+            ContentKind::Utf16 => ("text in UTF-16", "Convert it to UTF-8 (in PowerShell: Out-File -Encoding utf8)"),
+            ContentKind::Utf32 => ("text in UTF-32", "Convert it to UTF-8"),
+            ContentKind::Gzip => ("compressed by gzip", "Unpack it with gunzip"),
+            ContentKind::Zstd => ("compressed by zstd", "Unpack it with unzstd"),
+            ContentKind::Bzip2 => ("compressed by bzip2", "Unpack it with bunzip2"),
+            ContentKind::Xz => ("compressed by xz", "Unpack it with unxz"),
+            ContentKind::Lz4 => ("compressed by LZ4", "Unpack it with unlz4"),
+            ContentKind::Zip => ("a zip archive", "Unpack it, or if it is a PyTorch file, rename it to pytorch_model.bin"),
+            ContentKind::SevenZip => ("a 7-Zip archive", "Unpack it"),
+            ContentKind::Rar => ("a RAR archive", "Unpack it"),
+            ContentKind::Tar => ("a tar archive", "Unpack it"),
+            ContentKind::Pickle => ("a Python pickle", "If it is a PyTorch file, rename it to pytorch_model.bin"),
+            ContentKind::Gguf => ("a GGUF file", "Pass it as the model; its name must end in .gguf"),
+            ContentKind::Ggml => ("a file of an older format than GGUF", "Convert the original model with a current llama.cpp"),
+            ContentKind::Safetensors => ("a safetensors file", "Rename it to model.safetensors"),
+            ContentKind::Parquet => ("a Parquet table", LINES),
+            ContentKind::Arrow => ("an Arrow table", LINES),
+            ContentKind::Numpy => ("a NumPy array", "Save the tensors as safetensors"),
+            ContentKind::Hdf5 => ("an HDF5 file", "Save the tensors as safetensors"),
+            ContentKind::Pdf => ("a PDF document", "Save its text in UTF-8"),
+            ContentKind::Picture => ("an image", "Choose another file"),
+            ContentKind::Program => ("an executable", "Choose another file"),
         }
     }
 }
 
 /// Magic numbers at the start of a file.
-const MAGIC: [(&[u8], Kind); 33] = [
-    (b"version https://git-lfs.github.com/spec/", Kind::LfsPointer),
-    (b"version https://hawser.github.com/spec/", Kind::LfsPointer),
-    (b"\xff\xfe\0\0", Kind::Utf32),
-    (b"\0\0\xfe\xff", Kind::Utf32),
-    (b"\xff\xfe", Kind::Utf16),
-    (b"\xfe\xff", Kind::Utf16),
-    (b"\x1f\x8b", Kind::Gzip),
-    (b"\x28\xb5\x2f\xfd", Kind::Zstd),
-    (b"BZh", Kind::Bzip2),
-    (b"\xfd7zXZ\0", Kind::Xz),
-    (b"\x04\x22\x4d\x18", Kind::Lz4),
-    (b"PK\x03\x04", Kind::Zip),
-    (b"PK\x05\x06", Kind::Zip),
-    (b"7z\xbc\xaf\x27\x1c", Kind::SevenZip),
-    (b"Rar!\x1a\x07", Kind::Rar),
-    (b"\x80\x02", Kind::Pickle),
-    (b"\x80\x03", Kind::Pickle),
-    (b"\x80\x04", Kind::Pickle),
-    (b"\x80\x05", Kind::Pickle),
-    (b"GGUF", Kind::Gguf),
+const MAGIC: [(&[u8], ContentKind); 33] = [
+    (b"version https://git-lfs.github.com/spec/", ContentKind::LfsPointer),
+    (b"version https://hawser.github.com/spec/", ContentKind::LfsPointer),
+    (b"\xff\xfe\0\0", ContentKind::Utf32),
+    (b"\0\0\xfe\xff", ContentKind::Utf32),
+    (b"\xff\xfe", ContentKind::Utf16),
+    (b"\xfe\xff", ContentKind::Utf16),
+    (b"\x1f\x8b", ContentKind::Gzip),
+    (b"\x28\xb5\x2f\xfd", ContentKind::Zstd),
+    (b"BZh", ContentKind::Bzip2),
+    (b"\xfd7zXZ\0", ContentKind::Xz),
+    (b"\x04\x22\x4d\x18", ContentKind::Lz4),
+    (b"PK\x03\x04", ContentKind::Zip),
+    (b"PK\x05\x06", ContentKind::Zip),
+    (b"7z\xbc\xaf\x27\x1c", ContentKind::SevenZip),
+    (b"Rar!\x1a\x07", ContentKind::Rar),
+    (b"\x80\x02", ContentKind::Pickle),
+    (b"\x80\x03", ContentKind::Pickle),
+    (b"\x80\x04", ContentKind::Pickle),
+    (b"\x80\x05", ContentKind::Pickle),
+    (b"GGUF", ContentKind::Gguf),
     // The magic numbers of ggml, ggmf, ggjt and ggla, little-endian.
-    (b"lmgg", Kind::Ggml),
-    (b"fmgg", Kind::Ggml),
-    (b"tjgg", Kind::Ggml),
-    (b"algg", Kind::Ggml),
-    (b"PAR1", Kind::Parquet),
-    (b"ARROW1", Kind::Arrow),
-    (b"\x93NUMPY", Kind::Numpy),
-    (b"\x89HDF\r\n\x1a\n", Kind::Hdf5),
-    (b"%PDF-", Kind::Pdf),
-    (b"\x89PNG\r\n\x1a\n", Kind::Picture),
-    (b"\xff\xd8\xff", Kind::Picture),
-    (b"\x7fELF", Kind::Program),
-    (b"MZ\x90\0", Kind::Program),
+    (b"lmgg", ContentKind::Ggml),
+    (b"fmgg", ContentKind::Ggml),
+    (b"tjgg", ContentKind::Ggml),
+    (b"algg", ContentKind::Ggml),
+    (b"PAR1", ContentKind::Parquet),
+    (b"ARROW1", ContentKind::Arrow),
+    (b"\x93NUMPY", ContentKind::Numpy),
+    (b"\x89HDF\r\n\x1a\n", ContentKind::Hdf5),
+    (b"%PDF-", ContentKind::Pdf),
+    (b"\x89PNG\r\n\x1a\n", ContentKind::Picture),
+    (b"\xff\xd8\xff", ContentKind::Picture),
+    (b"\x7fELF", ContentKind::Program),
+    (b"MZ\x90\0", ContentKind::Program),
 ];
 
 /// Bytes at the start of a file that are enough to detect its kind.
@@ -151,36 +151,36 @@ pub const START: u64 = 4096;
 const LONG: usize = 16;
 
 /// The longest header of a safetensors file, in bytes; files of other kinds begin with arbitrary lengths.
-pub const LONGEST_HEADER: u64 = 100_000_000;
+pub const MAX_HEADER: u64 = 100_000_000;
 
 /// UTF-8's byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Detects the kind of a file by its first bytes; `None` if it is unknown.
-pub fn kind(start: &[u8]) -> Option<Kind> {
+pub fn detect(start: &[u8]) -> Option<ContentKind> {
     let text = start.strip_prefix(MARK).unwrap_or(start);
     if start.is_empty() {
-        return Some(Kind::Empty);
+        return Some(ContentKind::Empty);
     }
     if start.len() >= 8 && start.iter().all(|byte| *byte == 0) {
-        return Some(Kind::Zeros);
+        return Some(ContentKind::Zeros);
     }
     // Before the magic numbers, since the header length may start with one.
     if let Some((length, [b'{', ..])) = start.split_first_chunk()
-        && u64::from_le_bytes(*length) <= LONGEST_HEADER
+        && u64::from_le_bytes(*length) <= MAX_HEADER
     {
-        return Some(Kind::Safetensors);
+        return Some(ContentKind::Safetensors);
     }
     // The start of a long magic number is enough.
-    let begins = |magic: &[u8]| text.starts_with(magic) || text.len() >= LONG && magic.starts_with(text);
-    if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| begins(magic)) {
+    let has_magic = |magic: &[u8]| text.starts_with(magic) || text.len() >= LONG && magic.starts_with(text);
+    if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| has_magic(magic)) {
         return Some(*kind);
     }
     if start.get(257..262) == Some(b"ustar") {
-        return Some(Kind::Tar);
+        return Some(ContentKind::Tar);
     }
     if is_wide(start) {
-        return Some(Kind::Utf16);
+        return Some(ContentKind::Utf16);
     }
     markup_kind(text.trim_ascii_start())
 }
@@ -193,13 +193,15 @@ fn is_wide(start: &[u8]) -> bool {
 }
 
 /// Detects the kind of a text by its start.
-fn markup_kind(text: &[u8]) -> Option<Kind> {
-    let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+fn markup_kind(text: &[u8]) -> Option<ContentKind> {
+    let has_magic = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
     match text {
-        [b'<', ..] if begins("<?xml") => Some(Kind::Xml),
-        [b'<', ..] if ["<!doctype", "<html", "<head", "<body", "<!--", "<title", "<center", "<h1"].iter().any(|word| begins(word)) => Some(Kind::Html),
-        [b'{', ..] if is_server_error(text) => Some(Kind::ServerError),
-        [b'{' | b'[', ..] => Some(Kind::Json),
+        [b'<', ..] if has_magic("<?xml") => Some(ContentKind::Xml),
+        [b'<', ..] if ["<!doctype", "<html", "<head", "<body", "<!--", "<title", "<center", "<h1"].iter().any(|word| has_magic(word)) => {
+            Some(ContentKind::Html)
+        }
+        [b'{', ..] if is_server_error(text) => Some(ContentKind::ServerError),
+        [b'{' | b'[', ..] => Some(ContentKind::Json),
         _ => None,
     }
 }
@@ -210,23 +212,23 @@ fn is_server_error(text: &[u8]) -> bool {
     fields.len() <= 6 && ["error", "errors", "message", "detail"].iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()))
 }
 
-/// Fails if the file is of a known kind other than those `wanted`.
-pub fn expect(path: &Path, start: &[u8], wanted: &[Kind]) -> Result<(), FormatError> {
-    match kind(start).filter(|kind| !wanted.contains(kind)) {
-        Some(kind) => Err(refused(path, kind)),
+/// Fails if the file is of a known kind other than those `expected`.
+pub fn expect(path: &Path, start: &[u8], expected: &[ContentKind]) -> Result<(), FormatError> {
+    match detect(start).filter(|kind| !expected.contains(kind)) {
+        Some(kind) => Err(wrong_kind(path, kind)),
         None => Ok(()),
     }
 }
 
 /// The error of a file of an unexpected kind.
-pub fn refused(path: &Path, kind: Kind) -> FormatError {
-    FormatError::unreadable(path, described(kind))
+pub fn wrong_kind(path: &Path, kind: ContentKind) -> FormatError {
+    FormatError::unreadable(path, describe(kind))
 }
 
 /// A sentence with the kind of a file, and advice.
-pub fn described(kind: Kind) -> String {
+pub fn describe(kind: ContentKind) -> String {
     let (what, advice) = kind.phrase();
-    let verb = if kind == Kind::Empty || what.starts_with("compressed") { "it is" } else { "this is" };
+    let verb = if kind == ContentKind::Empty || what.starts_with("compressed") { "it is" } else { "this is" };
     format!("{verb} {what}. {advice}")
 }
 
@@ -239,8 +241,8 @@ pub fn strip_bom(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn problem(start: &[u8], wanted: &[Kind]) -> String {
-        expect(Path::new("m/file"), start, wanted).err().map(|error| error.to_string()).unwrap_or_default()
+    fn problem(start: &[u8], expected: &[ContentKind]) -> String {
+        expect(Path::new("m/file"), start, expected).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -274,9 +276,9 @@ size 1
 
     #[test]
     fn expected_and_unknown_kinds_pass() {
-        assert_eq!(problem(b"PK\x03\x04", &[Kind::Zip]), "");
+        assert_eq!(problem(b"PK\x03\x04", &[ContentKind::Zip]), "");
         assert_eq!(problem(b"plain words", &[]), "");
-        assert_eq!(problem(b"{\"model_type\": \"llama\", \"message\": null}", &[Kind::Json]), "");
+        assert_eq!(problem(b"{\"model_type\": \"llama\", \"message\": null}", &[ContentKind::Json]), "");
         assert_eq!(strip_bom(b"\xef\xbb\xbf{}"), b"{}");
     }
 }

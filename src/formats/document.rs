@@ -2,7 +2,7 @@
 //! name of that kind.
 
 use super::FormatError;
-use super::content::{self, Kind};
+use super::content::{self, ContentKind};
 use crate::platform;
 use std::io;
 use std::path::Path;
@@ -10,23 +10,23 @@ use std::path::Path;
 /// Reads a JSON file, without its byte order mark; `None` if it does not exist.
 pub fn json_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
     let Some(bytes) = read_limited(path, limit)? else { return Ok(None) };
-    content::expect(path, &bytes, &[Kind::Json])?;
+    content::expect(path, &bytes, &[ContentKind::Json])?;
     Ok(Some(bytes))
 }
 
 /// Reads a chat template, without its byte order mark; `None` if it does not exist.
 pub fn template_file(path: &Path) -> Result<Option<String>, FormatError> {
     // A template may look like HTML.
-    text(path, &[Kind::Json, Kind::Html, Kind::Xml, Kind::Empty])
+    text(path, &[ContentKind::Json, ContentKind::Html, ContentKind::Xml, ContentKind::Empty])
 }
 
 /// Reads a TOML file, without its byte order mark.
 pub fn toml_file(path: &Path) -> Result<String, FormatError> {
     // A table header looks like a JSON array.
-    text(path, &[Kind::Json, Kind::Empty])?.ok_or_else(|| FormatError::unreadable(path, "no such file"))
+    text(path, &[ContentKind::Json, ContentKind::Empty])?.ok_or_else(|| FormatError::unreadable(path, "no such file"))
 }
 
-fn text(path: &Path, kinds: &[Kind]) -> Result<Option<String>, FormatError> {
+fn text(path: &Path, kinds: &[ContentKind]) -> Result<Option<String>, FormatError> {
     let Some(bytes) = read_limited(path, platform::SETTINGS_LIMIT)? else { return Ok(None) };
     content::expect(path, &bytes, kinds)?;
     String::from_utf8(bytes).map(Some).map_err(|error| FormatError::unreadable(path, format!("it is not UTF-8 text ({})", error.utf8_error())))

@@ -4,7 +4,7 @@ use safetensors::Dtype;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Number {
+pub(super) struct ElementType {
     /// The name in safetensors, if it has the type.
     pub(super) name: &'static str,
     /// Bits per element.
@@ -42,42 +42,42 @@ enum Special {
     NegativeZero,
 }
 
-const fn float(name: &'static str, bits: usize, float: Float) -> Number {
-    Number { name, bits, float: Some(float) }
+const fn float(name: &'static str, bits: usize, float: Float) -> ElementType {
+    ElementType { name, bits, float: Some(float) }
 }
 
-const fn float8(name: &'static str, exponent: u32, mantissa: u32, bias: i32, special: Special) -> Number {
+const fn float8(name: &'static str, exponent: u32, mantissa: u32, bias: i32, special: Special) -> ElementType {
     float(name, 8, Float::F8(F8 { exponent, mantissa, bias, special }))
 }
 
-const fn other(name: &'static str, bits: usize) -> Number {
-    Number { name, bits, float: None }
+const fn other(name: &'static str, bits: usize) -> ElementType {
+    ElementType { name, bits, float: None }
 }
 
-pub(super) const F64: Number = float("F64", 64, Float::F64);
-pub(super) const F32: Number = float("F32", 32, Float::F32);
-pub(super) const F16: Number = float("F16", 16, Float::F16);
-pub(super) const BF16: Number = float("BF16", 16, Float::Bf16);
-pub(super) const F8_E4M3: Number = float8("F8_E4M3", 4, 3, 7, Special::AllSet);
-pub(super) const F8_E5M2: Number = float8("F8_E5M2", 5, 2, 15, Special::Ieee);
-pub(super) const F8_E4M3FNUZ: Number = float8("F8_E4M3FNUZ", 4, 3, 8, Special::NegativeZero);
-pub(super) const F8_E5M2FNUZ: Number = float8("F8_E5M2FNUZ", 5, 2, 16, Special::NegativeZero);
-pub(super) const I64: Number = other("I64", 64);
-pub(super) const I32: Number = other("I32", 32);
-pub(super) const I16: Number = other("I16", 16);
-pub(super) const I8: Number = other("I8", 8);
-pub(super) const U64: Number = other("U64", 64);
-pub(super) const U32: Number = other("U32", 32);
-pub(super) const U16: Number = other("U16", 16);
-pub(super) const U8: Number = other("U8", 8);
-pub(super) const BOOL: Number = other("BOOL", 8);
-pub(super) const F8_E8M0: Number = other("F8_E8M0", 8);
-pub(super) const F4: Number = other("F4", 8);
-pub(super) const C32: Number = other("C32", 32);
-pub(super) const C64: Number = other("C64", 64);
-pub(super) const C128: Number = other("C128", 128);
+pub(super) const F64: ElementType = float("F64", 64, Float::F64);
+pub(super) const F32: ElementType = float("F32", 32, Float::F32);
+pub(super) const F16: ElementType = float("F16", 16, Float::F16);
+pub(super) const BF16: ElementType = float("BF16", 16, Float::Bf16);
+pub(super) const F8_E4M3: ElementType = float8("F8_E4M3", 4, 3, 7, Special::AllSet);
+pub(super) const F8_E5M2: ElementType = float8("F8_E5M2", 5, 2, 15, Special::Ieee);
+pub(super) const F8_E4M3FNUZ: ElementType = float8("F8_E4M3FNUZ", 4, 3, 8, Special::NegativeZero);
+pub(super) const F8_E5M2FNUZ: ElementType = float8("F8_E5M2FNUZ", 5, 2, 16, Special::NegativeZero);
+pub(super) const I64: ElementType = other("I64", 64);
+pub(super) const I32: ElementType = other("I32", 32);
+pub(super) const I16: ElementType = other("I16", 16);
+pub(super) const I8: ElementType = other("I8", 8);
+pub(super) const U64: ElementType = other("U64", 64);
+pub(super) const U32: ElementType = other("U32", 32);
+pub(super) const U16: ElementType = other("U16", 16);
+pub(super) const U8: ElementType = other("U8", 8);
+pub(super) const BOOL: ElementType = other("BOOL", 8);
+pub(super) const F8_E8M0: ElementType = other("F8_E8M0", 8);
+pub(super) const F4: ElementType = other("F4", 8);
+pub(super) const C32: ElementType = other("C32", 32);
+pub(super) const C64: ElementType = other("C64", 64);
+pub(super) const C128: ElementType = other("C128", 128);
 
-impl Number {
+impl ElementType {
     /// The type of a safetensors dtype.
     pub(super) fn of(dtype: Dtype) -> Self {
         match dtype {
@@ -149,7 +149,7 @@ impl F8 {
 mod tests {
     use super::*;
 
-    fn widened(number: Number, bytes: &[u8]) -> Vec<f32> {
+    fn widened(number: ElementType, bytes: &[u8]) -> Vec<f32> {
         let mut out = Vec::new();
         number.widen(bytes, &mut out);
         out

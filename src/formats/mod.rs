@@ -19,7 +19,7 @@ pub use checksum::{Checksum, checksum};
 pub use digest::{Digest, Digester};
 pub use document::{json_file, template_file, toml_file};
 pub use format_error::FormatError;
-pub use shards::{Opened, Shards, weight_map};
+pub use shards::{OpenedSource, Shards, weight_map};
 pub use source::{TensorSource, bands};
 pub use sums::{FileSum, FileSums, TensorSums, header_digest, seal, sealed};
 pub use torch::TorchFile;

@@ -5,9 +5,9 @@ mod verify_tensors;
 
 pub use seal::{SealedWriter, add_header_sum};
 
-use super::bytes::{Bytes, PIECE};
-use super::content::{self, Kind, LONGEST_HEADER};
-use super::element_type::Number;
+use super::bytes::{FileBytes, PIECE};
+use super::content::{self, ContentKind, MAX_HEADER};
+use super::element_type::ElementType;
 use super::source::{finite, no_tensor};
 use super::{FormatError, TensorSource, json};
 use safetensors::tensor::Metadata;
@@ -24,7 +24,7 @@ pub use safetensors::Dtype;
 /// A safetensors file with a validated header.
 pub struct TensorFile {
     path: PathBuf,
-    bytes: Bytes,
+    bytes: FileBytes,
     /// Parsed once, since it may hold a whole tokenizer.
     header: Metadata,
     /// The first byte of the data.
@@ -34,30 +34,30 @@ pub struct TensorFile {
 }
 
 /// Type, shape and bytes of a tensor.
-pub type Raw<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
+pub type RawTensor<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
 
 impl TensorFile {
     /// Opens a file and validates its header against its size.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        Self::checked(path, Bytes::open(path)?)
+        Self::checked(path, FileBytes::open(path)?)
     }
 
     /// An embedded file.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, FormatError> {
-        Self::checked(Path::new(name), Bytes::Embedded(bytes))
+        Self::checked(Path::new(name), FileBytes::Embedded(bytes))
     }
 
     /// A file in memory; `name` appears in errors.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
-        Self::checked(Path::new(name), Bytes::Owned(bytes))
+        Self::checked(Path::new(name), FileBytes::Owned(bytes))
     }
 
-    fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
+    fn checked(path: &Path, bytes: FileBytes) -> Result<Self, FormatError> {
         let problem =
             |why: &dyn Display| FormatError::new(path, format!("is not a complete safetensors file ({why}). If it was copied or downloaded, do so again"));
         let read = |range| bytes.part(range).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")));
         let start = bytes.start().map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
-        content::expect(path, &start, &[Kind::Safetensors])?;
+        content::expect(path, &start, &[ContentKind::Safetensors])?;
         drop(start);
         let all = bytes.length();
         if all < 8 {
@@ -65,7 +65,7 @@ impl TensorFile {
         }
         let length = u64::from_le_bytes(read(0..8)?[..].try_into().expect("8 bytes"));
         let data = 8u64.saturating_add(length);
-        if length > LONGEST_HEADER || data > all {
+        if length > MAX_HEADER || data > all {
             return Err(problem(&format_args!("its header would be {length} bytes long")));
         }
         let text = read(8..data)?;
@@ -93,16 +93,16 @@ impl TensorFile {
 
     /// Reads a band of rows of an F16 tensor with `cols` columns, unconverted: two values per word, low half first; each
     /// row starts a new word.
-    pub fn halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<u32>, FormatError> {
+    pub fn read_halves(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<u32>, FormatError> {
         let first = band.start * cols;
-        match self.any_halves_of(name, cols, band)? {
+        match self.read_any_halves(name, cols, band)? {
             (words, None) => Ok(words),
             (_, Some(at)) => Err(self.problem(format!("tensor {name} is not finite at element {}", first + at))),
         }
     }
 
     /// The same without the check; returns also the index in the band of the first value that is not finite, if any.
-    pub fn any_halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
+    pub fn read_any_halves(&self, name: &str, cols: usize, band: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
         let dtype = self.info(name)?.dtype;
         if dtype != Dtype::F16 {
             return Err(self.problem(format!("tensor {name} holds {dtype:?}, not F16")));
@@ -123,7 +123,7 @@ impl TensorFile {
     }
 
     /// Type, shape and bytes of a tensor, as stored.
-    pub fn raw(&self, name: &str) -> Result<Raw<'_>, FormatError> {
+    pub fn raw(&self, name: &str) -> Result<RawTensor<'_>, FormatError> {
         let info = self.info(name)?;
         let (start, end) = info.data_offsets;
         Ok((info.dtype, &info.shape[..], self.raw_part(name, 0..end - start)?))
@@ -153,7 +153,7 @@ impl TensorFile {
     fn values_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.verify(name)?;
         let info = self.info(name)?;
-        let values = self.bytes.floats(Number::of(info.dtype), self.data + info.data_offsets.0 as u64, elements);
+        let values = self.bytes.floats(ElementType::of(info.dtype), self.data + info.data_offsets.0 as u64, elements);
         values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))
     }
 
@@ -201,11 +201,11 @@ impl TensorSource for TensorFile {
         self.header.info(name).map(|info| &info.shape[..])
     }
 
-    fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.dtype(name).map(|dtype| Number::of(dtype).name)
+    fn dtype_name(&self, name: &str) -> Option<&'static str> {
+        self.dtype(name).map(|dtype| ElementType::of(dtype).name)
     }
 
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.values_at(name, band.start * cols..band.end * cols)
     }
 
@@ -219,7 +219,7 @@ impl TensorSource for TensorFile {
 }
 
 /// Name, type and shape of a tensor to write.
-pub type TensorInfo = (String, Dtype, Vec<usize>);
+pub type HeaderEntry = (String, Dtype, Vec<usize>);
 
 /// Bytes of a tensor; `None` on overflow or a fraction of a byte.
 fn byte_len(dtype: Dtype, shape: &[usize]) -> Option<usize> {
@@ -231,7 +231,7 @@ fn invalid(problem: String) -> io::Error {
 }
 
 /// Writes the header of a file with `tensors` in this order, padded so that the data starts at a multiple of 8 bytes.
-pub fn write_header(out: &mut dyn Write, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<()> {
+pub fn write_header(out: &mut dyn Write, tensors: &[HeaderEntry], metadata: &BTreeMap<String, String>) -> io::Result<()> {
     let mut entries = serde_json::Map::new();
     if !metadata.is_empty() {
         entries.insert("__metadata__".into(), serde_json::json!(metadata));
@@ -261,7 +261,7 @@ pub struct TensorWriter<'a, W: Write + ?Sized> {
 
 impl<'a, W: Write + ?Sized> TensorWriter<'a, W> {
     /// Writes the header; the tensors must follow in the same order.
-    pub fn new(out: &'a mut W, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<Self> {
+    pub fn new(out: &'a mut W, tensors: &[HeaderEntry], metadata: &BTreeMap<String, String>) -> io::Result<Self> {
         let mut header = Vec::new();
         write_header(&mut header, tensors, metadata)?;
         out.write_all(&header)?;
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        let tensors: Vec<TensorInfo> = vec![("b".into(), Dtype::U32, vec![2, 1]), ("a".into(), Dtype::F16, vec![3]), ("none".into(), Dtype::F32, vec![0, 4])];
+        let tensors: Vec<HeaderEntry> = vec![("b".into(), Dtype::U32, vec![2, 1]), ("a".into(), Dtype::F16, vec![3]), ("none".into(), Dtype::F32, vec![0, 4])];
         let mut out = Vec::new();
         let mut writer = TensorWriter::new(&mut out, &tensors, &BTreeMap::from([("key".into(), "value \"quoted\"\n".into())])).unwrap();
         writer.tensor("b", bytemuck::cast_slice(&[7u32, 1 << 31])).unwrap();
@@ -310,7 +310,7 @@ mod tests {
         let file = TensorFile::embedded("sample", bytes).unwrap();
         assert_eq!(file.words("b", 2, 1).unwrap(), [7, 1 << 31]);
         assert_eq!(file.floats("a", 1, 3).unwrap(), [1.0, -1.0, 0.0]);
-        assert_eq!(file.halves_of("a", 3, 0..1).unwrap(), [0xbc00_3c00, 0]);
+        assert_eq!(file.read_halves("a", 3, 0..1).unwrap(), [0xbc00_3c00, 0]);
         assert_eq!(file.metadata("key").unwrap(), "value \"quoted\"\n");
         assert_eq!(file.metadata("other"), None);
     }
@@ -333,9 +333,9 @@ mod tests {
         assert!(whole == want && file.raw_floats("b").unwrap() == want);
         let parts: Vec<_> = bands(SHAPE.0, SHAPE.1).collect();
         assert!(parts.len() == 3 && bands(1, halves.len()).eq(std::iter::once(0..1)));
-        let banded: Vec<f32> = parts.iter().cloned().flat_map(|band| file.floats_of("a", SHAPE.1, band).unwrap()).collect();
+        let banded: Vec<f32> = parts.iter().cloned().flat_map(|band| file.read_finite("a", SHAPE.1, band).unwrap()).collect();
         assert!(banded == want);
-        let words: Vec<u32> = parts.into_iter().flat_map(|band| file.halves_of("a", SHAPE.1, band).unwrap()).collect();
+        let words: Vec<u32> = parts.into_iter().flat_map(|band| file.read_halves("a", SHAPE.1, band).unwrap()).collect();
         assert!(words.len() == SHAPE.0 * 501 && words[501] == u32::from(halves[1001]) | u32::from(halves[1002]) << 16);
         assert_eq!(file.checksum().unwrap(), super::super::checksum(0, &bytes));
         crate::platform::remove_dir(&dir).unwrap();
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_writer_rejects_wrong_tensors() {
-        let tensors: Vec<TensorInfo> = vec![("a".into(), Dtype::F32, vec![1]), ("b".into(), Dtype::F32, vec![1])];
+        let tensors: Vec<HeaderEntry> = vec![("a".into(), Dtype::F32, vec![1]), ("b".into(), Dtype::F32, vec![1])];
         let mut out = Vec::new();
         let start = || TensorWriter::new(Box::leak(Box::new(Vec::new())), &tensors, &BTreeMap::new()).unwrap();
         assert!(start().tensor("b", &[0; 4]).unwrap_err().to_string().contains("instead of a of 4 bytes"));

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The result of opening a file of tensors.
-pub type Opened = Result<Box<dyn TensorSource>, FormatError>;
+pub type OpenedSource = Result<Box<dyn TensorSource>, FormatError>;
 
 /// The files of a sharded model. As in transformers, all their tensors exist, whether the index lists them or not.
 pub struct Shards {
@@ -20,7 +20,7 @@ pub struct Shards {
     map: BTreeMap<String, String>,
     files: Vec<Box<dyn TensorSource>>,
     /// The index in `files` of each tensor.
-    places: HashMap<String, usize>,
+    file_of: HashMap<String, usize>,
     /// The checksum of the index.
     checksum: u64,
 }
@@ -34,13 +34,13 @@ struct Index {
 
 /// Parses a map of tensors to files, in which a tensor may repeat with the same file.
 fn files_of<'de, D: Deserializer<'de>>(reader: D) -> Result<BTreeMap<String, String>, D::Error> {
-    reader.deserialize_map(Files)
+    reader.deserialize_map(WeightMapVisitor)
 }
 
 /// The visitor of [`files_of`].
-struct Files;
+struct WeightMapVisitor;
 
-impl<'de> Visitor<'de> for Files {
+impl<'de> Visitor<'de> for WeightMapVisitor {
     type Value = BTreeMap<String, String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,13 +62,13 @@ impl<'de> Visitor<'de> for Files {
 impl Shards {
     /// Opens all files of an index with `open`. Each must exist. If two have the same tensor, the file that sorts last
     /// wins.
-    pub fn open(index: &Path, open: &dyn Fn(&Path) -> Opened) -> Result<Self, FormatError> {
+    pub fn open(index: &Path, open: &dyn Fn(&Path) -> OpenedSource) -> Result<Self, FormatError> {
         let problem = |problem: String| FormatError::new(index, problem);
         let text = json_file(index, platform::SETTINGS_LIMIT)?.ok_or_else(|| FormatError::unreadable(index, "no such file"))?;
         let map = weight_map(&text).map_err(problem)?;
         let names: BTreeSet<&String> = map.values().collect();
         let mut files: Vec<Box<dyn TensorSource>> = Vec::new();
-        let mut places = HashMap::new();
+        let mut file_of = HashMap::new();
         for (number, name) in names.into_iter().enumerate() {
             let path = index.with_file_name(name);
             if !platform::is_file(&path) {
@@ -78,14 +78,14 @@ impl Shards {
                 ));
             }
             let file = open(&path)?;
-            places.extend(file.names().into_iter().map(|tensor| (tensor, number)));
+            file_of.extend(file.names().into_iter().map(|tensor| (tensor, number)));
             files.push(file);
         }
-        Ok(Self { index: index.to_path_buf(), map, files, places, checksum: checksum(0, &text) })
+        Ok(Self { index: index.to_path_buf(), map, files, file_of, checksum: checksum(0, &text) })
     }
 
-    fn holder(&self, name: &str) -> Option<&dyn TensorSource> {
-        self.places.get(name).map(|place| &*self.files[*place])
+    fn source_of(&self, name: &str) -> Option<&dyn TensorSource> {
+        self.file_of.get(name).map(|index| &*self.files[*index])
     }
 }
 
@@ -110,15 +110,15 @@ impl TensorSource for Shards {
 
     fn names(&self) -> Vec<String> {
         let files = self.files.iter().enumerate();
-        files.flat_map(|(number, file)| file.names().into_iter().filter(move |name| self.places.get(name) == Some(&number))).collect()
+        files.flat_map(|(number, file)| file.names().into_iter().filter(move |name| self.file_of.get(name) == Some(&number))).collect()
     }
 
     fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.holder(name)?.shape(name)
+        self.source_of(name)?.shape(name)
     }
 
-    fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.holder(name)?.stored_as(name)
+    fn dtype_name(&self, name: &str) -> Option<&'static str> {
+        self.source_of(name)?.dtype_name(name)
     }
 
     fn missing(&self, name: &str) -> FormatError {
@@ -128,8 +128,8 @@ impl TensorSource for Shards {
         }
     }
 
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.holder(name).ok_or_else(|| self.missing(name))?.values_of(name, cols, band)
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.source_of(name).ok_or_else(|| self.missing(name))?.read_values(name, cols, band)
     }
 
     fn checksum(&self) -> Result<u64, FormatError> {
@@ -145,8 +145,8 @@ mod tests {
     fn an_index_lists_files_next_to_it() {
         let good = weight_map(br#"{"metadata": {"total_size": 1}, "weight_map": {"b": "parts/2.bin", "a": "1.bin"}}"#).unwrap();
         assert_eq!(good.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "parts/2.bin".into())]);
-        let again = weight_map(br#"{"weight_map": {"a": "1.bin", "b": "1.bin", "a": "1.bin"}}"#).unwrap();
-        assert_eq!(again.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "1.bin".into())]);
+        let duplicate = weight_map(br#"{"weight_map": {"a": "1.bin", "b": "1.bin", "a": "1.bin"}}"#).unwrap();
+        assert_eq!(duplicate.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "1.bin".into())]);
         for (text, word) in [
             (r#"{"weight_map": {"a": "../1.bin"}}"#, "../1.bin"),
             (r#"{"weight_map": {"a": "/etc/passwd"}}"#, "passwd"),

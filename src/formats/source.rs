@@ -20,26 +20,26 @@ pub trait TensorSource {
     fn shape(&self, name: &str) -> Option<&[usize]>;
 
     /// The format's name for the type of a tensor, if it exists: `F16` means halves in every format.
-    fn stored_as(&self, name: &str) -> Option<&'static str>;
+    fn dtype_name(&self, name: &str) -> Option<&'static str>;
 
     /// The name of a tensor in errors, with the one in the file if that differs.
-    fn called(&self, name: &str) -> String {
+    fn display_name(&self, name: &str) -> String {
         name.into()
     }
 
     /// The error of a missing tensor.
     fn missing(&self, name: &str) -> FormatError {
-        no_tensor(self.path(), &self.called(name))
+        no_tensor(self.path(), &self.display_name(name))
     }
 
     /// Reads a band of rows of a float tensor with `cols` columns as f32: exact, except that F64 is rounded. Fails by
     /// name if the tensor is missing, of another type or damaged.
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError>;
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError>;
 
     /// The same; fails also if a value is not finite.
-    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_finite(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let first = band.start * cols;
-        finite(self.path(), &self.called(name), first, self.values_of(name, cols, band)?)
+        finite(self.path(), &self.display_name(name), first, self.read_values(name, cols, band)?)
     }
 
     /// Returns true if tensors have checksums, which are verified on first read.
@@ -59,13 +59,13 @@ pub trait TensorSource {
             [r, c] => r == rows && c == cols,
             _ => false,
         };
-        if fits { Ok(()) } else { Err(problem(format!("tensor {} has shape {shape:?}; [{rows}, {cols}] is needed", self.called(name)))) }
+        if fits { Ok(()) } else { Err(problem(format!("tensor {} has shape {shape:?}; [{rows}, {cols}] is needed", self.display_name(name)))) }
     }
 
-    /// Reads rows `band` of a tensor of `rows × cols` floats, as [`TensorSource::floats_of`].
+    /// Reads rows `band` of a tensor of `rows × cols` floats, as [`TensorSource::read_finite`].
     fn band(&self, name: &str, rows: usize, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.expect_shape(name, rows, cols)?;
-        self.floats_of(name, cols, band)
+        self.read_finite(name, cols, band)
     }
 
     /// Reads a whole tensor of `rows × cols` floats.
@@ -76,8 +76,8 @@ pub trait TensorSource {
 
 /// Splits the rows of a tensor of `rows × cols` into bands of a few megabytes.
 pub fn bands(rows: usize, cols: usize) -> impl Iterator<Item = Range<usize>> {
-    let most = (BAND / (4 * cols).max(1)).max(1);
-    (0..rows).step_by(most).map(move |first| first..rows.min(first + most))
+    let max_rows = (BAND / (4 * cols).max(1)).max(1);
+    (0..rows).step_by(max_rows).map(move |first| first..rows.min(first + max_rows))
 }
 
 /// The error of a missing tensor.

@@ -99,7 +99,7 @@ impl ModelFile {
     pub fn storage(&self) -> Storage {
         let others = self.config.others().into_iter().filter(|(_, rows, _)| *rows > 1).map(|(name, ..)| name);
         let linears = self.config.linears().into_iter().filter(|_| self.linears == Linears::Dense).map(|(name, ..)| format!("{name}.weight"));
-        let halves = others.chain(linears).all(|name| self.tensors().stored_as(&name) == Some("F16"));
+        let halves = others.chain(linears).all(|name| self.tensors().dtype_name(&name) == Some("F16"));
         if halves { Storage::F16 } else { Storage::F32 }
     }
 
@@ -115,7 +115,7 @@ impl ModelFile {
                 load(machine, &weights, &mut |name, rows, cols, band| match self.config.nonfinite_tensor() == Some(name) {
                     true => {
                         source.expect_shape(name, rows, cols)?;
-                        let values = source.values_of(name, cols, band.clone())?;
+                        let values = source.read_values(name, cols, band.clone())?;
                         unusable.extend(signs::nonfinite_rows(&values, cols, band));
                         Ok::<_, ModelError>(values)
                     }
@@ -180,7 +180,7 @@ impl ModelFile {
             return self.tensors().floats(name, rows, cols);
         }
         self.tensors().expect_shape(name, rows, cols)?;
-        self.tensors().values_of(name, cols, 0..rows)
+        self.tensors().read_values(name, cols, 0..rows)
     }
 
     /// The dense weight `(out, in)` of a linear layer. For a binarized layer it is

@@ -34,13 +34,13 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, 
             let part = home.rows(band.start, band.len());
             let free = free == Some(name.as_str());
             if free {
-                unusable.extend(nonfinite_rows(&file.values_of(name, cols, band.clone())?, cols, band.clone()));
+                unusable.extend(nonfinite_rows(&file.read_values(name, cols, band.clone())?, cols, band.clone()));
             }
             match (part.spec.storage, free) {
-                (Storage::F16, true) => machine.write(&part, &file.any_halves_of(name, cols, band)?.0)?,
-                (Storage::F16, false) => machine.write(&part, &file.halves_of(name, cols, band)?)?,
-                (_, true) => write_floats(machine, &part, &file.values_of(name, cols, band)?)?,
-                (_, false) => write_floats(machine, &part, &file.floats_of(name, cols, band)?)?,
+                (Storage::F16, true) => machine.write(&part, &file.read_any_halves(name, cols, band)?.0)?,
+                (Storage::F16, false) => machine.write(&part, &file.read_halves(name, cols, band)?)?,
+                (_, true) => write_floats(machine, &part, &file.read_values(name, cols, band)?)?,
+                (_, false) => write_floats(machine, &part, &file.read_finite(name, cols, band)?)?,
             }
         }
     }

@@ -44,7 +44,7 @@ impl ModelFile {
 fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize, any: bool) -> Result<(), FormatError> {
     source.expect_shape(name, rows, cols)?;
     bands(rows, cols).try_for_each(|band| match any {
-        true => source.values_of(name, cols, band).map(drop),
-        false => source.floats_of(name, cols, band).map(drop),
+        true => source.read_values(name, cols, band).map(drop),
+        false => source.read_finite(name, cols, band).map(drop),
     })
 }

@@ -4,7 +4,7 @@
 use super::guard::Guard;
 use super::record::RunRecord;
 use super::step::Step;
-use crate::formats::safetensors::{TensorFile, TensorInfo, write_header};
+use crate::formats::safetensors::{HeaderEntry, TensorFile, write_header};
 use crate::formats::{Digest, Digester, FileSum, FileSums, FormatError, TensorSource, TensorSums, header_digest, seal, sealed};
 use crate::graph::{Home, Machine, MachineError, Spec, Storage};
 use crate::model::{ModelError, Role, Weights, load};
@@ -144,7 +144,7 @@ pub(super) async fn save(
     let mut sums = FileSums::default();
     for (name, tensors) in [("model.safetensors", &values), ("optimizer.safetensors", &moments)] {
         let mut part = commit.part(name).map_err(at)?;
-        let infos: Vec<TensorInfo> = tensors.iter().map(info).collect();
+        let infos: Vec<HeaderEntry> = tensors.iter().map(info).collect();
         write_header(&mut part, &infos, &BTreeMap::new()).map_err(at)?;
         let header = header_digest(infos.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, &shape[..])), []);
         let mut written = TensorSums { header, tensors: BTreeMap::new() };
@@ -180,7 +180,7 @@ struct Tensor {
 }
 
 /// Returns name, type and shape of a tensor in a file.
-fn info(Tensor { name, home: Home { spec, .. }, is_vector }: &Tensor) -> TensorInfo {
+fn info(Tensor { name, home: Home { spec, .. }, is_vector }: &Tensor) -> HeaderEntry {
     match spec.storage {
         Storage::F32 => (name.clone(), Dtype::F32, if *is_vector { vec![spec.cols] } else { vec![spec.rows, spec.cols] }),
         // Codes are stored as on the device.

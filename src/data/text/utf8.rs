@@ -3,7 +3,7 @@
 use super::format::Input;
 use super::unpack::{PIECE, Unpacked};
 use crate::formats::FormatError;
-use crate::formats::content::{self, Kind};
+use crate::formats::content::{self, ContentKind};
 use std::path::{Path, PathBuf};
 
 /// The longest line, in bytes: a line is held in memory as a whole.
@@ -22,7 +22,7 @@ pub(super) struct Reader {
     lines: u64,
     at_end: bool,
     /// The detected kind of content, if known.
-    kind: Option<Kind>,
+    kind: Option<ContentKind>,
 }
 
 impl Reader {
@@ -47,7 +47,7 @@ impl Reader {
 
     /// The error that names the detected kind of a file that is not text or rows; `None` if the kind is unknown.
     pub(super) fn kind_error(&self) -> Option<FormatError> {
-        self.kind.filter(|kind| !matches!(kind, Kind::Json | Kind::ServerError)).map(|kind| content::refused(&self.path, kind))
+        self.kind.filter(|kind| !matches!(kind, ContentKind::Json | ContentKind::ServerError)).map(|kind| content::wrong_kind(&self.path, kind))
     }
 
     /// The error of an empty file.
@@ -74,8 +74,8 @@ impl Reader {
     /// Checks the first bytes: refuses binary content and skips a byte order mark.
     fn check_start(&mut self) -> Result<(), FormatError> {
         let start = &self.buffer[..self.buffer.len().min(content::START as usize)];
-        self.kind = content::kind(start);
-        let binary = start.contains(&0) || self.kind == Some(Kind::LfsPointer);
+        self.kind = content::detect(start);
+        let binary = start.contains(&0) || self.kind == Some(ContentKind::LfsPointer);
         if let Some(problem) = self.kind_error().filter(|_| binary) {
             return Err(problem);
         }

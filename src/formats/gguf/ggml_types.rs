@@ -5,7 +5,7 @@ use half::{bf16, f16};
 
 /// A tensor's storage type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum GgmlType {
     F32,
     F16,
     Bf16,
@@ -20,18 +20,18 @@ pub(super) enum Stored {
 }
 
 /// The supported types: name, elements and bytes per block.
-const ALL: [(Stored, &str, usize, usize); 11] = [
-    (Stored::F32, "F32", 1, 4),
-    (Stored::F16, "F16", 1, 2),
-    (Stored::Bf16, "BF16", 1, 2),
-    (Stored::Q4_0, "Q4_0", 32, 18),
-    (Stored::Q4_1, "Q4_1", 32, 20),
-    (Stored::Q5_0, "Q5_0", 32, 22),
-    (Stored::Q5_1, "Q5_1", 32, 24),
-    (Stored::Q8_0, "Q8_0", 32, 34),
-    (Stored::Q4K, "Q4_K", 256, 144),
-    (Stored::Q5K, "Q5_K", 256, 176),
-    (Stored::Q6K, "Q6_K", 256, 210),
+const ALL: [(GgmlType, &str, usize, usize); 11] = [
+    (GgmlType::F32, "F32", 1, 4),
+    (GgmlType::F16, "F16", 1, 2),
+    (GgmlType::Bf16, "BF16", 1, 2),
+    (GgmlType::Q4_0, "Q4_0", 32, 18),
+    (GgmlType::Q4_1, "Q4_1", 32, 20),
+    (GgmlType::Q5_0, "Q5_0", 32, 22),
+    (GgmlType::Q5_1, "Q5_1", 32, 24),
+    (GgmlType::Q8_0, "Q8_0", 32, 34),
+    (GgmlType::Q4K, "Q4_K", 256, 144),
+    (GgmlType::Q5K, "Q5_K", 256, 176),
+    (GgmlType::Q6K, "Q6_K", 256, 210),
 ];
 
 /// Names of all ggml types by code, including those removed from the format.
@@ -81,14 +81,14 @@ const NAMES: [&str; 43] = [
     "Q2_0",
 ];
 
-impl Stored {
+impl GgmlType {
     /// The type of a code in a file; the error is the name of an unsupported type.
     pub(super) fn of(code: u32) -> Result<Self, String> {
         let name = NAMES.get(code as usize).ok_or_else(|| format!("type {code}"))?;
-        ALL.iter().find(|(_, known, _, _)| known == name).map(|(stored, ..)| *stored).ok_or_else(|| name.to_string())
+        ALL.iter().find(|(_, known, _, _)| known == name).map(|(ggml_type, ..)| *ggml_type).ok_or_else(|| name.to_string())
     }
 
-    fn row(self) -> (Stored, &'static str, usize, usize) {
+    fn row(self) -> (GgmlType, &'static str, usize, usize) {
         ALL[self as usize]
     }
 
@@ -115,17 +115,17 @@ impl Stored {
     /// Dequantizes whole blocks.
     pub(super) fn widen(self, bytes: &[u8], out: &mut [f32]) {
         let widen: fn(&[u8], &mut [f32]) = match self {
-            Stored::F32 => |bytes, out| out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-            Stored::F16 => |bytes, out| out[0] = half(bytes, 0),
-            Stored::Bf16 => |bytes, out| out[0] = bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
-            Stored::Q4_0 => q4_0,
-            Stored::Q4_1 => q4_1,
-            Stored::Q5_0 => q5_0,
-            Stored::Q5_1 => q5_1,
-            Stored::Q8_0 => q8_0,
-            Stored::Q4K => q4_k,
-            Stored::Q5K => q5_k,
-            Stored::Q6K => q6_k,
+            GgmlType::F32 => |bytes, out| out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+            GgmlType::F16 => |bytes, out| out[0] = half(bytes, 0),
+            GgmlType::Bf16 => |bytes, out| out[0] = bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
+            GgmlType::Q4_0 => q4_0,
+            GgmlType::Q4_1 => q4_1,
+            GgmlType::Q5_0 => q5_0,
+            GgmlType::Q5_1 => q5_1,
+            GgmlType::Q8_0 => q8_0,
+            GgmlType::Q4K => q4_k,
+            GgmlType::Q5K => q5_k,
+            GgmlType::Q6K => q6_k,
         };
         bytes.chunks_exact(self.bytes()).zip(out.chunks_exact_mut(self.elements())).for_each(|(block, out)| widen(block, out));
     }
@@ -224,12 +224,12 @@ mod tests {
 
     #[test]
     fn the_table_is_ordered_by_type() {
-        for (n, (stored, name, ..)) in ALL.iter().enumerate() {
-            assert_eq!(*stored as usize, n, "{name}");
+        for (n, (ggml_type, name, ..)) in ALL.iter().enumerate() {
+            assert_eq!(*ggml_type as usize, n, "{name}");
         }
-        assert_eq!((Stored::of(12), Stored::of(30)), (Ok(Stored::Q4K), Ok(Stored::Bf16)));
+        assert_eq!((GgmlType::of(12), GgmlType::of(30)), (Ok(GgmlType::Q4K), Ok(GgmlType::Bf16)));
         for (code, name) in [(10, "Q2_K"), (4, "Q4_2"), (35, "TQ2_0"), (41, "Q1_0"), (42, "Q2_0"), (43, "type 43")] {
-            assert_eq!(Stored::of(code), Err(name.into()));
+            assert_eq!(GgmlType::of(code), Err(name.into()));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 /// A metadata value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub enum GgufValue {
     /// A number.
     U32(u32),
     /// A number.
@@ -22,17 +22,17 @@ pub enum Entry {
     Integers(Vec<i32>),
 }
 
-impl Entry {
+impl GgufValue {
     /// The codes of its type, and of its elements' type if it is an array.
     fn types(&self) -> (u32, Option<u32>) {
         match self {
-            Entry::U32(_) => (4, None),
-            Entry::F32(_) => (6, None),
-            Entry::Bool(_) => (7, None),
-            Entry::Text(_) => (8, None),
-            Entry::Texts(_) => (9, Some(8)),
-            Entry::Floats(_) => (9, Some(6)),
-            Entry::Integers(_) => (9, Some(5)),
+            GgufValue::U32(_) => (4, None),
+            GgufValue::F32(_) => (6, None),
+            GgufValue::Bool(_) => (7, None),
+            GgufValue::Text(_) => (8, None),
+            GgufValue::Texts(_) => (9, Some(8)),
+            GgufValue::Floats(_) => (9, Some(6)),
+            GgufValue::Integers(_) => (9, Some(5)),
         }
     }
 
@@ -43,13 +43,13 @@ impl Entry {
             out.write_all(&elements.to_le_bytes())?;
         }
         match self {
-            Entry::U32(value) => out.write_all(&value.to_le_bytes()),
-            Entry::F32(value) => out.write_all(&value.to_le_bytes()),
-            Entry::Bool(value) => out.write_all(&[u8::from(*value)]),
-            Entry::Text(value) => text(out, value),
-            Entry::Texts(values) => length(out, values.len()).and_then(|()| values.iter().try_for_each(|value| text(out, value))),
-            Entry::Floats(values) => length(out, values.len()).and_then(|()| values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))),
-            Entry::Integers(values) => length(out, values.len()).and_then(|()| values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))),
+            GgufValue::U32(value) => out.write_all(&value.to_le_bytes()),
+            GgufValue::F32(value) => out.write_all(&value.to_le_bytes()),
+            GgufValue::Bool(value) => out.write_all(&[u8::from(*value)]),
+            GgufValue::Text(value) => text(out, value),
+            GgufValue::Texts(values) => length(out, values.len()).and_then(|()| values.iter().try_for_each(|value| text(out, value))),
+            GgufValue::Floats(values) => length(out, values.len()).and_then(|()| values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))),
+            GgufValue::Integers(values) => length(out, values.len()).and_then(|()| values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))),
         }
     }
 }
@@ -65,7 +65,7 @@ fn text(out: &mut dyn Write, value: &str) -> io::Result<()> {
 
 /// A tensor's float type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GgufFloats {
+pub enum GgufFloat {
     /// 32 bits.
     F32,
     /// 16 bits.
@@ -74,7 +74,7 @@ pub enum GgufFloats {
 
 /// A tensor to write.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Planned {
+pub struct GgufTensorInfo {
     /// ggml's name.
     pub name: String,
     /// Rows; `None` for a vector.
@@ -82,12 +82,12 @@ pub struct Planned {
     /// Columns, which are contiguous.
     pub cols: usize,
     /// The float type.
-    pub floats: GgufFloats,
+    pub floats: GgufFloat,
 }
 
-impl Planned {
+impl GgufTensorInfo {
     fn bytes(&self) -> u64 {
-        let each = if self.floats == GgufFloats::F32 { 4 } else { 2 };
+        let each = if self.floats == GgufFloat::F32 { 4 } else { 2 };
         (self.rows.unwrap_or(1) * self.cols) as u64 * each
     }
 }
@@ -103,7 +103,7 @@ pub struct GgufWriter<'a> {
 
 impl<'a> GgufWriter<'a> {
     /// Writes metadata and the tensor list; the tensors must follow in the same order.
-    pub fn new(out: &'a mut dyn Write, metadata: &[(String, Entry)], tensors: &[Planned]) -> io::Result<Self> {
+    pub fn new(out: &'a mut dyn Write, metadata: &[(String, GgufValue)], tensors: &[GgufTensorInfo]) -> io::Result<Self> {
         let mut header = Vec::from(*b"GGUF");
         header.extend(3u32.to_le_bytes());
         length(&mut header, tensors.len())?;
@@ -118,7 +118,7 @@ impl<'a> GgufWriter<'a> {
             let dims: Vec<usize> = [tensor.cols].into_iter().chain(tensor.rows).collect();
             header.extend((dims.len() as u32).to_le_bytes());
             dims.iter().try_for_each(|&dim| length(&mut header, dim))?;
-            header.extend(u32::from(tensor.floats == GgufFloats::F16).to_le_bytes());
+            header.extend(u32::from(tensor.floats == GgufFloat::F16).to_le_bytes());
             header.extend(offset.to_le_bytes());
             offset += tensor.bytes().next_multiple_of(ALIGNMENT);
         }

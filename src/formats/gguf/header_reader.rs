@@ -1,23 +1,23 @@
 //! Reads a file's header sequentially. Stated lengths are checked against the file's size before use.
 
 use super::super::FormatError;
-use super::super::bytes::{Bytes, PIECE};
+use super::super::bytes::{FileBytes, PIECE};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::Path;
 
 /// A sequential reader; `what` in its methods describes the item for errors.
-pub(super) struct Reader<'a> {
+pub(super) struct HeaderReader<'a> {
     path: &'a Path,
-    bytes: &'a Bytes,
+    bytes: &'a FileBytes,
     at: u64,
     /// Buffered bytes, and the offset of the first.
     piece: Cow<'a, [u8]>,
     first: u64,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(path: &'a Path, bytes: &'a Bytes) -> Self {
+impl<'a> HeaderReader<'a> {
+    pub(super) fn new(path: &'a Path, bytes: &'a FileBytes) -> Self {
         Self { path, bytes, at: 0, piece: Cow::Borrowed(&[]), first: 0 }
     }
 
@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes left to the end.
-    pub(super) fn left(&self) -> u64 {
+    pub(super) fn remaining(&self) -> u64 {
         self.bytes.length() - self.at
     }
 
@@ -37,9 +37,9 @@ impl<'a> Reader<'a> {
 
     /// Reads the next `count` bytes.
     pub(super) fn read_bytes(&mut self, count: u64, what: &dyn Display) -> Result<&[u8], FormatError> {
-        if count > self.left() {
-            let (at, left) = (self.at, self.left());
-            return Err(self.problem(format!("{what} takes {count} bytes at byte {at}, but the file has only {left} more: it is damaged or incomplete")));
+        if count > self.remaining() {
+            let (at, remaining) = (self.at, self.remaining());
+            return Err(self.problem(format!("{what} takes {count} bytes at byte {at}, but the file has only {remaining} more: it is damaged or incomplete")));
         }
         let end = self.at + count;
         if self.at < self.first || end > self.first + self.piece.len() as u64 {
@@ -64,12 +64,12 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
-    /// Reads the number of items that follow, which take at least `least` bytes each.
-    pub(super) fn count(&mut self, least: u64, what: &dyn Display) -> Result<u64, FormatError> {
+    /// Reads the number of items that follow, which take at least `min_bytes` bytes each.
+    pub(super) fn count(&mut self, min_bytes: u64, what: &dyn Display) -> Result<u64, FormatError> {
         let count = self.u64(what)?;
-        match count.checked_mul(least) {
-            Some(bytes) if bytes <= self.left() => Ok(count),
-            _ => Err(self.problem(format!("{what} is {count}, but only {} bytes follow: the file is damaged or incomplete", self.left()))),
+        match count.checked_mul(min_bytes) {
+            Some(bytes) if bytes <= self.remaining() => Ok(count),
+            _ => Err(self.problem(format!("{what} is {count}, but only {} bytes follow: the file is damaged or incomplete", self.remaining()))),
         }
     }
 

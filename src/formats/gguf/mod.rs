@@ -2,27 +2,28 @@
 //! Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod ggml_types;
-pub mod gguf_writer;
+mod gguf_writer;
 mod header_reader;
 mod metadata;
 #[cfg(test)]
 mod tests;
 pub mod token_types;
 
-use super::bytes::Bytes;
-use super::content::{self, Kind};
+use super::bytes::FileBytes;
+use super::content::{self, ContentKind};
 use super::source::no_tensor;
 use super::{FormatError, TensorSource};
 use crate::platform::parallel::*;
-use ggml_types::Stored;
-use header_reader::Reader;
+use ggml_types::GgmlType;
+use header_reader::HeaderReader;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use metadata::Metadata;
+pub use gguf_writer::{GgufFloat, GgufTensorInfo, GgufValue, GgufWriter};
+pub use metadata::GgufMetadata;
 
 /// The magic number.
 pub const MAGIC: &[u8; 4] = b"GGUF";
@@ -35,22 +36,22 @@ const VERSIONS: [u32; 2] = [2, 3];
 /// The default alignment of data, in bytes.
 const ALIGNMENT: usize = 32;
 /// The most dimensions of a tensor.
-const SIDES: u32 = 4;
+const MAX_DIMENSIONS: u32 = 4;
 /// Bytes of the shortest metadata entry and tensor entry.
-const LEAST_VALUE: u64 = 13;
-const LEAST_TENSOR: u64 = 32;
+const MIN_VALUE_BYTES: u64 = 13;
+const MIN_TENSOR_BYTES: u64 = 32;
 
 /// A GGUF file with validated metadata and tensor list. Names and the order of rows are the file's own.
 pub struct Gguf {
     path: PathBuf,
-    bytes: Bytes,
-    metadata: Metadata,
-    tensors: BTreeMap<String, Tensor>,
+    bytes: FileBytes,
+    metadata: GgufMetadata,
+    tensors: BTreeMap<String, GgufTensor>,
 }
 
 /// A tensor of a file.
-struct Tensor {
-    stored: Stored,
+struct GgufTensor {
+    ggml_type: GgmlType,
     /// Rows first.
     shape: Vec<usize>,
     /// Its range of bytes in the file.
@@ -60,28 +61,28 @@ struct Tensor {
 impl Gguf {
     /// Opens a file and validates everything except the tensors' values.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        Self::checked(path, Bytes::open(path)?)
+        Self::checked(path, FileBytes::open(path)?)
     }
 
     /// A file in memory, for tests and fuzz targets; `name` appears in errors.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
-        Self::checked(Path::new(name), Bytes::Owned(bytes))
+        Self::checked(Path::new(name), FileBytes::Owned(bytes))
     }
 
-    fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
+    fn checked(path: &Path, bytes: FileBytes) -> Result<Self, FormatError> {
         let start = bytes.start().map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
-        content::expect(path, &start, &[Kind::Gguf])?;
+        content::expect(path, &start, &[ContentKind::Gguf])?;
         drop(start);
-        let mut reader = Reader::new(path, &bytes);
+        let mut reader = HeaderReader::new(path, &bytes);
         version(&mut reader)?;
-        let tensors = reader.count(LEAST_TENSOR, &"the number of tensors")?;
-        let values = reader.count(LEAST_VALUE, &"the number of metadata")?;
-        let metadata = Metadata::read(path, &mut reader, values)?;
+        let tensors = reader.count(MIN_TENSOR_BYTES, &"the number of tensors")?;
+        let values = reader.count(MIN_VALUE_BYTES, &"the number of metadata")?;
+        let metadata = GgufMetadata::read(path, &mut reader, values)?;
         let alignment = metadata.count("general.alignment")?.unwrap_or(ALIGNMENT);
         if !alignment.is_power_of_two() {
             return Err(metadata.problem(format!("metadata general.alignment is {alignment}; a power of two is needed")));
         }
-        let entries = (0..tensors).map(|n| Entry::read(&mut reader, n)).collect::<Result<Vec<_>, _>>()?;
+        let entries = (0..tensors).map(|n| TensorEntry::read(&mut reader, n)).collect::<Result<Vec<_>, _>>()?;
         let start =
             reader.at().checked_next_multiple_of(alignment as u64).ok_or_else(|| metadata.problem("metadata general.alignment is larger than any file"))?;
         let mut tensors = BTreeMap::new();
@@ -105,20 +106,20 @@ impl Gguf {
     }
 
     /// Names and tensors in the order of their data.
-    fn ordered(&self) -> Vec<(&String, &Tensor)> {
+    fn ordered(&self) -> Vec<(&String, &GgufTensor)> {
         let mut ordered: Vec<_> = self.tensors.iter().collect();
         ordered.sort_by_key(|(_, tensor)| tensor.bytes.start);
         ordered
     }
 
     /// The metadata.
-    pub fn metadata(&self) -> &Metadata {
+    pub fn metadata(&self) -> &GgufMetadata {
         &self.metadata
     }
 }
 
 /// Checks magic number and version.
-fn version(reader: &mut Reader<'_>) -> Result<(), FormatError> {
+fn version(reader: &mut HeaderReader<'_>) -> Result<(), FormatError> {
     let magic = reader.read_bytes(4, &"GGUF's magic")?;
     if magic != MAGIC {
         let found = String::from_utf8_lossy(magic).into_owned();
@@ -136,43 +137,47 @@ fn version(reader: &mut Reader<'_>) -> Result<(), FormatError> {
 }
 
 /// An entry of the tensor list.
-struct Entry {
+struct TensorEntry {
     name: String,
     /// Columns first.
-    sides: Vec<u64>,
+    dimensions: Vec<u64>,
     code: u32,
     offset: u64,
 }
 
-impl Entry {
-    fn read(reader: &mut Reader<'_>, n: u64) -> Result<Self, FormatError> {
+impl TensorEntry {
+    fn read(reader: &mut HeaderReader<'_>, n: u64) -> Result<Self, FormatError> {
         let name = reader.text(&format_args!("the name of tensor {n}"))?;
-        let sides = reader.u32(&format_args!("the number of dimensions of tensor {name}"))?;
-        if !(1..=SIDES).contains(&sides) {
-            return Err(reader.problem(format!("tensor {name} has {sides} dimensions; it must have 1 to {SIDES}")));
+        let dimensions = reader.u32(&format_args!("the number of dimensions of tensor {name}"))?;
+        if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
+            return Err(reader.problem(format!("tensor {name} has {dimensions} dimensions; it must have 1 to {MAX_DIMENSIONS}")));
         }
-        let sides = (0..sides).map(|_| reader.u64(&format_args!("the shape of tensor {name}"))).collect::<Result<_, _>>()?;
+        let dimensions = (0..dimensions).map(|_| reader.u64(&format_args!("the shape of tensor {name}"))).collect::<Result<_, _>>()?;
         let code = reader.u32(&format_args!("the type of tensor {name}"))?;
         let offset = reader.u64(&format_args!("the offset of tensor {name}"))?;
-        Ok(Self { name, sides, code, offset })
+        Ok(Self { name, dimensions, code, offset })
     }
 
     /// Converts it to a tensor, if its bytes are aligned and inside the file.
-    fn locate(self, metadata: &Metadata, start: u64, alignment: u64, length: u64) -> Result<(String, Tensor), FormatError> {
-        let Self { name, sides, code, offset } = self;
+    fn locate(self, metadata: &GgufMetadata, start: u64, alignment: u64, length: u64) -> Result<(String, GgufTensor), FormatError> {
+        let Self { name, dimensions, code, offset } = self;
         let problem = |problem: String| metadata.problem(format!("tensor {name} {problem}"));
-        let stored = Stored::of(code).map_err(|kind| {
+        let ggml_type = GgmlType::of(code).map_err(|kind| {
             let advice = "To convert it: llama-quantize --allow-requantize FILE OUT Q8_0";
-            problem(format!("is stored as {kind}, which Signet does not read. It reads {}. {advice}", Stored::all()))
+            problem(format!("is stored as {kind}, which Signet does not read. It reads {}. {advice}", GgmlType::all()))
         })?;
-        if sides.contains(&0) || !sides[0].is_multiple_of(stored.elements() as u64) {
-            return Err(problem(format!("has dimensions {sides:?}; rows of {} must have a multiple of {} elements", stored.name(), stored.elements())));
+        if dimensions.contains(&0) || !dimensions[0].is_multiple_of(ggml_type.elements() as u64) {
+            return Err(problem(format!(
+                "has dimensions {dimensions:?}; rows of {} must have a multiple of {} elements",
+                ggml_type.name(),
+                ggml_type.elements()
+            )));
         }
-        let blocks = sides[1..].iter().try_fold(sides[0] / stored.elements() as u64, |product, side| product.checked_mul(*side));
+        let blocks = dimensions[1..].iter().try_fold(dimensions[0] / ggml_type.elements() as u64, |product, side| product.checked_mul(*side));
         // Elements must fit `usize`, too, also as bytes of 32-bit values.
-        let countable = blocks.and_then(|blocks| usize::try_from(blocks.checked_mul(4 * stored.elements() as u64)?).ok());
-        let bytes = countable.and(blocks).and_then(|blocks| blocks.checked_mul(stored.bytes() as u64));
-        let bytes = bytes.ok_or_else(|| problem(format!("has dimensions {sides:?}, more than any file holds")))?;
+        let countable = blocks.and_then(|blocks| usize::try_from(blocks.checked_mul(4 * ggml_type.elements() as u64)?).ok());
+        let bytes = countable.and(blocks).and_then(|blocks| blocks.checked_mul(ggml_type.bytes() as u64));
+        let bytes = bytes.ok_or_else(|| problem(format!("has dimensions {dimensions:?}, more than any file holds")))?;
         if !offset.is_multiple_of(alignment) {
             return Err(problem(format!("begins at byte {offset} of the data, which is not a multiple of {alignment}")));
         }
@@ -181,8 +186,8 @@ impl Entry {
         let (Some(first), Some(end)) = (first, end) else {
             return Err(problem(format!("takes {bytes} bytes at byte {offset} of the data, past the end of the file: it is damaged or incomplete")));
         };
-        let shape: Vec<usize> = sides.iter().rev().map(|side| *side as usize).collect();
-        Ok((name, Tensor { stored, shape, bytes: first..end }))
+        let shape: Vec<usize> = dimensions.iter().rev().map(|side| *side as usize).collect();
+        Ok((name, GgufTensor { ggml_type, shape, bytes: first..end }))
     }
 }
 
@@ -199,19 +204,19 @@ impl TensorSource for Gguf {
         self.tensors.get(name).map(|tensor| &tensor.shape[..])
     }
 
-    fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.tensors.get(name).map(|tensor| tensor.stored.name())
+    fn dtype_name(&self, name: &str) -> Option<&'static str> {
+        self.tensors.get(name).map(|tensor| tensor.ggml_type.name())
     }
 
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let tensor = self.tensors.get(name).ok_or_else(|| no_tensor(&self.path, name))?;
-        let row_bytes = cols / tensor.stored.elements() * tensor.stored.bytes();
+        let row_bytes = cols / tensor.ggml_type.elements() * tensor.ggml_type.bytes();
         let at = |row: usize| tensor.bytes.start + (row * row_bytes) as u64;
         assert!(band.start <= band.end && at(band.end) <= tensor.bytes.end, "rows {band:?} of {cols} columns of tensor {name}, {:?}", tensor.shape);
         let bytes = self.bytes.part(at(band.start)..at(band.end));
         let bytes: Cow<'_, [u8]> = bytes.map_err(|error| self.metadata.problem(format!("tensor {name} cannot be read: {error}")))?;
         let mut values = vec![0.0; band.len() * cols];
-        values.par_chunks_exact_mut(cols).zip(bytes.par_chunks_exact(row_bytes)).for_each(|(out, row)| tensor.stored.widen(row, out));
+        values.par_chunks_exact_mut(cols).zip(bytes.par_chunks_exact(row_bytes)).for_each(|(out, row)| tensor.ggml_type.widen(row, out));
         Ok(values)
     }
 

@@ -21,10 +21,10 @@ fn value(key: &str, code: u32, bytes: &[u8]) -> Vec<u8> {
     [&text(key)[..], &code.to_le_bytes(), bytes].concat()
 }
 
-fn tensor(name: &str, sides: &[u64], code: u32, offset: u64) -> Vec<u8> {
-    let sides: Vec<u8> =
-        [(sides.len() as u32).to_le_bytes().to_vec()].into_iter().chain(sides.iter().map(|side| side.to_le_bytes().to_vec())).flatten().collect();
-    [&text(name)[..], &sides, &code.to_le_bytes(), &offset.to_le_bytes()].concat()
+fn tensor(name: &str, dimensions: &[u64], code: u32, offset: u64) -> Vec<u8> {
+    let dimensions: Vec<u8> =
+        [(dimensions.len() as u32).to_le_bytes().to_vec()].into_iter().chain(dimensions.iter().map(|side| side.to_le_bytes().to_vec())).flatten().collect();
+    [&text(name)[..], &dimensions, &code.to_le_bytes(), &offset.to_le_bytes()].concat()
 }
 
 /// Two tensors of floats, 64 bytes each.
@@ -63,7 +63,7 @@ fn a_good_file_is_read_in_both_versions() {
         let file = Builder { version, ..good() }.open().unwrap();
         assert_eq!(file.names(), ["b", "a"]);
         assert_eq!(file.shape("a"), Some(&[4, 4][..]));
-        assert_eq!(file.floats_of("a", 4, 1..2).unwrap(), [20.0, 21.0, 22.0, 23.0]);
+        assert_eq!(file.read_finite("a", 4, 1..2).unwrap(), [20.0, 21.0, 22.0, 23.0]);
         assert_eq!(file.metadata().count("answer").unwrap(), Some(42));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::sums::{HEADER_KEY, TENSORS_KEY};
 use super::super::{Digest, header_digest};
-use super::{TensorInfo, TensorWriter, write_header};
+use super::{HeaderEntry, TensorWriter, write_header};
 use crate::platform::Output;
 use std::collections::BTreeMap;
 use std::io;
@@ -11,14 +11,14 @@ use std::io;
 /// placeholders of the same length.
 pub struct SealedWriter<'a> {
     writer: TensorWriter<'a, dyn Output + 'a>,
-    tensors: &'a [TensorInfo],
+    tensors: &'a [HeaderEntry],
     metadata: BTreeMap<String, String>,
     sums: BTreeMap<String, Digest>,
 }
 
 impl<'a> SealedWriter<'a> {
     /// Writes the header; the tensors must follow in the same order.
-    pub fn new(out: &'a mut (dyn Output + 'a), tensors: &'a [TensorInfo], metadata: BTreeMap<String, String>) -> io::Result<Self> {
+    pub fn new(out: &'a mut (dyn Output + 'a), tensors: &'a [HeaderEntry], metadata: BTreeMap<String, String>) -> io::Result<Self> {
         let sums = tensors.iter().map(|(name, ..)| (name.clone(), Digest::UNKNOWN)).collect();
         let with_room = sealed_metadata(&metadata, &sums, Digest::UNKNOWN);
         Ok(Self { writer: TensorWriter::new(out, tensors, &with_room)?, tensors, metadata, sums })
@@ -42,12 +42,12 @@ impl<'a> SealedWriter<'a> {
 }
 
 /// Adds the header's checksum to its metadata, for files with another kind of checksums for tensors.
-pub fn add_header_sum(tensors: &[TensorInfo], metadata: &mut BTreeMap<String, String>) {
+pub fn add_header_sum(tensors: &[HeaderEntry], metadata: &mut BTreeMap<String, String>) {
     let digest = digest_of(tensors, metadata);
     metadata.insert(HEADER_KEY.into(), digest.to_string());
 }
 
-fn digest_of(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Digest {
+fn digest_of(tensors: &[HeaderEntry], metadata: &BTreeMap<String, String>) -> Digest {
     let tensors = tensors.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, &shape[..]));
     header_digest(tensors, metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
@@ -66,7 +66,7 @@ mod tests {
     use std::sync::Arc;
 
     fn sample() -> Vec<u8> {
-        let tensors: Vec<TensorInfo> = vec![("b".into(), Dtype::U32, vec![2, 1]), ("a".into(), Dtype::F16, vec![3]), ("none".into(), Dtype::F32, vec![0, 4])];
+        let tensors: Vec<HeaderEntry> = vec![("b".into(), Dtype::U32, vec![2, 1]), ("a".into(), Dtype::F16, vec![3]), ("none".into(), Dtype::F32, vec![0, 4])];
         let mut out = Vec::new();
         let mut writer = SealedWriter::new(&mut out, &tensors, BTreeMap::from([("key".into(), "value \"quoted\"\n".into())])).unwrap();
         writer.tensor("b", bytemuck::cast_slice(&[7u32, 1 << 31])).unwrap();
@@ -111,7 +111,7 @@ mod tests {
         bytes[last] ^= 1;
         let file = TensorFile::owned("file", Arc::new(bytes)).unwrap();
         assert!(file.has_sums() && file.words("b", 2, 1).is_ok());
-        let errors = [file.floats("a", 1, 3).unwrap_err(), file.floats_of("a", 3, 0..1).unwrap_err(), file.halves_of("a", 3, 0..1).unwrap_err()];
+        let errors = [file.floats("a", 1, 3).unwrap_err(), file.read_finite("a", 3, 0..1).unwrap_err(), file.read_halves("a", 3, 0..1).unwrap_err()];
         assert!(errors.iter().all(|errors| errors.to_string().contains("tensor a is damaged")), "{errors:?}");
         assert!(file.verify("a").is_err() && file.verify("b").is_ok());
     }

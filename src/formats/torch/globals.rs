@@ -1,7 +1,7 @@
 //! The names that a pickle may import: those of `torch.load(weights_only=True)`. Pure.
 
 use super::quoted;
-use crate::formats::element_type::{self, Number};
+use crate::formats::element_type::{self, ElementType};
 
 /// A name that a pickle imports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,11 +15,11 @@ pub(super) enum Global {
     /// The function that builds a tensor with attributes by calling another of these.
     FromType,
     /// The storage class of a type.
-    Storage(Number),
+    Storage(ElementType),
     /// The storage class of bytes.
     Untyped,
     /// An element type.
-    Number(Number),
+    ElementType(ElementType),
     /// A function or class that tensors of a state dict do not need, and a phrase for errors.
     Other(&'static str),
 }
@@ -27,7 +27,7 @@ pub(super) enum Global {
 /// Looks up a name that a pickle imports; fails if it is not allowed.
 pub(super) fn global(module: &str, name: &str) -> Result<Global, String> {
     let found = match module {
-        "torch" => storage(name).or_else(|| number(name).map(Global::Number)).or_else(|| torch(name)),
+        "torch" => storage(name).or_else(|| element_type(name).map(Global::ElementType)).or_else(|| torch(name)),
         "torch.cuda" => storage(name).filter(|_| !name.starts_with('Q')).or_else(|| tensor_class(name)),
         "torch.sparse" | "torch.cuda.sparse" => tensor_class(name).filter(|_| name != "BoolTensor"),
         "torch._utils" => rebuilt(name),
@@ -104,7 +104,7 @@ fn storage(name: &str) -> Option<Global> {
 }
 
 /// The type in a storage class's name.
-fn stored(class: &str) -> Option<Number> {
+fn stored(class: &str) -> Option<ElementType> {
     Some(match class {
         "Double" => element_type::F64,
         "Float" => element_type::F32,
@@ -123,7 +123,7 @@ fn stored(class: &str) -> Option<Number> {
 }
 
 /// The type with PyTorch's name. Types of fewer than 8 bits are stored as bytes.
-fn number(name: &str) -> Option<Number> {
+fn element_type(name: &str) -> Option<ElementType> {
     Some(match name {
         "float64" => element_type::F64,
         "float32" => element_type::F32,

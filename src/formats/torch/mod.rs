@@ -12,27 +12,27 @@ mod tensor;
 mod tests;
 mod zip;
 
-use super::bytes::Bytes;
-use super::content::{self, Kind};
+use super::bytes::FileBytes;
+use super::content::{self, ContentKind};
 use super::source::no_tensor;
 use super::{FormatError, TensorSource};
-use rebuild::{Entry, StateDict};
+use rebuild::{StateDict, StateDictEntry};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tensor::{LocatedTensor, Location};
+use tensor::{LocatedTensor, StorageLocation};
 
 /// A state dict that `torch.save` wrote.
 pub struct TorchFile {
     path: PathBuf,
-    bytes: Bytes,
-    contents: Contents,
+    bytes: FileBytes,
+    contents: StateDictContents,
 }
 
 /// The entries of a state dict.
 #[derive(Default)]
-struct Contents {
+struct StateDictContents {
     names: Vec<String>,
     tensors: HashMap<String, LocatedTensor>,
     /// The other entries, which are not readable tensors, and a phrase for each.
@@ -42,21 +42,21 @@ struct Contents {
 impl TorchFile {
     /// Opens a file and checks that it contains the tensors that it describes.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        Self::checked(path, Bytes::open(path)?)
+        Self::checked(path, FileBytes::open(path)?)
     }
 
     /// A file in memory, for tests and fuzz targets; `name` appears in errors.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
-        Self::checked(Path::new(name), Bytes::Owned(bytes))
+        Self::checked(Path::new(name), FileBytes::Owned(bytes))
     }
 
-    fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
+    fn checked(path: &Path, bytes: FileBytes) -> Result<Self, FormatError> {
         let problem = |problem: String| FormatError::new(path, problem);
         let start = bytes.start().map_err(|error| problem(format!("cannot be read: {error}")))?;
-        content::expect(path, &start, &[Kind::Zip, Kind::Pickle])?;
+        content::expect(path, &start, &[ContentKind::Zip, ContentKind::Pickle])?;
         let legacy = legacy::begins(&start);
         drop(start);
-        let contents = if legacy { Contents::legacy(&bytes) } else { Contents::archived(&bytes) }.map_err(problem)?;
+        let contents = if legacy { StateDictContents::legacy(&bytes) } else { StateDictContents::archived(&bytes) }.map_err(problem)?;
         Ok(Self { path: path.to_path_buf(), bytes, contents })
     }
 
@@ -65,16 +65,16 @@ impl TorchFile {
     }
 }
 
-impl Contents {
+impl StateDictContents {
     /// Reads a file of PyTorch before 1.6.
-    fn legacy(bytes: &Bytes) -> Result<Self, String> {
+    fn legacy(bytes: &FileBytes) -> Result<Self, String> {
         let start = legacy::beginning(bytes)?;
         let (dict, storages) = legacy::read(&start, bytes)?;
-        Self::of(dict, &mut |key| Ok(storages.get(key).map(|(start, length)| Location { start: *start, length: *length, bytes: None })), false)
+        Self::of(dict, &mut |key| Ok(storages.get(key).map(|(start, length)| StorageLocation { start: *start, length: *length, bytes: None })), false)
     }
 
     /// Reads a zip archive.
-    fn archived(bytes: &Bytes) -> Result<Self, String> {
+    fn archived(bytes: &FileBytes) -> Result<Self, String> {
         let broken = |why: String| format!("is not a readable PyTorch file ({why}). If it was copied or downloaded, do so again");
         let entries = zip::entries(bytes).map_err(broken)?;
         let (root, pickle) = find_pickle(&entries).map_err(broken)?;
@@ -99,18 +99,18 @@ impl Contents {
             if let Some(bytes) = &bytes {
                 unpacked.insert(key.to_string(), Arc::clone(bytes));
             }
-            Ok(Some(Location { start, length: entry.length, bytes }))
+            Ok(Some(StorageLocation { start, length: entry.length, bytes }))
         };
         Self::of(rebuild::state_dict(&pickle)?, &mut locate, big_endian)
     }
 
     /// Locates the tensors of a state dict; `place` returns the location of a storage.
-    fn of(dict: StateDict, locate: &mut dyn FnMut(&str) -> Result<Option<Location>, String>, big_endian: bool) -> Result<Self, String> {
+    fn of(dict: StateDict, locate: &mut dyn FnMut(&str) -> Result<Option<StorageLocation>, String>, big_endian: bool) -> Result<Self, String> {
         let mut contents = Self::default();
         for (name, entry) in dict {
             let tensor = match entry {
-                Entry::Tensor(tensor) => tensor,
-                Entry::Other(what) => {
+                StateDictEntry::Tensor(tensor) => tensor,
+                StateDictEntry::Other(what) => {
                     contents.others.insert(name.into(), what);
                     continue;
                 }
@@ -138,11 +138,11 @@ impl TensorSource for TorchFile {
         self.contents.tensors.get(name).map(|found| &found.shape[..])
     }
 
-    fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.contents.tensors.get(name).map(|found| found.number.name)
+    fn dtype_name(&self, name: &str) -> Option<&'static str> {
+        self.contents.tensors.get(name).map(|found| found.element_type.name)
     }
 
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let found = self.found(name)?;
         found.floats(&self.bytes, cols, band).map_err(|problem| FormatError::new(&self.path, format!("tensor {name} {problem}")))
     }
@@ -160,10 +160,10 @@ impl TensorSource for TorchFile {
 }
 
 /// The archive's root directory, and its pickle.
-fn find_pickle(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
+fn find_pickle(entries: &zip::ZipEntries) -> Result<(&str, &zip::ZipEntry), String> {
     let mut pickles = entries.iter().filter_map(|(name, entry)| Some((name.strip_suffix("/data.pkl")?, entry)));
     match (pickles.next(), pickles.next()) {
-        (Some((_, entry)), None) if entry.length > pickle::LONGEST => Err(format!("its data.pkl has {} bytes", entry.length)),
+        (Some((_, entry)), None) if entry.length > pickle::MAX_PICKLE => Err(format!("its data.pkl has {} bytes", entry.length)),
         (Some(found), None) => Ok(found),
         (None, _) => Err("it has no data.pkl".into()),
         (Some(_), Some(_)) => Err("it has several data.pkl".into()),

@@ -1,16 +1,16 @@
 //! Reads tensors in place: contiguous or strided, plain or negated, in either byte order.
 
-use super::pickle::{Storage, Tensor};
-use crate::formats::bytes::Bytes;
-use crate::formats::element_type::Number;
+use super::pickle::{PickledStorage, PickledTensor};
+use crate::formats::bytes::FileBytes;
+use crate::formats::element_type::ElementType;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The most elements of a tensor that repeats elements of its storage, so that a small file cannot become huge.
-const REPEATED: u64 = 1 << 26;
+const MAX_REPEATED: u64 = 1 << 26;
 
 /// The location of a storage.
-pub(super) struct Location {
+pub(super) struct StorageLocation {
     /// Its first byte.
     pub(super) start: u64,
     pub(super) length: u64,
@@ -20,14 +20,14 @@ pub(super) struct Location {
 
 /// A located tensor.
 pub(super) struct LocatedTensor {
-    pub(super) number: Number,
+    pub(super) element_type: ElementType,
     pub(super) shape: Vec<usize>,
     /// The stride of each dimension in elements; `None` if contiguous.
     strides: Option<Vec<u64>>,
     /// Its first byte.
     start: u64,
     /// Its storage, if it was decompressed; `None` if it is in the file.
-    unpacked: Option<Bytes>,
+    unpacked: Option<FileBytes>,
     negative: bool,
     /// True if the elements are big-endian.
     swapped: bool,
@@ -35,11 +35,11 @@ pub(super) struct LocatedTensor {
 
 impl LocatedTensor {
     /// Locates a tensor whose storage is at `location`; the error describes the tensor.
-    pub(super) fn new(tensor: &Tensor, location: Location, big_endian: bool) -> Result<Self, String> {
-        let Location { start, length: bytes, bytes: unpacked } = location;
-        let Tensor { storage, number, offset, ref shape, ref strides, negative } = *tensor;
-        let Storage { key, length, from, untyped, .. } = storage;
-        let size = number.bytes() as u64;
+    pub(super) fn new(tensor: &PickledTensor, location: StorageLocation, big_endian: bool) -> Result<Self, String> {
+        let StorageLocation { start, length: bytes, bytes: unpacked } = location;
+        let PickledTensor { storage, element_type, offset, ref shape, ref strides, negative } = *tensor;
+        let PickledStorage { key, length, from, untyped, .. } = storage;
+        let size = element_type.bytes() as u64;
         if from.checked_add(length).is_none_or(|end| end > bytes) {
             return Err(format!("is in storage {key:?} of {length} bytes, but the file has only {bytes} of them"));
         }
@@ -51,29 +51,29 @@ impl LocatedTensor {
         let fits = count == Some(0) || end.is_some_and(|end| end <= length);
         let Some(count) = count.filter(|_| fits) else { return Err(format!("of shape {shape:?} is larger than its storage of {} elements", length / size)) };
         let contiguous = contiguous(shape, strides);
-        if !contiguous && count > REPEATED && count > length / size {
+        if !contiguous && count > MAX_REPEATED && count > length / size {
             return Err(format!(
                 "of shape {shape:?} repeats the {} elements of its storage more often than Signet reads. Save it with .contiguous()",
                 length / size
             ));
         }
         Ok(Self {
-            number,
+            element_type,
             shape: shape.clone(),
             strides: (!contiguous && count > 0).then(|| strides.clone()),
             start: start + from + if count > 0 { offset * size } else { 0 },
-            unpacked: unpacked.map(Bytes::Owned),
+            unpacked: unpacked.map(FileBytes::Owned),
             negative,
             swapped: big_endian && !untyped && size > 1,
         })
     }
 
     /// Reads rows `band` of `cols` elements as floats; an error describes the tensor.
-    pub(super) fn floats(&self, file: &Bytes, cols: usize, band: Range<usize>) -> Result<Vec<f32>, String> {
-        self.number.expect_float()?;
+    pub(super) fn floats(&self, file: &FileBytes, cols: usize, band: Range<usize>) -> Result<Vec<f32>, String> {
+        self.element_type.expect_float()?;
         let bytes = self.unpacked.as_ref().unwrap_or(file);
         let mut values = match &self.strides {
-            None if !self.swapped => bytes.floats(self.number, self.start, band.start * cols..band.end * cols)?,
+            None if !self.swapped => bytes.floats(self.element_type, self.start, band.start * cols..band.end * cols)?,
             None => self.matrix(bytes, cols, band, [cols as u64, 1])?,
             Some(strides) => {
                 let steps = match (&self.shape[..], &strides[..]) {
@@ -91,7 +91,7 @@ impl LocatedTensor {
     }
 
     /// Reads the elements of some rows with the given strides, along the dimension with the smaller stride.
-    fn matrix(&self, bytes: &Bytes, cols: usize, band: Range<usize>, [row, col]: [u64; 2]) -> Result<Vec<f32>, String> {
+    fn matrix(&self, bytes: &FileBytes, cols: usize, band: Range<usize>, [row, col]: [u64; 2]) -> Result<Vec<f32>, String> {
         let mut out = vec![0.0; band.len() * cols];
         let first = band.start as u64 * row;
         if row < col {
@@ -108,8 +108,8 @@ impl LocatedTensor {
     }
 
     /// Reads `count` elements from element `first` on, `step` apart.
-    fn run(&self, bytes: &Bytes, first: u64, count: usize, step: u64) -> Result<Vec<f32>, String> {
-        let size = self.number.bytes();
+    fn run(&self, bytes: &FileBytes, first: u64, count: usize, step: u64) -> Result<Vec<f32>, String> {
+        let size = self.element_type.bytes();
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -125,7 +125,7 @@ impl LocatedTensor {
             packed.chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
         let mut values = Vec::with_capacity(count);
-        self.number.widen(&packed, &mut values);
+        self.element_type.widen(&packed, &mut values);
         Ok(values)
     }
 }

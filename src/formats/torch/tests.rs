@@ -58,7 +58,7 @@ fn whole() -> Vec<u8> {
 #[test]
 fn a_tensor_is_read_in_place() {
     let file = opened(whole()).unwrap();
-    assert_eq!((file.names(), file.shape("w").unwrap(), file.stored_as("w")), (vec!["w".to_string()], &[1, 2][..], Some("F32")));
+    assert_eq!((file.names(), file.shape("w").unwrap(), file.dtype_name("w")), (vec!["w".to_string()], &[1, 2][..], Some("F32")));
     assert_eq!(file.floats("w", 1, 2).unwrap(), [2.0, 3.0]);
     assert!(file.floats("v", 1, 2).unwrap_err().to_string().contains("has no tensor v"));
 }
@@ -105,7 +105,7 @@ fn a_view_has_the_elements_at_its_strides() {
         let pickle = pickle(shape, strides, offset, 4);
         let file = open(&[("a/data.pkl", &pickle), ("a/data/0", &DATA)]).unwrap();
         assert_eq!(file.floats("w", rows, cols).unwrap(), values);
-        assert_eq!(file.floats_of("w", cols, rows - 1..rows).unwrap(), values[(rows - 1) * cols..]);
+        assert_eq!(file.read_finite("w", cols, rows - 1..rows).unwrap(), values[(rows - 1) * cols..]);
     }
 }
 

@@ -3,7 +3,7 @@
 //! zip64. Memory is proportional to the directory.
 //! Specification: PKWARE's APPNOTE 6.3.
 
-use crate::formats::bytes::{Bytes, PIECE};
+use crate::formats::bytes::{FileBytes, PIECE};
 use flate2::read::DeflateDecoder;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use std::io::Read;
 use std::ops::Range;
 
 /// The longest directory, in bytes: about half a million entries.
-const LONGEST: u64 = 64 << 20;
+const MAX_DIRECTORY: u64 = 64 << 20;
 
-/// Bytes that all entries may decompress to: this many, and `RATIO` for each byte of the file.
+/// Bytes that all entries may decompress to: this many, and `MAX_RATIO` for each byte of the file.
 const UNPACKED: u64 = 64 << 20;
-const RATIO: u64 = 32;
+const MAX_RATIO: u64 = 32;
 
 /// Bytes of the end record, and of the longest comment after it.
 const END: u64 = 22;
@@ -26,10 +26,10 @@ const STORED: u64 = 0;
 const DEFLATED: u64 = 8;
 
 /// Entries by name.
-pub(super) type Entries = HashMap<String, Entry>;
+pub(super) type ZipEntries = HashMap<String, ZipEntry>;
 
 /// An entry of an archive.
-pub(super) struct Entry {
+pub(super) struct ZipEntry {
     /// Its bytes in the file.
     pub(super) range: Range<u64>,
     /// Its uncompressed length.
@@ -43,14 +43,14 @@ pub(super) struct Budget(u64);
 
 impl Budget {
     /// The budget of a file.
-    pub(super) fn of(file: &Bytes) -> Self {
-        Self(UNPACKED.saturating_add(file.length().saturating_mul(RATIO)))
+    pub(super) fn of(file: &FileBytes) -> Self {
+        Self(UNPACKED.saturating_add(file.length().saturating_mul(MAX_RATIO)))
     }
 }
 
-impl Entry {
+impl ZipEntry {
     /// Reads the entry's contents.
-    pub(super) fn read<'a>(&self, file: &'a Bytes, budget: &mut Budget) -> Result<Cow<'a, [u8]>, String> {
+    pub(super) fn read<'a>(&self, file: &'a FileBytes, budget: &mut Budget) -> Result<Cow<'a, [u8]>, String> {
         let bytes = file.part(self.range.clone()).map_err(|error| format!("cannot be read: {error}"))?;
         if !self.packed {
             return Ok(bytes);
@@ -87,23 +87,23 @@ impl Record<'_> {
 }
 
 /// Reads `length` bytes at `at`, if the file has them.
-fn part(file: &Bytes, at: u64, length: u64, what: &str) -> Result<Vec<u8>, String> {
+fn part(file: &FileBytes, at: u64, length: u64, what: &str) -> Result<Vec<u8>, String> {
     let end = at.checked_add(length).filter(|end| *end <= file.length());
     let end = end.ok_or_else(|| format!("{what} is at byte {at}, past the end of the file ({} bytes)", file.length()))?;
     Ok(file.part(at..end).map_err(|error| error.to_string())?.into_owned())
 }
 
 /// The same for a record, which must begin with `magic`.
-fn record(file: &Bytes, at: u64, length: u64, magic: &[u8; 4], what: &str) -> Result<Vec<u8>, String> {
+fn record(file: &FileBytes, at: u64, length: u64, magic: &[u8; 4], what: &str) -> Result<Vec<u8>, String> {
     let bytes = part(file, at, length, what)?;
     if bytes.starts_with(magic) { Ok(bytes) } else { Err(format!("there is no {what} at byte {at}")) }
 }
 
 /// Reads all entries of an archive.
-pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
+pub(super) fn entries(file: &FileBytes) -> Result<ZipEntries, String> {
     let (count, table, start) = directory(file)?;
     let mut rest = &table[..];
-    let mut entries = Entries::new();
+    let mut entries = ZipEntries::new();
     for _ in 0..count {
         let Some((head, behind)) = rest.split_at_checked(46).filter(|(head, _)| head.starts_with(b"PK\x01\x02")) else {
             return Err(format!("its directory ends after {} of {count} entries", entries.len()));
@@ -126,7 +126,7 @@ pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
 }
 
 /// Fails if entries overlap: a small file could have any number of large ones.
-fn check_overlaps(entries: &Entries) -> Result<(), String> {
+fn check_overlaps(entries: &ZipEntries) -> Result<(), String> {
     let mut ranges: Vec<(&Range<u64>, &str)> = entries.iter().map(|(name, entry)| (&entry.range, name.as_str())).collect();
     ranges.retain(|(range, _)| !range.is_empty());
     ranges.sort_unstable_by_key(|(range, _)| range.start);
@@ -137,7 +137,7 @@ fn check_overlaps(entries: &Entries) -> Result<(), String> {
 }
 
 /// The number of entries, the directory, and its offset.
-fn directory(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
+fn directory(file: &FileBytes) -> Result<(u64, Vec<u8>, u64), String> {
     let last = length_without_zeros(file)?;
     let from = last.saturating_sub(END + COMMENT);
     // The end record may itself end in zeros.
@@ -155,7 +155,7 @@ fn directory(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
 }
 
 /// The length of a file without trailing zeros.
-fn length_without_zeros(file: &Bytes) -> Result<u64, String> {
+fn length_without_zeros(file: &FileBytes) -> Result<u64, String> {
     let mut end = file.length();
     while end > 0 {
         let start = end.saturating_sub(PIECE);
@@ -169,7 +169,7 @@ fn length_without_zeros(file: &Bytes) -> Result<u64, String> {
 }
 
 /// The same from the end record at byte `at`.
-fn table(file: &Bytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), String> {
+fn table(file: &FileBytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), String> {
     let (mut count, mut length, mut start) = (end.u16(10), end.u32(12), end.u32(16));
     if count == 0xffff || length == 0xffff_ffff || start == 0xffff_ffff {
         let at = at.checked_sub(20).ok_or("it has no room for its zip64 locator")?;
@@ -178,14 +178,14 @@ fn table(file: &Bytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), Str
         let end = Record(&end);
         (count, length, start) = (end.u64(32), end.u64(40), end.u64(48));
     }
-    if length > LONGEST || count > length / 46 || start.checked_add(length).is_none_or(|end| end > at) {
+    if length > MAX_DIRECTORY || count > length / 46 || start.checked_add(length).is_none_or(|end| end > at) {
         return Err(format!("its directory has {count} entries in {length} bytes from byte {start} on, which is impossible"));
     }
     Ok((count, part(file, start, length, "its table of contents")?, start))
 }
 
 /// Locates an entry's data: after its own header, before the directory at `limit`.
-fn locate(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<Entry, String> {
+fn locate(file: &FileBytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<ZipEntry, String> {
     let method = head.u16(10);
     if head.u16(8) & 1 != 0 || ![STORED, DEFLATED].contains(&method) {
         return Err(format!("entry {name} is encrypted, or compressed by a method that PyTorch does not read"));
@@ -197,7 +197,7 @@ fn locate(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> 
     if method == STORED && packed != size || start.checked_add(packed).is_none_or(|end| end > limit) {
         return Err(format!("entry {name} has {packed} bytes from byte {start} on, but only {} are there", limit.saturating_sub(start)));
     }
-    Ok(Entry { range: start..start + packed, length: size, packed: method == DEFLATED })
+    Ok(ZipEntry { range: start..start + packed, length: size, packed: method == DEFLATED })
 }
 
 /// Compressed size, size and offset; those that exceed 32 bits are in an extra field.

@@ -2,8 +2,7 @@
 //! and tensors that Signet does not support are errors.
 
 use super::{ALL, Architecture};
-use crate::formats::gguf::gguf_writer::Entry;
-use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
+use crate::formats::gguf::{Gguf, GgufMetadata, GgufValue, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::config::ModelConfig;
 use crate::model::rope::{Factors, RopeScaling};
@@ -31,7 +30,7 @@ const INFORMATIVE: [&str; 2] = ["rope.scaling.finetuned", "rope.scaling.original
 
 impl Architecture {
     /// The architecture that a file names. An error if it is not supported.
-    pub(in crate::model) fn of_gguf(metadata: &Metadata) -> Result<&'static Self, FormatError> {
+    pub(in crate::model) fn of_gguf(metadata: &GgufMetadata) -> Result<&'static Self, FormatError> {
         let name = metadata.text("general.architecture")?.ok_or_else(|| metadata.problem("has no metadata general.architecture"))?;
         let known = ALL.into_iter().find(|architecture| architecture.gguf == name);
         known.ok_or_else(|| {
@@ -105,14 +104,14 @@ impl Architecture {
     }
 
     /// Returns true if a key has no effect at its value.
-    fn has_no_effect(&self, metadata: &Metadata, key: &str) -> bool {
+    fn has_no_effect(&self, metadata: &GgufMetadata, key: &str) -> bool {
         let full = format!("{}.{key}", self.gguf);
         let nothing = matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false)));
         self.ignored_keys.contains(&key) && nothing
     }
 
     /// Linear RoPE scaling, if the metadata declare it.
-    fn linear_scaling(&self, metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
+    fn linear_scaling(&self, metadata: &GgufMetadata) -> Result<Option<RopeScaling>, FormatError> {
         let key = |key: &str| format!("{}.rope.{key}", self.gguf);
         let factor = match metadata.real(&key("scaling.factor"))? {
             // The key until 2023.
@@ -128,7 +127,7 @@ impl Architecture {
     }
 
     /// The metadata for `config`.
-    pub(in crate::model) fn metadata_of(&self, config: &ModelConfig) -> Vec<(String, Entry)> {
+    pub(in crate::model) fn metadata_of(&self, config: &ModelConfig) -> Vec<(String, GgufValue)> {
         let sizes = [
             ("vocab_size", config.vocab_size),
             ("context_length", config.max_position_embeddings),
@@ -141,12 +140,12 @@ impl Architecture {
             ("attention.value_length", config.head_dim()),
             ("rope.dimension_count", config.head_dim()),
         ];
-        let mut entries: Vec<(&str, Entry)> = sizes.map(|(key, size)| (key, Entry::U32(size as u32))).into();
-        entries.push(("attention.layer_norm_rms_epsilon", Entry::F32(config.rms_norm_eps as f32)));
-        entries.push(("rope.freq_base", Entry::F32(config.rope_theta as f32)));
+        let mut entries: Vec<(&str, GgufValue)> = sizes.map(|(key, size)| (key, GgufValue::U32(size as u32))).into();
+        entries.push(("attention.layer_norm_rms_epsilon", GgufValue::F32(config.rms_norm_eps as f32)));
+        entries.push(("rope.freq_base", GgufValue::F32(config.rope_theta as f32)));
         if let Some(RopeScaling::Linear { factor }) = config.rope_scaling {
-            entries.push(("rope.scaling.type", Entry::Text("linear".into())));
-            entries.push(("rope.scaling.factor", Entry::F32(factor as f32)));
+            entries.push(("rope.scaling.type", GgufValue::Text("linear".into())));
+            entries.push(("rope.scaling.factor", GgufValue::F32(factor as f32)));
         }
         entries.into_iter().map(|(key, value)| (format!("{}.{key}", self.gguf), value)).collect()
     }

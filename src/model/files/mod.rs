@@ -68,7 +68,7 @@ pub fn check_start(start: &[u8]) -> Verdict {
     if let Some(verdict) = FORMATS.into_iter().find_map(|format| (format.check_start)(start)) {
         return verdict;
     }
-    let what = content::kind(start).map(content::described);
+    let what = content::detect(start).map(content::describe);
     Verdict::Bad(what.unwrap_or_else(|| "it is neither a packed model, nor another safetensors file, nor GGUF".into()))
 }
 

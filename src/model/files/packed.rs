@@ -4,8 +4,8 @@
 use super::Format;
 use crate::assets;
 use crate::data::{Ends, Tokenizer};
-use crate::formats::content::{self, Kind, LONGEST_HEADER};
-use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
+use crate::formats::content::{self, ContentKind, MAX_HEADER};
+use crate::formats::safetensors::{Dtype, HeaderEntry, SealedWriter, TensorFile};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::config::ModelConfig;
@@ -25,19 +25,19 @@ pub(super) static PACKED: Format = Format {
     name: "packed model",
     endings: &[".signet", ".safetensors"],
     beside: Some("is a packed model. Pass its path as the model"),
-    detect: |path, start| !platform::is_dir(path) && content::kind(start).is_none_or(|kind| kind == Kind::Safetensors),
+    detect: |path, start| !platform::is_dir(path) && content::detect(start).is_none_or(|kind| kind == ContentKind::Safetensors),
     check_start,
     open: |path| ModelFile::from_packed(TensorFile::open(path)?),
 };
 
 /// Validates the first bytes of a file; `None` if it is not a safetensors file.
 fn check_start(start: &[u8]) -> Option<Verdict> {
-    if content::kind(start).is_some_and(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
+    if content::detect(start).is_some_and(|kind| !matches!(kind, ContentKind::Safetensors | ContentKind::Empty)) {
         return None;
     }
     let Some((length, header)) = start.split_first_chunk::<8>() else { return Some(Verdict::More(16)) };
     let length = u64::from_le_bytes(*length);
-    if length > LONGEST_HEADER || header.first().is_some_and(|first| *first != b'{') {
+    if length > MAX_HEADER || header.first().is_some_and(|first| *first != b'{') {
         return None;
     }
     if (header.len() as u64) < length {
@@ -68,7 +68,7 @@ pub struct PackReport {
 }
 
 /// All tensors of a packed file, in order: u32 before f16, so that all are aligned.
-fn layout(config: &ModelConfig, kind: Linears) -> Vec<TensorInfo> {
+fn layout(config: &ModelConfig, kind: Linears) -> Vec<HeaderEntry> {
     let (linears, dense) = match kind {
         Linears::Binary => (config.linears(), Vec::new()),
         Linears::Dense => (Vec::new(), config.linears()),

@@ -9,8 +9,8 @@ pub use write::export_gguf;
 
 use super::Format;
 use crate::data::Tokenizer;
-use crate::formats::content::{self, Kind};
-use crate::formats::gguf::{Gguf, Metadata};
+use crate::formats::content::{self, ContentKind};
+use crate::formats::gguf::{Gguf, GgufMetadata};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::arch::Architecture;
 use crate::model::chat_format::{ChatFormat, Templates};
@@ -29,9 +29,9 @@ pub(super) static GGUF: Format = Format {
     name: "GGUF",
     endings: &[".gguf"],
     beside: Some("is a GGUF file. Pass its path as the model"),
-    detect: |_, start| content::kind(start) == Some(Kind::Gguf),
+    detect: |_, start| content::detect(start) == Some(ContentKind::Gguf),
     // The metadata are validated when the file is opened.
-    check_start: |start| (content::kind(start) == Some(Kind::Gguf)).then_some(Verdict::Good),
+    check_start: |start| (content::detect(start) == Some(ContentKind::Gguf)).then_some(Verdict::Good),
     open: |path| ModelFile::from_gguf(Gguf::open(path)?),
 };
 
@@ -109,22 +109,22 @@ impl TensorSource for GgufTensors {
         self.file.shape(self.stored_name(name))
     }
 
-    fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.file.stored_as(self.stored_name(name))
+    fn dtype_name(&self, name: &str) -> Option<&'static str> {
+        self.file.dtype_name(self.stored_name(name))
     }
 
-    fn called(&self, name: &str) -> String {
+    fn display_name(&self, name: &str) -> String {
         let own = self.architecture.rows().find_map(|row| Some(numbered(row.gguf, TensorRow::matches(row.name, name)?)));
         own.map_or_else(|| name.into(), |own| format!("{own} ({name})"))
     }
 
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let (own, head) = (self.stored_name(name), self.tensors.get(name).and_then(|own| own.head));
         self.file.shape(own).ok_or_else(|| self.missing(name))?;
-        let Some(head) = head else { return self.file.values_of(own, cols, band) };
+        let Some(head) = head else { return self.file.read_values(own, cols, band) };
         // Read whole heads, since rows are permuted within each.
         let first = band.start / head * head;
-        let values = self.file.values_of(own, cols, first..band.end.next_multiple_of(head))?;
+        let values = self.file.read_values(own, cols, first..band.end.next_multiple_of(head))?;
         let row = |row: usize| &values[(permuted_row(row, head) - first) * cols..][..cols];
         let mut reordered = vec![0.0; band.len() * cols];
         if cols > 0 {
@@ -153,7 +153,7 @@ impl ModelFile {
     }
 }
 
-fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
+fn chat(metadata: &GgufMetadata) -> Result<ChatFormat, FormatError> {
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let token = |key: &str| Ok::<_, FormatError>(metadata.count(key)?.and_then(|id| tokens.get(id).cloned()));
     let mut special_tokens: BTreeMap<String, String> = BTreeMap::new();
@@ -165,7 +165,7 @@ fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
 
 /// Reads the chat templates: the default, and others whose names are in a list. As in llama.cpp, the template for tools
 /// need not be in the list.
-fn templates(metadata: &Metadata) -> Result<Option<Templates>, FormatError> {
+fn templates(metadata: &GgufMetadata) -> Result<Option<Templates>, FormatError> {
     const KEY: &str = "tokenizer.chat_template";
     let mut named: BTreeMap<String, String> = BTreeMap::new();
     named.extend(metadata.text(KEY)?.map(|template| (Templates::DEFAULT.to_string(), template.to_string())));

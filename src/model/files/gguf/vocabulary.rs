@@ -4,7 +4,7 @@
 use super::tokenizer_kind::{TokenizerKind, is_byte, merges, tokenizer_kind};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
-use crate::formats::gguf::gguf_writer::Entry;
+use crate::formats::gguf::GgufValue;
 use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::error::ModelError;
@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// The metadata of the tokenizer of the model at `path`, whose embedding has `rows` rows. An error if llama.cpp has no
 /// equivalent tokenizer.
-pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, rows: usize) -> Result<Vec<(String, Entry)>, ModelError> {
+pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, rows: usize) -> Result<Vec<(String, GgufValue)>, ModelError> {
     let json: Value = serde_json::from_str(&tokenizer.to_json()?).expect("the library writes JSON");
     let refused = |why: String| FormatError::new(path, format!("its tokenizer cannot be written as GGUF: {why}"));
     if tokenizer.splits_special() {
@@ -27,26 +27,26 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
     let mut entries = match kind {
         TokenizerKind::SentencePiece { prefix } => {
             let scores = scores(&tokens, &merges);
-            vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores)), ("add_space_prefix", Entry::Bool(prefix))]
+            vec![("model", GgufValue::Text("llama".into())), ("scores", GgufValue::Floats(scores)), ("add_space_prefix", GgufValue::Bool(prefix))]
         }
         TokenizerKind::ByteLevel(pre) => {
             let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
-            vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
+            vec![("model", GgufValue::Text("gpt2".into())), ("pre", GgufValue::Text(pre.into())), ("merges", GgufValue::Texts(joined))]
         }
     };
-    entries.extend([("tokens", Entry::Texts(tokens)), ("token_type", Entry::Integers(types))]);
+    entries.extend([("tokens", GgufValue::Texts(tokens)), ("token_type", GgufValue::Integers(types))]);
     let begin = chat.bos_token().and_then(|text| tokenizer.id(text)).or(prepended_token(tokenizer)?);
-    entries.extend(begin.map(|id| ("bos_token_id", Entry::U32(id))));
-    entries.extend(end_keys(tokenizer).into_iter().map(|(key, id)| (key, Entry::U32(id))));
+    entries.extend(begin.map(|id| ("bos_token_id", GgufValue::U32(id))));
+    entries.extend(end_keys(tokenizer).into_iter().map(|(key, id)| (key, GgufValue::U32(id))));
     let (begins, ends) =
         adds_bos_and_eos(tokenizer, begin, tokenizer.end())?.ok_or_else(|| refused("it adds other tokens to a document than its bos and eos token".into()))?;
-    entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(ends))]);
+    entries.extend([("add_bos_token", GgufValue::Bool(begins)), ("add_eos_token", GgufValue::Bool(ends))]);
     let unknown = json["model"]["unk_token"].as_str().filter(|_| sentence_piece).and_then(|text| tokenizer.id(text));
-    entries.extend(unknown.map(|id| ("unknown_token_id", Entry::U32(id))));
-    let mut entries: Vec<(String, Entry)> = entries.into_iter().map(|(key, entry)| (format!("tokenizer.ggml.{key}"), entry)).collect();
+    entries.extend(unknown.map(|id| ("unknown_token_id", GgufValue::U32(id))));
+    let mut entries: Vec<(String, GgufValue)> = entries.into_iter().map(|(key, entry)| (format!("tokenizer.ggml.{key}"), entry)).collect();
     let ends = tokenizer.ends().into_iter().map(|id| id as i32).collect::<Vec<_>>();
     if !ends.is_empty() {
-        entries.push((GGUF_ENDS.into(), Entry::Integers(ends)));
+        entries.push((GGUF_ENDS.into(), GgufValue::Integers(ends)));
     }
     entries.extend(templates(chat));
     Ok(entries)
@@ -54,14 +54,14 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
 
 /// The chat templates, as llama.cpp's converter writes them: the default, others under keys with their names, and a list
 /// of these names.
-fn templates(chat: &ChatFormat) -> Vec<(String, Entry)> {
+fn templates(chat: &ChatFormat) -> Vec<(String, GgufValue)> {
     const KEY: &str = "tokenizer.chat_template";
-    let plain = chat.template.as_ref().and_then(Templates::plain).map(|template| (KEY.to_string(), Entry::Text(template.into())));
-    let mut entries: Vec<(String, Entry)> = plain.into_iter().collect();
+    let plain = chat.template.as_ref().and_then(Templates::plain).map(|template| (KEY.to_string(), GgufValue::Text(template.into())));
+    let mut entries: Vec<(String, GgufValue)> = plain.into_iter().collect();
     if let Some(Templates::Named(named)) = &chat.template {
         let others: Vec<(&String, &String)> = named.iter().filter(|(name, _)| *name != Templates::DEFAULT).collect();
-        entries.extend(others.iter().map(|(name, template)| (format!("{KEY}.{name}"), Entry::Text(template.to_string()))));
-        entries.push(("tokenizer.chat_templates".into(), Entry::Texts(others.iter().map(|(name, _)| name.to_string()).collect())));
+        entries.extend(others.iter().map(|(name, template)| (format!("{KEY}.{name}"), GgufValue::Text(template.to_string()))));
+        entries.push(("tokenizer.chat_templates".into(), GgufValue::Texts(others.iter().map(|(name, _)| name.to_string()).collect())));
     }
     entries
 }

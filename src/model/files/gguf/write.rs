@@ -3,7 +3,7 @@
 use super::vocabulary::vocabulary;
 use crate::formats::FormatError;
 use crate::formats::gguf::ROPE_FACTORS;
-use crate::formats::gguf::gguf_writer::{Entry, GgufFloats, GgufWriter, Planned};
+use crate::formats::gguf::{GgufFloat, GgufTensorInfo, GgufValue, GgufWriter};
 use crate::model::config::ModelConfig;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// A tensor of the file and the model's tensor that it stores; `None` for RoPE's factors.
 struct ExportedTensor {
-    planned: Planned,
+    planned: GgufTensorInfo,
     tensor: Option<ModelTensor>,
 }
 
@@ -27,7 +27,7 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
     let tensors = planned(&source.config);
     let mut total = 0;
     let mut write = |file: &mut dyn Write| {
-        let planned: Vec<Planned> = tensors.iter().map(|written| written.planned.clone()).collect();
+        let planned: Vec<GgufTensorInfo> = tensors.iter().map(|written| written.planned.clone()).collect();
         let mut writer = GgufWriter::new(file, &metadata, &planned)?;
         for (n, written) in tensors.iter().enumerate() {
             let bytes = bytes(source, written).map_err(io::Error::other)?;
@@ -57,7 +57,7 @@ fn bytes(source: &ModelFile, ExportedTensor { planned, tensor }: &ExportedTensor
         HeadKind::Keys => source.config.kv_heads(),
     });
     let values = if let Some(heads) = heads { interleaved(&values, heads, rows / heads, cols) } else { values };
-    let floats = if planned.floats == GgufFloats::F32 { Floats::F32 } else { Floats::F16 };
+    let floats = if planned.floats == GgufFloat::F32 { Floats::F32 } else { Floats::F16 };
     source.encode(floats, name, &values)
 }
 
@@ -74,12 +74,12 @@ fn interleaved(values: &[f32], heads: usize, head_dim: usize, cols: usize) -> Ve
 fn planned(config: &ModelConfig) -> Vec<ExportedTensor> {
     let of = |tensor: ModelTensor| {
         let ModelTensor { rows, cols, .. } = tensor;
-        let (rows, floats) = if tensor.row.role == Role::Norm { (None, GgufFloats::F32) } else { (Some(rows), GgufFloats::F16) };
-        ExportedTensor { planned: Planned { name: tensor.gguf(), rows, cols, floats }, tensor: Some(tensor) }
+        let (rows, floats) = if tensor.row.role == Role::Norm { (None, GgufFloat::F32) } else { (Some(rows), GgufFloat::F16) };
+        ExportedTensor { planned: GgufTensorInfo { name: tensor.gguf(), rows, cols, floats }, tensor: Some(tensor) }
     };
     let mut list: Vec<ExportedTensor> = config.tensors().into_iter().map(of).collect();
     if let Some(factors) = config.rope_factors() {
-        let planned = Planned { name: ROPE_FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloats::F32 };
+        let planned = GgufTensorInfo { name: ROPE_FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloat::F32 };
         let blocks = list.iter().rposition(|written| written.tensor.as_ref().is_some_and(|tensor| tensor.row.is_of_block()));
         list.insert(blocks.map_or(0, |last| last + 1), ExportedTensor { planned, tensor: None });
     }
@@ -87,14 +87,14 @@ fn planned(config: &ModelConfig) -> Vec<ExportedTensor> {
 }
 
 /// The metadata of the file.
-fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
+fn metadata(source: &ModelFile) -> Result<Vec<(String, GgufValue)>, ModelError> {
     let config = &source.config;
     let name = source.path().file_stem().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let mut entries = vec![
-        ("general.architecture".to_string(), Entry::Text(config.architecture().gguf.into())),
-        ("general.name".to_string(), Entry::Text(name)),
+        ("general.architecture".to_string(), GgufValue::Text(config.architecture().gguf.into())),
+        ("general.name".to_string(), GgufValue::Text(name)),
         // Mostly F16.
-        ("general.file_type".to_string(), Entry::U32(1)),
+        ("general.file_type".to_string(), GgufValue::U32(1)),
     ];
     entries.extend(config.architecture().metadata_of(config));
     let tokenizer =

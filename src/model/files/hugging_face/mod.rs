@@ -11,7 +11,7 @@ pub use write::{export_dense, export_latent, generation_config, tokenizer_config
 use super::{Format, standalone_endings};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FileSums, FormatError, Opened, Shards, TensorSource, TorchFile, json, json_file};
+use crate::formats::{FileSums, FormatError, OpenedSource, Shards, TensorSource, TorchFile, json, json_file};
 use crate::model::chat_format::ChatFormat;
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
@@ -77,7 +77,7 @@ fn missing_config(path: &Path) -> FormatError {
 
 /// Opens the tensors of a model directory whose files have these checksums; `explicit` is the file named in its
 /// configuration, if any.
-fn tensors(path: &Path, explicit: Option<&str>, sums: &FileSums) -> Opened {
+fn tensors(path: &Path, explicit: Option<&str>, sums: &FileSums) -> OpenedSource {
     if let Some(name) = explicit.filter(|name| !name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':']))) {
         return Err(FormatError::new(&path.join(CONFIG), format!("transformers_weights is {name:?}, which is not the name of a file in this directory")));
     }
@@ -103,7 +103,7 @@ fn unread_weights(path: &Path) -> String {
 }
 
 /// Opens a file of tensors by its extension.
-fn open_tensors(file: &Path) -> Opened {
+fn open_tensors(file: &Path) -> OpenedSource {
     match file.extension().is_some_and(|extension| extension == "bin") {
         true => Ok(Box::new(TorchFile::open(file)?)),
         false => Ok(Box::new(TensorFile::open(file)?)),

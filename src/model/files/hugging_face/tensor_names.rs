@@ -116,12 +116,12 @@ impl TensorSource for RenamedTensors {
         self.inner.shape(self.stored_name(name))
     }
 
-    fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.inner.stored_as(self.stored_name(name))
+    fn dtype_name(&self, name: &str) -> Option<&'static str> {
+        self.inner.dtype_name(self.stored_name(name))
     }
 
-    fn called(&self, name: &str) -> String {
-        let own = self.inner.called(self.stored_name(name));
+    fn display_name(&self, name: &str) -> String {
+        let own = self.inner.display_name(self.stored_name(name));
         if own == name { own } else { format!("{own} ({name})") }
     }
 
@@ -129,8 +129,8 @@ impl TensorSource for RenamedTensors {
         self.inner.missing(self.stored_name(name))
     }
 
-    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.inner.values_of(self.stored_name(name), cols, band)
+    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.inner.read_values(self.stored_name(name), cols, band)
     }
 
     fn has_sums(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::data::Tokenizer;
 use crate::formats::FormatError;
-use crate::formats::safetensors::{TensorInfo, TensorWriter};
+use crate::formats::safetensors::{HeaderEntry, TensorWriter};
 use crate::model::chat_format::ChatFormat;
 use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
@@ -21,7 +21,7 @@ use std::path::Path;
 /// rounding to `floats`.
 pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
     let weights = source.config.linears().into_iter().map(|(name, rows, cols)| (format!("{name}.weight"), floats.dtype(), vec![rows, cols]));
-    let tensors: Vec<TensorInfo> = weights.chain(others(source, floats)).collect();
+    let tensors: Vec<HeaderEntry> = weights.chain(others(source, floats)).collect();
     write(source, out, floats, &tensors, progress)
 }
 
@@ -39,12 +39,12 @@ pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>
         let part = |part: &str, rows: usize| (format!("{name}.{part}"), floats.dtype(), vec![rows, cols]);
         [part("weight", rows), part("wscale", 1), part("wbias", 1)]
     };
-    let tensors: Vec<TensorInfo> = source.config.linears().into_iter().flat_map(layer).chain(others(source, floats)).collect();
+    let tensors: Vec<HeaderEntry> = source.config.linears().into_iter().flat_map(layer).chain(others(source, floats)).collect();
     write(source, out, floats, &tensors, progress)
 }
 
 /// Embedding, norms (as vectors) and head.
-fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo> {
+fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = HeaderEntry> {
     source.config.plain().map(move |tensor| {
         let sides = tensor.sides();
         (tensor.name, floats.dtype(), sides)
@@ -52,7 +52,7 @@ fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo
 }
 
 /// Writes a directory with these tensors, atomically. Returns the bytes of the tensors.
-fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[HeaderEntry], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
     check_not_existing(out)?;
     let files = [
         ("config.json", Some(pretty(&config(source, floats)))),
@@ -77,7 +77,7 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo],
 }
 
 /// Writes the tensors in order.
-fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut dyn Write, progress: &mut Progress<'_>) -> io::Result<u64> {
+fn stream(source: &ModelFile, floats: Floats, tensors: &[HeaderEntry], out: &mut dyn Write, progress: &mut Progress<'_>) -> io::Result<u64> {
     // transformers rejects files without the framework's name.
     let mut writer = TensorWriter::new(out, tensors, &BTreeMap::from([("format".into(), "pt".into())]))?;
     let mut total = 0;

@@ -1,7 +1,7 @@
 //! Tests on small models with known signs: pixels, flips, and errors.
 
 use super::*;
-use crate::formats::safetensors::{Dtype, TensorInfo, TensorWriter};
+use crate::formats::safetensors::{Dtype, HeaderEntry, TensorWriter};
 use crate::model::ModelConfig;
 use crate::platform;
 use crate::runner::{Command, Runner, Stop};
@@ -29,7 +29,7 @@ impl Scratch {
         let weights = linears.iter().map(|(name, rows, cols)| (format!("{name}.weight"), *rows, *cols));
         let scales = linears.iter().flat_map(|(name, _, cols)| ["wscale", "wbias"].map(|part| (format!("{name}.{part}"), 1, *cols)));
         let all: Vec<(String, usize, usize)> = weights.chain(scales).chain(config.others()).collect();
-        let infos: Vec<TensorInfo> = all.iter().map(|(name, rows, cols)| (name.clone(), Dtype::F32, vec![*rows, *cols])).collect();
+        let infos: Vec<HeaderEntry> = all.iter().map(|(name, rows, cols)| (name.clone(), Dtype::F32, vec![*rows, *cols])).collect();
         let mut bytes = Vec::new();
         let mut writer = TensorWriter::new(&mut bytes, &infos, &BTreeMap::new()).unwrap();
         for (name, rows, cols) in &all {
