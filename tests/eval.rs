@@ -5,7 +5,7 @@ use crate::device;
 use crate::shared::root;
 use signet::assets;
 use signet::data::Tokenizer;
-use signet::eval::{Encoder, Question, RowOutcome, Rows, ScoreRequest, Scorer, Task};
+use signet::eval::{Question, RequestEncoder, RowOutcome, Rows, ScoreRequest, Scorer, Task};
 use signet::graph::{Machine, Storage};
 use signet::model::{ModelFile, Purpose};
 use signet::runner::{Command, EvalReport, EvalRequest, Event, Runner, Stop, TaskRequest};
@@ -252,7 +252,7 @@ fn choices_behind_a_long_beginning_score_as_they_do_side_by_side() {
     let scratch = Scratch::new("behind");
     let file = ModelFile::open(Path::new(&scratch.model())).unwrap();
     let tokenizer = tokenizer();
-    let encoder = Encoder::new(&tokenizer, Some("<s>"), None, true, 256);
+    let encoder = RequestEncoder::new(&tokenizer, Some("<s>"), None, true, 256);
     let passage = "The canal runs past the old mill and the weir, past the lock keeper's house, and under a bridge. ".repeat(5);
     let question: Vec<ScoreRequest> =
         [" It ends.", " It ends at the harbour.", " Nine.", " Yes"].map(|choice| encoder.request(&passage, choice).unwrap()).into();
@@ -275,7 +275,7 @@ fn a_gpu_gives_the_same_log_likelihoods() {
     let scratch = Scratch::new("gpu");
     let file = ModelFile::open(Path::new(&scratch.model())).unwrap();
     let tokenizer = tokenizer();
-    let encoder = Encoder::new(&tokenizer, Some("<s>"), None, true, 256);
+    let encoder = RequestEncoder::new(&tokenizer, Some("<s>"), None, true, 256);
     let requests: Vec<_> = [("The harbour lies", " north"), ("The harbour lies", " far to the south"), ("", "Rain"), ("Boats ", "sail")]
         .map(|(context, continuation)| encoder.request(context, continuation).unwrap())
         .into();
@@ -294,8 +294,9 @@ fn a_gpu_gives_the_same_log_likelihoods() {
 #[test]
 fn requests_are_cut_and_begun_as_lm_evaluation_harness_does_it() {
     let tokenizer = tokenizer();
-    let request =
-        |special, context, text: &str, continuation: &str| Encoder::new(&tokenizer, Some("<s>"), Some("</s>"), special, context).request(text, continuation);
+    let request = |special, context, text: &str, continuation: &str| {
+        RequestEncoder::new(&tokenizer, Some("<s>"), Some("</s>"), special, context).request(text, continuation)
+    };
     let ids = |text: &str| tokenizer.encode(text).unwrap();
     let whole = request(true, 100, "Tom and Ben ", "eat").unwrap();
     assert_eq!(whole.tokens, [&[0][..], &ids("Tom and Ben eat")].concat());

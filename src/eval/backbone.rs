@@ -11,7 +11,7 @@ pub(super) const TOKENS: usize = 512;
 /// Minimum cost of a forward in tokens: a smaller one takes as long, since it is bound by reading the weights.
 const MIN_COST: usize = 32;
 
-pub(super) fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
+pub(super) fn allocate(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
     Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
@@ -51,7 +51,7 @@ struct HiddenProgram {
 
 impl HiddenProgram {
     fn new(machine: &mut Machine, forward: &Forward<'_>) -> Result<Self, EvalError> {
-        let tokens = home(machine, Spec::u32(forward.batch * forward.seq, 1))?;
+        let tokens = allocate(machine, Spec::u32(forward.batch * forward.seq, 1))?;
         let mut tape = Tape::new();
         let ids = tape.lasting(tokens);
         let hidden = forward.hidden(&mut tape, ids)?;
@@ -98,14 +98,14 @@ fn chunks(tokens: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The body of a model, compiled for some lengths.
-pub(super) struct Body {
+pub(super) struct Backbone {
     positions: Positions,
     batched: BTreeMap<usize, HiddenProgram>,
     prefixed: BTreeMap<usize, HiddenProgram>,
     width: usize,
 }
 
-impl Body {
+impl Backbone {
     pub(super) fn new(machine: &mut Machine, weights: &Weights, lengths: &Lengths) -> Result<Self, EvalError> {
         let config = &weights.config;
         let longest = lengths.batched.last().copied().unwrap_or(0).max(lengths.cached + TOKENS);
@@ -118,7 +118,7 @@ impl Body {
         let mut prefixed = BTreeMap::new();
         if lengths.cached > 0 {
             let spec = Spec::f32(lengths.cached, config.kv_width());
-            let layer = |_| Ok((home(machine, spec)?, home(machine, spec)?));
+            let layer = |_| Ok((allocate(machine, spec)?, allocate(machine, spec)?));
             let cache = KvCache { layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, MachineError>>()? };
             for &length in lengths.prefixed.iter().rev() {
                 prefixed.insert(length, HiddenProgram::new(machine, &Forward { weights, positions, batch: 1, seq: length, cache: Some(&cache) })?);

@@ -21,7 +21,7 @@ impl ScoreRequest {
 }
 
 /// Encodes texts to requests.
-pub struct Encoder<'a> {
+pub struct RequestEncoder<'a> {
     tokenizer: &'a Tokenizer,
     /// The context if there is no other: the bos token, or else the eos token.
     prefix: Option<(u32, String)>,
@@ -31,11 +31,11 @@ pub struct Encoder<'a> {
     context: usize,
 }
 
-impl<'a> Encoder<'a> {
-    /// Makes an encoder; `begins` and `ends` are the bos and eos token of the model's files. With `special`, the tokenizer adds
+impl<'a> RequestEncoder<'a> {
+    /// Makes an encoder; `bos` and `eos` are the bos and eos token of the model's files. With `special`, the tokenizer adds
     /// its special tokens to each text, as in lm-evaluation-harness 0.4.13; 0.4.2, which the paper used, did not.
-    pub fn new(tokenizer: &'a Tokenizer, begins: Option<&str>, ends: Option<&str>, special: bool, context: usize) -> Self {
-        let named = [begins, ends].into_iter().flatten().find_map(|text| Some((tokenizer.id(text)?, text.to_string())));
+    pub fn new(tokenizer: &'a Tokenizer, bos: Option<&str>, eos: Option<&str>, special: bool, context: usize) -> Self {
+        let named = [bos, eos].into_iter().flatten().find_map(|text| Some((tokenizer.id(text)?, text.to_string())));
         let prefix = named.or_else(|| tokenizer.end().and_then(|end| Some((end, tokenizer.decode(&[end], true).ok()?))));
         Self { tokenizer, prefix, special, context }
     }
@@ -55,8 +55,8 @@ impl<'a> Encoder<'a> {
             return Err(TaskError(format!("its choice {continuation:?} has {} tokens, but the model's context is {}", scored.len(), self.context)));
         }
         tokens.extend(&scored);
-        let beyond = tokens.len().saturating_sub(self.context + 1);
-        tokens.drain(..beyond);
+        let excess = tokens.len().saturating_sub(self.context + 1);
+        tokens.drain(..excess);
         Ok(ScoreRequest { tokens, scored: scored.len() })
     }
 
@@ -76,7 +76,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let begun = self.prefix.as_ref().is_some_and(|(_, prefix)| text.starts_with(prefix.as_str()));
-        if self.special && !begun { self.tokenizer.encode_document(text) } else { self.tokenizer.encode(text) }
+        let has_prefix = self.prefix.as_ref().is_some_and(|(_, prefix)| text.starts_with(prefix.as_str()));
+        if self.special && !has_prefix { self.tokenizer.encode_document(text) } else { self.tokenizer.encode(text) }
     }
 }

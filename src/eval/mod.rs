@@ -11,15 +11,15 @@ mod score;
 mod shots;
 mod task;
 
-pub use encoder::{Encoder, ScoreRequest};
-pub use outcome::{ChoiceOutcome, EvalReport, RowOutcome, Share, TaskReport};
-pub use perplexity::{EvalError, Measure, PerplexityReport, perplexity};
+pub use encoder::{RequestEncoder, ScoreRequest};
+pub use outcome::{ChoiceOutcome, EvalReport, MeanEstimate, RowOutcome, TaskReport};
+pub use perplexity::{EvalError, PerplexityReport, WindowLoss, perplexity};
 pub use results_file::ResultsFile;
-pub use results_table::{Style, table};
+pub use results_table::{TableStyle, table};
 pub use rows::{DataRow, Rows};
 pub use score::{Score, Scorer, questions_per_batch};
 pub use shots::{PythonRandom, draw};
-pub use task::{AnswerChoice, Metric, Published, Question, Task};
+pub use task::{AnswerChoice, Metric, PublishedResult, Question, Task};
 
 /// An error in a task or its rows, with file and line.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

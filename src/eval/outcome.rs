@@ -2,7 +2,7 @@
 
 use super::PerplexityReport;
 use super::score::Score;
-use super::task::{Metric, Published, Task};
+use super::task::{Metric, PublishedResult, Task};
 use serde::{Deserialize, Serialize};
 
 /// The result of one choice.
@@ -59,14 +59,14 @@ impl ChoiceOutcome {
 
 /// A mean over rows with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Share {
+pub struct MeanEstimate {
     /// The mean.
     pub mean: f64,
     /// The standard error, from the sample standard deviation; none for a single row.
     pub standard_error: Option<f64>,
 }
 
-impl Share {
+impl MeanEstimate {
     /// Computes the mean of values that are 0 or 1.
     pub fn of(values: impl Iterator<Item = u8> + Clone) -> Self {
         let n = values.clone().count() as f64;
@@ -94,13 +94,13 @@ pub struct TaskReport {
     /// Few-shot examples before each question.
     pub shots: usize,
     /// Accuracy by log-likelihood.
-    pub acc: Share,
+    pub acc: MeanEstimate,
     /// Accuracy by log-likelihood divided by characters, if the task has this metric.
-    pub acc_norm: Option<Share>,
+    pub acc_norm: Option<MeanEstimate>,
     /// Rows per second, without resumed ones.
     pub rows_per_second: f64,
     /// Published results of other models.
-    pub published: Vec<Published>,
+    pub published: Vec<PublishedResult>,
 }
 
 impl TaskReport {
@@ -115,8 +115,8 @@ impl TaskReport {
             rows_in_file: outcomes.len(),
             resumed: 0,
             shots,
-            acc: Share::of(outcomes.iter().map(|outcome| outcome.acc)),
-            acc_norm: normed.then(|| Share::of(outcomes.iter().map(|outcome| outcome.acc_norm))),
+            acc: MeanEstimate::of(outcomes.iter().map(|outcome| outcome.acc)),
+            acc_norm: normed.then(|| MeanEstimate::of(outcomes.iter().map(|outcome| outcome.acc_norm))),
             rows_per_second: 0.0,
             published: task.published().to_vec(),
         }

@@ -76,7 +76,7 @@ pub async fn perplexity(
     machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, stop_requested: &dyn Fn() -> bool, progress: &mut dyn FnMut(usize, usize, f64),
 ) -> Result<PerplexityReport, EvalError> {
     check(weights, tokens, window)?;
-    let mut measure = Measure::new(machine, weights, window)?;
+    let mut measure = WindowLoss::new(machine, weights, window)?;
     let clock = Clock::start();
     let of = tokens.len() / window;
     let mut losses = Vec::with_capacity(of);
@@ -132,14 +132,14 @@ fn standard_error(values: &[f64]) -> f64 {
 }
 
 /// A compiled forward with loss for one window.
-pub struct Measure {
+pub struct WindowLoss {
     program: Program,
     tokens: Home,
     targets: Home,
     sums: Home,
 }
 
-impl Measure {
+impl WindowLoss {
     /// Compiles the program.
     pub fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
         let mut home = |spec: Spec| Ok::<_, MachineError>(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec });

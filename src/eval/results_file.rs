@@ -34,8 +34,8 @@ impl ResultsFile {
         let problem = |what: String| TaskError(format!("results {}: {what}", path.display()));
         let io = |error: std::io::Error| problem(format!("cannot be written: {error}"));
         let name = path.with_extension("lock").file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let held = Lock::try_acquire(&path.with_file_name(format!(".{name}"))).map_err(io)?;
-        let lock = held.ok_or_else(|| problem("locked by another evaluation. Wait for it to end, or pass another --out".into()))?;
+        let acquired = Lock::try_acquire(&path.with_file_name(format!(".{name}"))).map_err(io)?;
+        let lock = acquired.ok_or_else(|| problem("locked by another evaluation. Wait for it to end, or pass another --out".into()))?;
         if platform::exists(path) {
             platform::cut_lines(path, |lines| vec![true; lines.len()]).map_err(io)?;
         }

@@ -1,10 +1,10 @@
 //! Tables of evaluation results, with published results for comparison.
 
-use super::outcome::{EvalReport, Share, TaskReport};
+use super::outcome::{EvalReport, MeanEstimate, TaskReport};
 
 /// The format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum TableStyle {
     /// Aligned columns for a terminal.
     Text,
     /// Markdown.
@@ -15,7 +15,7 @@ pub enum Style {
 const NO_VALUE: &str = "–";
 
 /// Formats the results of tasks in percent with standard errors; empty without tasks.
-pub fn table(report: &EvalReport, style: Style) -> String {
+pub fn table(report: &EvalReport, style: TableStyle) -> String {
     let tasks = &report.tasks;
     if tasks.is_empty() {
         return String::new();
@@ -32,14 +32,14 @@ pub fn table(report: &EvalReport, style: Style) -> String {
         rows.push(mean_row(tasks, &models));
     }
     match style {
-        Style::Text => text(&rows),
-        Style::Markdown => markdown(&rows),
+        TableStyle::Text => text(&rows),
+        TableStyle::Markdown => markdown(&rows),
     }
 }
 
 fn row(task: &TaskReport, models: &[&str]) -> Vec<String> {
     let rows = if task.rows == task.rows_in_file { task.rows.to_string() } else { format!("{} of {}", task.rows, task.rows_in_file) };
-    let mut cells = vec![task.title.clone(), rows, task.shots.to_string(), share(task.acc), task.acc_norm.map_or(NO_VALUE.into(), share)];
+    let mut cells = vec![task.title.clone(), rows, task.shots.to_string(), format_mean(task.acc), task.acc_norm.map_or(NO_VALUE.into(), format_mean)];
     cells.extend(models.iter().map(|model| published(task, model).map_or(NO_VALUE.into(), percent)));
     cells
 }
@@ -62,9 +62,9 @@ fn percent(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn share(share: Share) -> String {
-    let error = share.standard_error.map_or(String::new(), |error| format!(" ± {:.1}", 100.0 * error));
-    percent(100.0 * share.mean) + &error
+fn format_mean(estimate: MeanEstimate) -> String {
+    let error = estimate.standard_error.map_or(String::new(), |error| format!(" ± {:.1}", 100.0 * error));
+    percent(100.0 * estimate.mean) + &error
 }
 
 fn text(rows: &[Vec<String>]) -> String {

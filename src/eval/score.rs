@@ -1,7 +1,7 @@
 //! Log-likelihoods of continuations. Shared inputs of requests are computed once, and the model's head is applied only at
 //! scored positions.
 
-use super::backbone::{Body, Lengths, home, lanes, padded, prefix_is_cheaper};
+use super::backbone::{Backbone, Lengths, allocate, lanes, padded, prefix_is_cheaper};
 use super::encoder::ScoreRequest;
 use super::{EvalError, TaskError};
 use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};
@@ -23,7 +23,7 @@ const HEAD_ROWS: usize = 32;
 
 /// Scores questions with a model; a question is one request per choice.
 pub struct Scorer {
-    body: Body,
+    backbone: Backbone,
     head: Head,
     vocabulary: usize,
 }
@@ -87,7 +87,7 @@ impl Scorer {
     pub fn new<'a>(machine: &mut Machine, weights: &Weights, questions: impl IntoIterator<Item = &'a [ScoreRequest]>) -> Result<Self, EvalError> {
         let mut lengths = Lengths::default();
         questions.into_iter().for_each(|question| lengths.add(&sequences(question)));
-        Ok(Self { body: Body::new(machine, weights, &lengths)?, head: Head::new(machine, weights)?, vocabulary: weights.config.vocab_size })
+        Ok(Self { backbone: Backbone::new(machine, weights, &lengths)?, head: Head::new(machine, weights)?, vocabulary: weights.config.vocab_size })
     }
 
     /// Scores each request of each question.
@@ -114,17 +114,17 @@ impl Scorer {
         let requests: Vec<&ScoreRequest> = questions.iter().copied().flatten().collect();
         let (sequences, sequence_of) = deduplicate(&requests);
         let states = match questions {
-            [_] if prefix_is_cheaper(&sequences) => self.body.prefixed(machine, &sequences).await?,
-            _ => self.body.batched(machine, &sequences).await?,
+            [_] if prefix_is_cheaper(&sequences) => self.backbone.prefixed(machine, &sequences).await?,
+            _ => self.backbone.batched(machine, &sequences).await?,
         };
         let width = self.head.hidden.spec.cols;
-        let slots = requests.iter().zip(sequence_of).enumerate();
-        let slots: Vec<ScoredToken<'_>> = slots.flat_map(|(n, (request, sequence))| scored_tokens(request, n, &states[sequence], width)).collect();
+        let scored = requests.iter().zip(sequence_of).enumerate();
+        let scored: Vec<ScoredToken<'_>> = scored.flat_map(|(n, (request, sequence))| scored_tokens(request, n, &states[sequence], width)).collect();
         let mut scores = vec![Score { loglikelihood: 0.0, greedy: true }; requests.len()];
-        for part in slots.chunks(HEAD_ROWS) {
-            for (slot, (loss, likeliest)) in part.iter().zip(self.head.run(machine, part, self.vocabulary).await?) {
-                scores[slot.request].loglikelihood -= f64::from(loss);
-                scores[slot.request].greedy &= likeliest;
+        for part in scored.chunks(HEAD_ROWS) {
+            for (token, (loss, likeliest)) in part.iter().zip(self.head.run(machine, part, self.vocabulary).await?) {
+                scores[token.request].loglikelihood -= f64::from(loss);
+                scores[token.request].greedy &= likeliest;
             }
         }
         Ok(scores)
@@ -140,8 +140,9 @@ fn scored_tokens<'a>(request: &'a ScoreRequest, number: usize, states: &'a [f32]
 
 impl Head {
     fn new(machine: &mut Machine, weights: &Weights) -> Result<Self, EvalError> {
-        let hidden = home(machine, Spec::f32(HEAD_ROWS, weights.config.hidden_size))?;
-        let (targets, shares, scale) = (home(machine, Spec::u32(HEAD_ROWS, 1))?, home(machine, Spec::f32(HEAD_ROWS, 1))?, home(machine, Spec::f32(1, 1))?);
+        let hidden = allocate(machine, Spec::f32(HEAD_ROWS, weights.config.hidden_size))?;
+        let (targets, shares, scale) =
+            (allocate(machine, Spec::u32(HEAD_ROWS, 1))?, allocate(machine, Spec::f32(HEAD_ROWS, 1))?, allocate(machine, Spec::f32(1, 1))?);
         let mut tape = Tape::new();
         let [states, tokens, shares, scale] = [hidden, targets, shares, scale].map(|home| tape.lasting(home));
         let logits = logits(&mut tape, weights, states)?;
@@ -152,17 +153,17 @@ impl Head {
     }
 
     /// Computes the cross-entropy of each target, and if it is the most likely token.
-    async fn run(&mut self, machine: &mut Machine, slots: &[ScoredToken<'_>], vocabulary: usize) -> Result<Vec<(f32, bool)>, MachineError> {
-        let mut hidden = slots.iter().map(|slot| slot.state).collect::<Vec<_>>().concat();
+    async fn run(&mut self, machine: &mut Machine, scored: &[ScoredToken<'_>], vocabulary: usize) -> Result<Vec<(f32, bool)>, MachineError> {
+        let mut hidden = scored.iter().map(|token| token.state).collect::<Vec<_>>().concat();
         hidden.resize(self.hidden.spec.elements(), 0.0);
-        let mut targets: Vec<u32> = slots.iter().map(|slot| slot.target).collect();
+        let mut targets: Vec<u32> = scored.iter().map(|token| token.target).collect();
         targets.resize(HEAD_ROWS, 0);
         machine.write_f32(&self.hidden, &hidden)?;
         machine.write(&self.targets, &targets)?;
         machine.run(&mut self.program)?;
         let terms: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.terms).await?);
         let logits: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.logits).await?);
-        let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(slots.len());
+        let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(scored.len());
         Ok(rows.map(|((row, terms), &target)| (terms[Term::Ar.index()], argmax(row) == target as usize)).collect())
     }
 }

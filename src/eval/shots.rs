@@ -6,17 +6,17 @@ const N: usize = 624;
 /// Offset of the word that a word is mixed with.
 const M: usize = 397;
 
-/// Draws `k` of `n` examples as lm-evaluation-harness does. With `is_asked`, the examples are from the split of the
+/// Draws `k` of `n` examples as lm-evaluation-harness does. With `is_evaluated`, the examples are from the split of the
 /// evaluated row: it draws one more and drops this row.
 ///
 /// # Panics
 /// If there are not enough examples.
-pub fn draw(random: &mut PythonRandom, n: usize, k: usize, is_asked: Option<&dyn Fn(usize) -> bool>) -> Vec<usize> {
-    let Some(is_asked) = is_asked.filter(|_| k > 0) else { return random.sample(n, k) };
+pub fn draw(random: &mut PythonRandom, n: usize, k: usize, is_evaluated: Option<&dyn Fn(usize) -> bool>) -> Vec<usize> {
+    let Some(is_evaluated) = is_evaluated.filter(|_| k > 0) else { return random.sample(n, k) };
     let mut drawn = random.sample(n, k + 1);
-    drawn.retain(|&shot| !is_asked(shot));
+    drawn.retain(|&shot| !is_evaluated(shot));
     if drawn.len() < k {
-        let others: Vec<usize> = (0..n).filter(|&shot| !is_asked(shot)).collect();
+        let others: Vec<usize> = (0..n).filter(|&shot| !is_evaluated(shot)).collect();
         drawn = random.sample(others.len(), k).into_iter().map(|shot| others[shot]).collect();
     }
     drawn.truncate(k);
@@ -130,14 +130,14 @@ mod tests {
     #[test]
     fn the_evaluated_row_is_excluded() {
         let mut plain = PythonRandom::new(1234);
-        let wanted = plain.sample(5, 4);
-        let draw = |asked: &dyn Fn(usize) -> bool| draw(&mut PythonRandom::new(1234), 5, 3, Some(asked));
-        assert_eq!(draw(&|_| false), wanted[..3]);
-        assert_eq!(draw(&|shot| shot == wanted[1]), [wanted[0], wanted[2], wanted[3]]);
+        let expected = plain.sample(5, 4);
+        let draw = |is_evaluated: &dyn Fn(usize) -> bool| draw(&mut PythonRandom::new(1234), 5, 3, Some(is_evaluated));
+        assert_eq!(draw(&|_| false), expected[..3]);
+        assert_eq!(draw(&|shot| shot == expected[1]), [expected[0], expected[2], expected[3]]);
         // Two copies of the row: too few are left, so it redraws from the others.
-        let others: Vec<usize> = (0..5).filter(|shot| !wanted[..2].contains(shot)).collect();
+        let others: Vec<usize> = (0..5).filter(|shot| !expected[..2].contains(shot)).collect();
         let redrawn: Vec<usize> = plain.sample(3, 3).into_iter().map(|shot| others[shot]).collect();
-        assert_eq!(draw(&|shot| wanted[..2].contains(&shot)), redrawn);
+        assert_eq!(draw(&|shot| expected[..2].contains(&shot)), redrawn);
         assert!(super::draw(&mut PythonRandom::new(1), 0, 0, Some(&|_| false)).is_empty());
     }
 

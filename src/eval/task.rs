@@ -24,7 +24,7 @@ pub enum Metric {
 /// A published result of a model on a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Published {
+pub struct PublishedResult {
     /// The model.
     pub model: String,
     /// The result in percent.
@@ -103,7 +103,7 @@ struct Definition {
     #[serde(default)]
     also: Vec<AlternativeRow>,
     #[serde(default)]
-    published: Vec<Published>,
+    published: Vec<PublishedResult>,
 }
 
 fn space() -> String {
@@ -220,7 +220,7 @@ impl Task {
     }
 
     /// Published results.
-    pub fn published(&self) -> &[Published] {
+    pub fn published(&self) -> &[PublishedResult] {
         &self.definition.published
     }
 

@@ -40,7 +40,7 @@ mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
-pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport};
+pub use crate::eval::{EvalReport, MeanEstimate, PerplexityReport, PublishedResult, TaskReport};
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, MatrixStorage, MemoryPlan, ModelConfig, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{

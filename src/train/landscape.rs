@@ -6,7 +6,7 @@
 //! norms in the paper. Of a binarized layer only the signs of the latent weights matter: the landscape shows the effect
 //! of flips, and near the centre few weights flip.
 
-use crate::eval::{EvalError, Measure};
+use crate::eval::{EvalError, WindowLoss};
 use crate::formats::FormatError;
 use crate::graph::{Machine, Storage};
 use crate::model::{Linears, ModelError, ModelFile, Purpose, Weights, load};
@@ -88,7 +88,7 @@ pub async fn landscape(
         return Err(ModelError::from(FormatError::new(file.path(), "is packed and has no latent weights. Use the checkpoint it was packed from")).into());
     }
     let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(Storage::F32)).map_err(EvalError::from)?;
-    let mut measure = Measure::new(machine, &weights, window)?;
+    let mut measure = WindowLoss::new(machine, &weights, window)?;
     let tensors = tensors(file, &weights, grid.seed)?;
     let mut loss = Vec::with_capacity(grid.points * grid.points);
     for y in 0..grid.points {

@@ -1,8 +1,8 @@
 //! Evaluates a model: perplexity of a text, and tasks.
 
 use crate::eval::{
-    ChoiceOutcome, Encoder, EvalReport, Measure, PerplexityReport, PythonRandom, Question, ResultsFile, RowOutcome, Rows, Score, ScoreRequest, Scorer, Style,
-    Task, TaskError, TaskReport, draw, perplexity, questions_per_batch, table,
+    ChoiceOutcome, EvalReport, PerplexityReport, PythonRandom, Question, RequestEncoder, ResultsFile, RowOutcome, Rows, Score, ScoreRequest, Scorer,
+    TableStyle, Task, TaskError, TaskReport, WindowLoss, draw, perplexity, questions_per_batch, table,
 };
 use crate::formats::checksum;
 use crate::graph::Machine;
@@ -61,7 +61,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
     let key = if request.out.is_some() { checksum(file.checksum()?, storage.key().as_bytes()) } else { 0 };
     let (begins, ends) = (file.chat.bos_token(), file.chat.eos_token());
-    let encoder = Encoder::new(&tokenizer, begins, ends, request.special_tokens, file.config.max_position_embeddings);
+    let encoder = RequestEncoder::new(&tokenizer, begins, ends, request.special_tokens, file.config.max_position_embeddings);
     let mut jobs = Vec::new();
     for opened in opened {
         jobs.push(opened.tokenize(&encoder, &request, key, stop, emit)?);
@@ -70,7 +70,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let set_up = |machine: &mut Machine| {
         let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(storage))?;
         if text.is_some() {
-            Measure::new(machine, &weights, window)?;
+            WindowLoss::new(machine, &weights, window)?;
         }
         if !jobs.is_empty() {
             Scorer::new(machine, &weights, questions(&jobs))?;
@@ -112,10 +112,10 @@ fn finish(report: EvalReport, out: Option<&Path>, file: &ModelFile, emit: &mut d
         let json = serde_json::to_string_pretty(&report)? + "\n";
         platform::write_atomic(out, json.as_bytes()).with_context(|| problem(out))?;
         let page = out.with_extension("md");
-        let text = format!("{} on {}\n\n{}", file.path().display(), report.device, table(&report, Style::Markdown));
+        let text = format!("{} on {}\n\n{}", file.path().display(), report.device, table(&report, TableStyle::Markdown));
         platform::write_atomic(&page, text.as_bytes()).with_context(|| problem(&page))?;
     }
-    let text = table(&report, Style::Text);
+    let text = table(&report, TableStyle::Text);
     emit(Event::Evaluated { report: Box::new(report), table: text });
     Ok(())
 }
@@ -158,7 +158,7 @@ fn question(task: &Task, rows: &Rows, n: usize) -> Result<Question, TaskError> {
 
 impl Opened {
     /// Builds the question of each row and tokenizes it.
-    fn tokenize(self, encoder: &Encoder<'_>, request: &EvalRequest, model: u64, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Job> {
+    fn tokenize(self, encoder: &RequestEncoder<'_>, request: &EvalRequest, model: u64, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Job> {
         let Self { task, rows, shots } = self;
         let mut random = PythonRandom::new(request.seed);
         let mut items = Vec::with_capacity(rows.rows.len());
