@@ -2,7 +2,7 @@
 //! (`tests/fuzz.rs`). None may panic, hang, or use memory out of proportion to the input.
 
 use super::allocator;
-use signet::data::{Beside, Chat, Conversation, Fields, Store, Tokenizer, Tokenizing, Watch};
+use signet::data::{Callbacks, ChatRenderer, CompanionFiles, Conversation, JsonFields, TokenStore, TokenizeOptions, Tokenizer};
 use signet::eval::{Rows, Task};
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
@@ -43,7 +43,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
     Reader { name: "config", read: config, factor: 64, besides: 64 * KB },
     Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: IDS },
-    Reader { name: "beside", read: beside, factor: 256, besides: IDS },
+    Reader { name: "beside", read: files, factor: 256, besides: IDS },
     Reader { name: "packed", read: packed, factor: 256, besides: IDS },
     Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
     Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
@@ -156,11 +156,11 @@ fn tokenizer(bytes: &[u8]) {
 
 /// The files beside a `tokenizer.json`, separated by zero bytes: `tokenizer_config.json`, `special_tokens_map.json`,
 /// `added_tokens.json`.
-fn beside(bytes: &[u8]) {
-    let mut files = bytes.split(|byte| *byte == 0).map(|file| Fields::parse(file).unwrap_or_default());
+fn files(bytes: &[u8]) {
+    let mut files = bytes.split(|byte| *byte == 0).map(|file| JsonFields::parse(file).unwrap_or_default());
     let mut next = || files.next().unwrap_or_default();
-    let beside = Beside { config: next(), special_tokens_map: next(), added_tokens: next(), ..Beside::default() };
-    if let Ok((tokenizer, named)) = Tokenizer::with_beside(include_bytes!("seeds/tokenizer/bpe"), &beside) {
+    let files = CompanionFiles { config: next(), special_tokens_map: next(), added_tokens: next(), ..CompanionFiles::default() };
+    if let Ok((tokenizer, named)) = Tokenizer::with_files(include_bytes!("seeds/tokenizer/bpe"), &files) {
         assert!(named.iter().all(|(_, text)| text.is_empty() || tokenizer.id(text).is_some()));
         let again = Tokenizer::from_json(tokenizer.to_json().expect("JSON").as_bytes()).expect("what was written is read");
         assert!(again.same_ids(&tokenizer));
@@ -270,11 +270,11 @@ fn tokenized(path: &Path) {
         static WORDS: Tokenizer = Tokenizer::from_json(include_bytes!("seeds/tokenizer/bpe")).expect("a tokenizer");
     }
     let render = |conversation: Conversation| serde_json::to_string(&conversation.messages).map_err(|error| error.to_string());
-    let mut watch = Watch { stop: &|| false, progress: &mut |_| {} };
+    let mut callbacks = Callbacks { stop: &|| false, progress: &mut |_| {} };
     WORDS.with(|tokenizer| {
-        let how = Tokenizing { tokenizer, field: "auto", chat: Chat { id: 0, render: &render }, cache: None };
-        let Ok(store) = Store::open(&[path.to_path_buf()], &how, &mut watch) else { return };
-        let about = store.about();
+        let options = TokenizeOptions { tokenizer, field: "auto", chat: ChatRenderer { id: 0, render: &render }, cache: None };
+        let Ok(store) = TokenStore::open(&[path.to_path_buf()], &options, &mut callbacks) else { return };
+        let about = store.info();
         let mut ids = Vec::new();
         assert!(store.read(0..about.tokens, &mut ids).is_ok() && ids.len() as u64 == about.tokens);
         assert!((0..about.documents).all(|n| store.document(n).is_ok()));

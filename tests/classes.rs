@@ -2,7 +2,7 @@
 //! with these files and the `config.json` of a LLaMA.
 
 use serde_json::{Value, json};
-use signet::data::{Beside, Fields, Tokenizer};
+use signet::data::{CompanionFiles, JsonFields, Tokenizer};
 use std::collections::BTreeMap;
 
 fn added(id: usize, text: &str) -> Value {
@@ -56,8 +56,8 @@ fn bytes() -> Value {
 }
 
 fn read(tokenizer: &Value, config: &Value) -> (Tokenizer, Vec<(String, String)>) {
-    let beside = Beside { config: Fields::parse(config.to_string().as_bytes()).unwrap(), ..Beside::default() };
-    Tokenizer::with_beside(tokenizer.to_string().as_bytes(), &beside).unwrap()
+    let files = CompanionFiles { config: JsonFields::parse(config.to_string().as_bytes()).unwrap(), ..CompanionFiles::default() };
+    Tokenizer::with_files(tokenizer.to_string().as_bytes(), &files).unwrap()
 }
 
 fn names(named: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -213,12 +213,12 @@ fn a_roberta_tokenizer_is_byte_level_between_its_own_tokens() {
 #[test]
 fn a_class_that_signet_does_not_have_is_refused_by_name() {
     for class in ["BertTokenizer", "T5TokenizerFast", "XLMRobertaTokenizer", "WhisperTokenizerFast", "ElectraTokenizer", "CTRLTokenizer"] {
-        let beside = Beside { class: Some(class.into()), model_type: Some("llama".into()), ..Beside::default() };
-        let error = Tokenizer::with_beside(bytes().to_string().as_bytes(), &beside).unwrap_err().to_string();
+        let files = CompanionFiles { class: Some(class.into()), model_type: Some("llama".into()), ..CompanionFiles::default() };
+        let error = Tokenizer::with_files(bytes().to_string().as_bytes(), &files).unwrap_err().to_string();
         assert!(error.contains(class.trim_end_matches("Fast")) && error.contains(r#""tokenizer_class": "PreTrainedTokenizerFast""#), "{error}");
         // A class in `tokenizer_config.json` takes precedence.
-        let config = Fields::parse(br#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#).unwrap();
-        let (tokenizer, _) = Tokenizer::with_beside(bytes().to_string().as_bytes(), &Beside { config, ..beside }).unwrap();
+        let config = JsonFields::parse(br#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#).unwrap();
+        let (tokenizer, _) = Tokenizer::with_files(bytes().to_string().as_bytes(), &CompanionFiles { config, ..files }).unwrap();
         assert_eq!(tokenizer.encode("a12").unwrap(), [0, 28, 29]);
     }
 }
@@ -226,8 +226,8 @@ fn a_class_that_signet_does_not_have_is_refused_by_name() {
 #[test]
 fn model_types_have_classes_of_their_own() {
     let read = |json: Value, model_type: &str, class: Option<&str>| {
-        let beside = Beside { class: class.map(String::from), model_type: Some(model_type.into()), ..Beside::default() };
-        let (tokenizer, named) = Tokenizer::with_beside(json.to_string().as_bytes(), &beside).unwrap();
+        let files = CompanionFiles { class: class.map(String::from), model_type: Some(model_type.into()), ..CompanionFiles::default() };
+        let (tokenizer, named) = Tokenizer::with_files(json.to_string().as_bytes(), &files).unwrap();
         (tokenizer.encode("h</s>hi12").unwrap(), named.len())
     };
     let (apart, joined) = (vec![7, 18, 7, 8, 28, 29], vec![7, 18, 7, 8, 30]);
@@ -253,7 +253,7 @@ fn the_token_that_fills_texts_is_special_whatever_lies_beside() {
     let mut json = bytes();
     json["padding"] =
         json!({ "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<|b|>" });
-    let (tokenizer, named) = Tokenizer::with_beside(json.to_string().as_bytes(), &Beside::default()).unwrap();
+    let (tokenizer, named) = Tokenizer::with_files(json.to_string().as_bytes(), &CompanionFiles::default()).unwrap();
     assert_eq!(names(&named), [("pad_token", "<|b|>")]);
     assert_eq!(tokenizer.encode("a<|b|>").unwrap(), [0, 31]);
     assert_eq!(tokenizer.decode(&[0, 31], false).unwrap(), "a");
@@ -262,7 +262,7 @@ fn the_token_that_fills_texts_is_special_whatever_lies_beside() {
 
 #[test]
 fn objects_in_lists_of_special_tokens_count_where_transformers_reads_them() {
-    let fields = |json: Value| Fields::parse(json.to_string().as_bytes()).unwrap();
+    let fields = |json: Value| JsonFields::parse(json.to_string().as_bytes()).unwrap();
     let object = json!({ "__type": "AddedToken", "content": "<e>", "lstrip": false, "rstrip": false, "normalized": false, "special": true });
     let short = json!({ "content": "<e>", "lstrip": false });
     let split = |more: Value| {
@@ -275,13 +275,14 @@ fn objects_in_lists_of_special_tokens_count_where_transformers_reads_them() {
         (split(Value::Null), json!({ "extra_special_tokens": [short] }), json!({}), &[0, 4]),
     ] {
         let about = format!("{config} {map} {added}");
-        let beside = Beside { config: fields(config), special_tokens_map: fields(map), added_tokens: fields(added), ..Beside::default() };
-        let (tokenizer, _) = Tokenizer::with_beside(bytes().to_string().as_bytes(), &beside).unwrap();
+        let files = CompanionFiles { config: fields(config), special_tokens_map: fields(map), added_tokens: fields(added), ..CompanionFiles::default() };
+        let (tokenizer, _) = Tokenizer::with_files(bytes().to_string().as_bytes(), &files).unwrap();
         assert_eq!(tokenizer.encode("a<e>").unwrap(), ids, "{about}");
     }
     // Special tokens are matched before normalization.
-    let beside = Beside { special_tokens_map: fields(json!({ "extra_special_tokens": [{ "content": "i ", "rstrip": false }] })), ..Beside::default() };
-    let (tokenizer, _) = Tokenizer::with_beside(pieces().to_string().as_bytes(), &beside).unwrap();
+    let files =
+        CompanionFiles { special_tokens_map: fields(json!({ "extra_special_tokens": [{ "content": "i ", "rstrip": false }] })), ..CompanionFiles::default() };
+    let (tokenizer, _) = Tokenizer::with_files(pieces().to_string().as_bytes(), &files).unwrap();
     assert_eq!(tokenizer.encode("a i b").unwrap(), [259, 260, 259, 289, 259, 261]);
 }
 
@@ -304,12 +305,12 @@ fn tokens_keep_the_properties_that_a_class_leaves_them() {
 
 #[test]
 fn older_files_and_models_serve_a_class() {
-    let fields = |text: &str| Fields::parse(text.as_bytes()).unwrap();
+    let fields = |text: &str| JsonFields::parse(text.as_bytes()).unwrap();
     let (special_tokens_map, added_tokens) = (fields(r#"{"eos_token": "<q>"}"#), fields(r#"{"<new>": 289}"#));
-    let beside = Beside { special_tokens_map, added_tokens, class: Some("LlamaTokenizerFast".into()), ..Beside::default() };
+    let files = CompanionFiles { special_tokens_map, added_tokens, class: Some("LlamaTokenizerFast".into()), ..CompanionFiles::default() };
     let mut json = pieces();
     json["added_tokens"] = json!([added(0, "<unk>")]);
-    let (tokenizer, named) = Tokenizer::with_beside(json.to_string().as_bytes(), &beside).unwrap();
+    let (tokenizer, named) = Tokenizer::with_files(json.to_string().as_bytes(), &files).unwrap();
     assert_eq!(names(&named), [("bos_token", "<s>"), ("eos_token", "<q>"), ("unk_token", "<unk>")]);
     assert_eq!(tokenizer.encode("a<new></s><q>").unwrap(), [259, 260, 289, 63, 50, 278, 65, 290]);
     // A vocabulary with scores has no merges.

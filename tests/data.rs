@@ -5,13 +5,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use signet::assets;
-use signet::data::{Chat, Conversation, Corpus, DataError, Split, Store, Tokenizer, Tokenizing, Watch, expand};
+use signet::data::{Callbacks, ChatRenderer, Conversation, Corpus, CorpusSplit, DataError, TokenStore, TokenizeOptions, Tokenizer, expand};
 use signet::jinja::Json;
 use std::cell::Cell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-const SPLIT: Split = Split { share: 0.02, shuffle: 0, seq: 16 };
+const SPLIT: CorpusSplit = CorpusSplit { share: 0.02, shuffle: 0, seq: 16 };
 
 fn tokenizer() -> Tokenizer {
     Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap()
@@ -26,18 +26,18 @@ fn render(conversation: Conversation) -> Result<String, String> {
     conversation.messages.iter().map(one).collect()
 }
 
-fn how<'a>(tokenizer: &'a Tokenizer, cache: Option<&'a Path>) -> Tokenizing<'a> {
-    Tokenizing { tokenizer, field: "auto", chat: Chat { id: 1, render: &render }, cache }
+fn options<'a>(tokenizer: &'a Tokenizer, cache: Option<&'a Path>) -> TokenizeOptions<'a> {
+    TokenizeOptions { tokenizer, field: "auto", chat: ChatRenderer { id: 1, render: &render }, cache }
 }
 
-fn open(paths: &[PathBuf], cache: Option<&Path>) -> Result<Store, DataError> {
+fn open(paths: &[PathBuf], cache: Option<&Path>) -> Result<TokenStore, DataError> {
     let tokenizer = tokenizer();
-    Store::open(&expand(paths)?, &how(&tokenizer, cache), &mut Watch { stop: &|| false, progress: &mut |_| {} })
+    TokenStore::open(&expand(paths)?, &options(&tokenizer, cache), &mut Callbacks { stop: &|| false, progress: &mut |_| {} })
 }
 
-fn ids(store: &Store) -> Vec<u32> {
+fn ids(store: &TokenStore) -> Vec<u32> {
     let mut ids = Vec::new();
-    store.read(0..store.about().tokens, &mut ids).unwrap();
+    store.read(0..store.info().tokens, &mut ids).unwrap();
     ids
 }
 
@@ -77,7 +77,7 @@ fn plain_text_is_split_as_it_always_was() {
     let scratch = Scratch::new("data-plain");
     let file = scratch.path("a.txt");
     let corpus = assets::corpus().unwrap();
-    let embedded = Store::embedded(corpus, &how(&tokenizer(), None)).unwrap();
+    let embedded = TokenStore::embedded(corpus, &options(&tokenizer(), None)).unwrap();
     let now = parts(&Corpus::new(embedded, None, SPLIT).unwrap());
     assert!(now == as_ever(corpus, SPLIT.seq), "the embedded corpus");
     let few = format!("\n\n {} \n<|end|>\n\n  {}", "some words ".repeat(300), "of two documents ".repeat(40));
@@ -102,7 +102,7 @@ fn several_files_are_documents_of_one_text() {
     // Next to files of rows, a plain document is one row.
     std::fs::write(scratch.path("c.jsonl"), "{\"text\": \"a row\"}\n\n").unwrap();
     let all = open(&[a, b, scratch.path("c.jsonl")], None).unwrap();
-    assert_eq!(all.about().documents, 3);
+    assert_eq!(all.info().documents, 3);
     assert_eq!(ids(&all), tokenizer().encode("the first file\n<|end|>the second<|end|>a row<|end|>").unwrap());
 }
 
@@ -118,7 +118,7 @@ fn rows_give_the_ids_of_another_library_however_they_are_packed() {
         std::fs::write(scratch.path(name), bytes).unwrap();
         let store = open(&[scratch.path(name)], None).unwrap();
         assert_eq!(ids(&store), expected.concat(), "{name}");
-        let documents: Vec<u64> = (0..store.about().documents).map(|n| store.document(n).unwrap().end).collect();
+        let documents: Vec<u64> = (0..store.info().documents).map(|n| store.document(n).unwrap().end).collect();
         let ends: Vec<u64> = expected
             .iter()
             .scan(0, |end, ids| {
@@ -240,8 +240,8 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
     let (file, cache, tokenizer) = (large(&scratch, "a.jsonl"), scratch.path("tokens"), tokenizer());
     let made = Cell::new(0);
     let open = |file: &PathBuf, stop: &dyn Fn() -> bool| {
-        let mut watch = Watch { stop, progress: &mut |progress| made.set(made.get() + usize::from(progress.tokenizing)) };
-        Store::open(std::slice::from_ref(file), &how(&tokenizer, Some(&cache)), &mut watch)
+        let mut callbacks = Callbacks { stop, progress: &mut |progress| made.set(made.get() + usize::from(progress.tokenizing)) };
+        TokenStore::open(std::slice::from_ref(file), &options(&tokenizer, Some(&cache)), &mut callbacks)
     };
     // After a stop half-way, only the lock remains.
     let asked = Cell::new(0);
@@ -250,7 +250,7 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
     let left: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(left.len() == 1 && left[0].ends_with(".lock"), "{left:?}");
     // Two processes: one makes the cache, the other waits.
-    let stores: Vec<Store> = std::thread::scope(|scope| {
+    let stores: Vec<TokenStore> = std::thread::scope(|scope| {
         let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(std::slice::from_ref(&file), Some(&cache)).unwrap())).collect();
         both.into_iter().map(|one| one.join().unwrap()).collect()
     });
@@ -259,7 +259,7 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
     drop(stores);
     made.set(0);
     let again = open(&file, &|| false).unwrap();
-    assert_eq!((again.directory(), made.get(), again.about().documents), (Some(place.as_path()), 0, 30_000));
+    assert_eq!((again.directory(), made.get(), again.info().documents), (Some(place.as_path()), 0, 30_000));
     let whole: String = std::fs::read_to_string(&file).unwrap();
     let expected = whole.lines().flat_map(|line| tokenizer.encode(&(line[10..line.len() - 2].to_string() + "<|end|>")).unwrap());
     assert!(ids(&again).into_iter().eq(expected), "the ids of encoding directly");
@@ -286,7 +286,7 @@ fn documents_are_shuffled_as_wholes_and_the_same_are_held_out() {
     // Documents of 1 to 7 ids that encode the document's number.
     let rows: String = (0..1000u32).map(|n| format!("{{\"token_ids\": {:?}}}\n", vec![n; 1 + n as usize % 7])).collect();
     std::fs::write(scratch.path("a.jsonl"), rows).unwrap();
-    let corpus = |shuffle| Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), None, Split { shuffle, share: 0.1, ..SPLIT }).unwrap();
+    let corpus = |shuffle| Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), None, CorpusSplit { shuffle, share: 0.1, ..SPLIT }).unwrap();
     let plain = parts(&corpus(0));
     assert!(plain.0.is_sorted() && plain.1.chunk_by(|a, b| a == b).map(|ids| ids[0]).eq((9..1000).step_by(10)), "{:?}", plain.1);
     let mut orders = Vec::new();

@@ -5,7 +5,7 @@ use crate::runs::ask;
 use crate::train::Scratch;
 use pollster::block_on;
 use serde_json::{Value, json};
-use signet::data::{Beside, Fields, Tokenizer};
+use signet::data::{CompanionFiles, JsonFields, Tokenizer};
 use signet::formats::TensorSource;
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::{Dtype, TensorWriter};
@@ -89,10 +89,10 @@ fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// The tokenizer of a `tokenizer.json` with the files beside it, and its special tokens.
-fn beside(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<(Tokenizer, Vec<(String, String)>), String> {
-    let fields = |text: &str| if text.is_empty() { Fields::default() } else { Fields::parse(text.as_bytes()).unwrap() };
-    let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added), ..Beside::default() };
-    Tokenizer::with_beside(tokenizer.to_string().as_bytes(), &beside).map_err(|error| error.to_string())
+fn files(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<(Tokenizer, Vec<(String, String)>), String> {
+    let fields = |text: &str| if text.is_empty() { JsonFields::default() } else { JsonFields::parse(text.as_bytes()).unwrap() };
+    let files = CompanionFiles { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added), ..CompanionFiles::default() };
+    Tokenizer::with_files(tokenizer.to_string().as_bytes(), &files).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -137,12 +137,12 @@ fn added_tokens_beside_the_tokenizer_have_the_ids_of_transformers() {
         (r#"{}"#, r#"{"extra_special_tokens":["<e>"]}"#, r#"{"<s>":40}"#, "<s><e>", &[29, 30]),
     ];
     for (config, special, added, text, ids) in cases {
-        let (tokenizer, _) = beside(&plain, config, special, added).unwrap();
+        let (tokenizer, _) = files(&plain, config, special, added).unwrap();
         assert_eq!(tokenizer.encode(text).unwrap(), ids, "{config} {special} {added}");
         let again = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
         assert_eq!(again.encode(text).unwrap(), ids, "written and read again: {config}");
     }
-    let (_, named) = beside(&plain, r#"{"eos_token":"<q>","turn_token":"<t>"}"#, r#"{"eos_token":"<x>"}"#, "").unwrap();
+    let (_, named) = files(&plain, r#"{"eos_token":"<q>","turn_token":"<t>"}"#, r#"{"eos_token":"<x>"}"#, "").unwrap();
     assert_eq!(named, [("eos_token".to_string(), "<x>".to_string()), ("turn_token".into(), "<t>".into())]);
 }
 
@@ -159,7 +159,7 @@ fn what_is_wrong_beside_a_tokenizer_is_named() {
         ("", "", r#"{"<a>":-1}"#, "added_tokens.json: -1 is not an id"),
         (&many, "", "", "tokenizer_config.json has 20001 fields"),
     ] {
-        let error = beside(&tokenizer(&[]), config, special, added).map(drop).unwrap_err();
+        let error = files(&tokenizer(&[]), config, special, added).map(drop).unwrap_err();
         assert!(error.contains(problem), "{error}");
     }
 }
@@ -237,12 +237,12 @@ fn numbers_that_json_has_not_hide_no_declaration() {
 fn what_is_written_declares_the_same_tokens_and_ends() {
     let scratch = Scratch::new("declared-written");
     let path = scratch.path("m");
-    let beside = json!({ "eos_token": "<|over|>", "extra_special_tokens": ["<a>", "<b>", "<c>"], "chat_template": "{{ messages[0].content }}" });
+    let files = json!({ "eos_token": "<|over|>", "extra_special_tokens": ["<a>", "<b>", "<c>"], "chat_template": "{{ messages[0].content }}" });
     // "w" is followed by 23, 24, … and 30 and 29 are not reached before 28.
     let generation = json!({ "eos_token_id": [31, 30, 29] });
     let mut json = tokenizer(&[]);
     json["post_processor"] = Value::Null;
-    speaker(&path, &[("tokenizer.json", json), ("tokenizer_config.json", beside), ("generation_config.json", generation)]);
+    speaker(&path, &[("tokenizer.json", json), ("tokenizer_config.json", files), ("generation_config.json", generation)]);
     let source = ModelFile::open(&path).unwrap();
     let ends = source.tokenizer.as_ref().unwrap().ends();
     assert_eq!(ends, [28, 31, 30, 29]);

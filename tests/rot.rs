@@ -4,7 +4,7 @@
 use crate::runs::ask;
 use crate::shared::root;
 use crate::train::{Scratch, run};
-use signet::data::{CacheWriter, Chat, Corpus, Ids, Origin, Store, TeacherCache, Tokenizer, Tokenizing, Watch};
+use signet::data::{CacheWriter, Callbacks, ChatRenderer, Corpus, Ids, Origin, TeacherCache, TokenStore, TokenizeOptions, Tokenizer};
 use signet::formats::seal;
 use signet::model::ModelFile;
 use signet::rng::Key;
@@ -22,7 +22,7 @@ const FOR_PEOPLE: [&str; 4] = ["log.txt", "samples.txt", "curves.svg", ".lock"];
 fn settings(scratch: &Scratch) -> TrainConfig {
     let text = "a cat and a dog sat on the mat and the log. ".repeat(300);
     std::fs::write(scratch.path("text.txt"), &text).unwrap();
-    let tokenizer = signet::data::train(&[&text], 280).unwrap();
+    let tokenizer = signet::data::train_tokenizer(&[&text], 280).unwrap();
     std::fs::write(scratch.path("tokenizer.json"), tokenizer.to_json().unwrap()).unwrap();
     std::fs::write(scratch.path("tiny.json"), format!("{{{TINY}, \"vocab_size\": {}}}", tokenizer.vocabulary())).unwrap();
     TrainConfig {
@@ -357,11 +357,12 @@ fn damage_in_a_token_cache_is_found_or_the_cache_is_made_again() {
     let tokenizer = Tokenizer::from_json(signet::assets::tokenizer().unwrap()).unwrap();
     let cache = scratch.path("tokens");
     let open = || {
-        let how = Tokenizing { tokenizer: &tokenizer, field: "auto", chat: Chat { id: 0, render: &|_| Ok(String::new()) }, cache: Some(&cache) };
-        let store = Store::open(&[scratch.path("text.txt")], &how, &mut Watch { stop: &|| false, progress: &mut |_| {} })?;
+        let options =
+            TokenizeOptions { tokenizer: &tokenizer, field: "auto", chat: ChatRenderer { id: 0, render: &|_| Ok(String::new()) }, cache: Some(&cache) };
+        let store = TokenStore::open(&[scratch.path("text.txt")], &options, &mut Callbacks { stop: &|| false, progress: &mut |_| {} })?;
         let mut ids = Vec::new();
-        store.read(0..store.about().tokens, &mut ids)?;
-        (0..store.about().documents).try_for_each(|n| store.document(n).map(drop))?;
+        store.read(0..store.info().tokens, &mut ids)?;
+        (0..store.info().documents).try_for_each(|n| store.document(n).map(drop))?;
         Ok::<_, signet::data::DataError>(ids)
     };
     let right = open().unwrap();

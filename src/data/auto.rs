@@ -1,9 +1,9 @@
 //! Resolves a tokenizer class, as `AutoTokenizer` of transformers 5.24 does for a local directory.
 
-use super::tokenizer_class::Class;
+use super::tokenizer_class::TokenizerClass;
 
 /// The class that uses a `tokenizer.json` unchanged.
-const AS_IT_IS: &str = "TokenizersBackend";
+const UNCHANGED: &str = "TokenizersBackend";
 
 /// Classes and the model types registered for them. Types without a configuration in transformers are left out, since
 /// transformers ignores their classes.
@@ -114,28 +114,28 @@ const REFUSED: &str = "AlbertTokenizer BarthezTokenizer BartphoTokenizer BertGen
  WhisperTokenizer XGLMTokenizer XLMRobertaTokenizer XLMTokenizer XLNetTokenizer";
 
 /// Returns true if a list of words separated by spaces contains `word`.
-fn has(words: &str, word: &str) -> bool {
+fn has_word(words: &str, word: &str) -> bool {
     words.split(' ').any(|known| known == word)
 }
 
 /// Returns the class that rebuilds the tokenizer in a `tokenizer.json`, from the class and the model type that the files
 /// next to it declare; `None` if the file is used unchanged. Fails for a class that Signet does not implement.
-pub(super) fn class(declared: Option<&str>, model_type: Option<&str>, tokenizer: &[u8]) -> Result<Option<&'static Class>, String> {
+pub(super) fn class(declared: Option<&str>, model_type: Option<&str>, tokenizer: &[u8]) -> Result<Option<&'static TokenizerClass>, String> {
     const BYTES: &[u8] = b"\"ByteLevel\"";
     let model_type = model_type.unwrap_or_default();
-    let registered = REGISTERED.iter().find(|(_, types)| has(types, model_type)).map(|(class, _)| *class);
+    let registered = REGISTERED.iter().find(|(_, types)| has_word(types, model_type)).map(|(class, _)| *class);
     let declared = declared.map(|name| name.strip_suffix("Fast").unwrap_or(name));
-    let overruled = has(OVERRULED, model_type);
+    let overruled = has_word(OVERRULED, model_type);
     let name = match registered {
-        Some(class) if class == AS_IT_IS || overruled => class,
-        _ => declared.or(registered).unwrap_or(AS_IT_IS),
+        Some(class) if class == UNCHANGED || overruled => class,
+        _ => declared.or(registered).unwrap_or(UNCHANGED),
     };
     // Llama 3 declares this class, but has a byte-level BPE.
     if declared == Some("LlamaTokenizer") && !overruled && tokenizer.windows(BYTES.len()).any(|part| part == BYTES) {
         return Ok(None);
     }
-    match Class::named(name) {
-        None if has(REFUSED, name) => Err(format!(
+    match TokenizerClass::named(name) {
+        None if has_word(REFUSED, name) => Err(format!(
             "cannot read it as {name}: Signet does not implement that class's own code. To read tokenizer.json as \
              it is, set \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json"
         )),

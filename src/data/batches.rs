@@ -71,10 +71,10 @@ impl Batches {
         let windows = self.windows() as u64;
         let slack = if self.aligned { 0 } else { self.length - 1 - self.windows() * self.seq };
         let start = |row| {
-            let place = index * self.batch as u64 + row;
-            let epoch = self.key.child(place / windows);
+            let position = index * self.batch as u64 + row;
+            let epoch = self.key.child(position / windows);
             let offset = (epoch.bits(u64::MAX) % (slack as u64 + 1)) as usize;
-            offset + epoch.permute(place % windows, windows) as usize * self.seq
+            offset + epoch.permute(position % windows, windows) as usize * self.seq
         };
         (0..self.batch as u64).map(start).collect()
     }
@@ -91,12 +91,12 @@ pub fn grid_windows(length: usize, seq: usize) -> usize {
     length.saturating_sub(1) / seq
 }
 
-/// Returns the first `most` batches of held-out text of `length` tokens: consecutive windows, each once. `read` returns
+/// Returns the first `max_batches` batches of held-out text of `length` tokens: consecutive windows, each once. `read` returns
 /// the tokens of a range.
-pub fn held_out<E>(length: usize, batch: usize, seq: usize, most: usize, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Vec<Batch>, E> {
-    let needed = most.max(1).saturating_mul(batch).min(grid_windows(length, seq));
+pub fn held_out<E>(length: usize, batch: usize, seq: usize, max_batches: usize, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Vec<Batch>, E> {
+    let needed = max_batches.max(1).saturating_mul(batch).min(grid_windows(length, seq));
     let windows: Vec<Vec<u32>> = (0..needed).map(|n| read(n * seq..(n + 1) * seq + 1)).collect::<Result<_, E>>()?;
-    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(Batch::from_windows).collect();
+    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(max_batches).map(Batch::from_windows).collect();
     if batches.is_empty() {
         // Fewer windows than rows in a batch: repeat them, to have one batch.
         let repeated: Vec<Vec<u32>> = windows.iter().cycle().take(batch).cloned().collect();

@@ -43,13 +43,13 @@ impl<W: Write> Write for BlockWriter<W> {
         let written = self.to.write(bytes)?;
         let mut rest = &bytes[..written];
         while !rest.is_empty() {
-            let (part, behind) = rest.split_at(rest.len().min((BLOCK - self.filled) as usize));
+            let (part, after) = rest.split_at(rest.len().min((BLOCK - self.filled) as usize));
             self.digester.update(part);
             self.filled += part.len() as u64;
             if self.filled == BLOCK {
                 self.end_block();
             }
-            rest = behind;
+            rest = after;
         }
         Ok(written)
     }

@@ -1,7 +1,7 @@
 //! A corpus: token ids for training and held-out ids, each read by position.
 
 use super::data_error::DataError;
-use super::token_store::Store;
+use super::token_store::TokenStore;
 use crate::formats::{Checksum, checksum};
 use crate::rng::Key;
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub struct Corpus {
 
 /// The split of a text into training and held-out text.
 #[derive(Clone, Copy, Debug)]
-pub struct Split {
+pub struct CorpusSplit {
     /// The held-out share: of the documents, or of the tokens if there are few documents.
     pub share: f64,
     /// The seed of the documents' order; 0 keeps the order of the files.
@@ -38,11 +38,11 @@ impl Corpus {
     /// Holds out a share of a text. With 50 documents or more, these are whole documents at regular intervals (with 0.02,
     /// every 50th); otherwise the end of the text. `held_out`, if given, is held out instead. Documents are shuffled as
     /// wholes; which ones are held out does not depend on the order.
-    pub fn new(text: Store, held_out: Option<Store>, split: Split) -> Result<Self, DataError> {
+    pub fn new(text: TokenStore, held_out: Option<TokenStore>, split: CorpusSplit) -> Result<Self, DataError> {
         let text = Arc::new(text);
-        let documents = text.about().documents;
+        let documents = text.info().documents;
         let key = (split.shuffle != 0 && documents > 1).then(|| Key::new(split.shuffle, "documents"));
-        let view = |held: Option<(f64, bool)>| Ids::documents(&text, key, held);
+        let view = |selection: Option<(f64, bool)>| Ids::documents(&text, key, selection);
         let corpus = match held_out {
             Some(held_out) => Self { train: view(None)?, held_out: Ids::documents(&Arc::new(held_out), None, None)? },
             None if documents >= MANY_DOCUMENTS && floor_share(documents, split.share) > 0 => {
@@ -76,27 +76,27 @@ fn is_held_out(n: u64, share: f64) -> bool {
 /// Token ids by position.
 #[derive(Clone, Debug)]
 pub struct Ids {
-    store: Arc<Store>,
-    order: Option<Arc<Order>>,
+    store: Arc<TokenStore>,
+    order: Option<Arc<DocumentOrder>>,
     first: usize,
     length: usize,
 }
 
 /// A selection of a store's documents, in some order.
 #[derive(Debug)]
-struct Order {
+struct DocumentOrder {
     key: Option<Key>,
     /// The held-out share, and true to select the held-out documents or false for the others; `None` selects all.
-    held: Option<(f64, bool)>,
+    selection: Option<(f64, bool)>,
     /// Ids before every [`STRIDE`]-th document.
     offsets: Vec<u64>,
 }
 
-impl Order {
+impl DocumentOrder {
     /// Returns the document at a position, if it is selected.
-    fn document(&self, place: u64, documents: u64) -> Option<u64> {
-        let n = self.key.map_or(place, |key| key.permute(place, documents));
-        self.held.is_none_or(|(share, held)| is_held_out(n, share) == held).then_some(n)
+    fn document(&self, position: u64, documents: u64) -> Option<u64> {
+        let n = self.key.map_or(position, |key| key.permute(position, documents));
+        self.selection.is_none_or(|(share, held_out)| is_held_out(n, share) == held_out).then_some(n)
     }
 }
 
@@ -108,24 +108,24 @@ impl Default for Ids {
 
 impl From<Vec<u32>> for Ids {
     fn from(ids: Vec<u32>) -> Self {
-        Self { store: Arc::new(Store::of(&ids)), order: None, first: 0, length: ids.len() }
+        Self { store: Arc::new(TokenStore::of(&ids)), order: None, first: 0, length: ids.len() }
     }
 }
 
 impl Ids {
     /// The selected documents of a store, in the order that the key gives.
-    fn documents(store: &Arc<Store>, key: Option<Key>, held: Option<(f64, bool)>) -> Result<Self, DataError> {
-        let (documents, tokens) = (store.about().documents, store.about().tokens);
-        if key.is_none() && held.is_none() {
+    fn documents(store: &Arc<TokenStore>, key: Option<Key>, selection: Option<(f64, bool)>) -> Result<Self, DataError> {
+        let (documents, tokens) = (store.info().documents, store.info().tokens);
+        if key.is_none() && selection.is_none() {
             return Ok(Self { store: Arc::clone(store), order: None, first: 0, length: tokens as usize });
         }
-        let mut order = Order { key, held, offsets: Vec::new() };
+        let mut order = DocumentOrder { key, selection, offsets: Vec::new() };
         let mut length = 0;
-        for place in 0..documents {
-            if place % STRIDE == 0 {
+        for position in 0..documents {
+            if position % STRIDE == 0 {
                 order.offsets.push(length);
             }
-            if let Some(n) = order.document(place, documents) {
+            if let Some(n) = order.document(position, documents) {
                 let at = store.document(n)?;
                 length += at.end - at.start;
             }
@@ -157,21 +157,21 @@ impl Ids {
             self.store.read(at..end, &mut ids)?;
             return Ok(ids);
         };
-        let documents = self.store.about().documents;
+        let documents = self.store.info().documents;
         let mark = order.offsets.partition_point(|&mark| mark <= at) - 1;
-        let (mut place, mut before) = (mark as u64 * STRIDE, order.offsets[mark]);
+        let (mut position, mut before) = (mark as u64 * STRIDE, order.offsets[mark]);
         while at < end {
-            if let Some(n) = order.document(place, documents) {
+            if let Some(n) = order.document(position, documents) {
                 let found = self.store.document(n)?;
-                let behind = before + (found.end - found.start);
-                if behind > at {
-                    let last = end.min(behind);
+                let document_end = before + (found.end - found.start);
+                if document_end > at {
+                    let last = end.min(document_end);
                     self.store.read(found.start + (at - before)..found.start + (last - before), &mut ids)?;
                     at = last;
                 }
-                before = behind;
+                before = document_end;
             }
-            place += 1;
+            position += 1;
         }
         Ok(ids)
     }

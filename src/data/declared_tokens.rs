@@ -2,7 +2,7 @@
 //! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
 
 use super::auto;
-use super::tokenizer_class::{Class, ClassSettings, Repeat};
+use super::tokenizer_class::{ClassSettings, Repeat, TokenizerClass};
 use crate::formats::json;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -23,17 +23,17 @@ const OWN: &str = "model_specific_special_tokens";
 const DECODER: &str = "added_tokens_decoder";
 
 /// The most fields of an object, since they are searched linearly.
-const FIELDS: usize = 10_000;
+const MAX_FIELDS: usize = 10_000;
 
 /// The contents of the files next to a `tokenizer.json`; empty for missing files.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct CompanionFiles {
     /// `tokenizer_config.json`.
-    pub config: Fields,
+    pub config: JsonFields,
     /// `special_tokens_map.json`.
-    pub special_tokens_map: Fields,
+    pub special_tokens_map: JsonFields,
     /// `added_tokens.json`.
-    pub added_tokens: Fields,
+    pub added_tokens: JsonFields,
     /// The tokenizer class in `config.json`, used if `tokenizer_config.json` has none.
     pub class: Option<String>,
     /// The model type in `config.json`, for which a class may be registered.
@@ -42,68 +42,68 @@ pub struct Beside {
 
 /// The fields of a JSON object in file order: tokens without an id are numbered in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fields(Vec<(String, Field)>);
+pub struct JsonFields(Vec<(String, JsonField)>);
 
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
-enum Field {
-    Object(Fields),
+enum JsonField {
+    Object(JsonFields),
     Other(Value),
     /// A token parsed from an object.
     #[serde(skip)]
-    Token(Token),
+    Token(DeclaredToken),
 }
 
-impl Fields {
+impl JsonFields {
     /// Parses a JSON object, as Python does.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         json::as_python(bytes, |bytes| serde_json::from_slice(bytes)).map_err(|error: serde_json::Error| error.to_string())
     }
 
-    fn get(&self, name: &str) -> Option<&Field> {
+    fn get(&self, name: &str) -> Option<&JsonField> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, field)| field)
     }
 
     /// Replaces a field in place, or appends it.
-    fn set(&mut self, name: &str, field: Field) {
+    fn set(&mut self, name: &str, field: JsonField) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = field,
             None => self.0.push((name.into(), field)),
         }
     }
 
-    fn remove(&mut self, name: &str) -> Option<Field> {
+    fn remove(&mut self, name: &str) -> Option<JsonField> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.remove(at).1)
     }
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for JsonFields {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         struct Read;
 
         impl<'de> Visitor<'de> for Read {
-            type Value = Fields;
+            type Value = JsonFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields: Vec<(String, Field)> = Vec::new();
-                let mut places = BTreeMap::new();
-                while let Some((name, field)) = map.next_entry::<String, Field>()? {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonFields, A::Error> {
+                let mut fields: Vec<(String, JsonField)> = Vec::new();
+                let mut positions = BTreeMap::new();
+                while let Some((name, field)) = map.next_entry::<String, JsonField>()? {
                     // For duplicate names, Python keeps the first position and the last value.
-                    match places.get(&name) {
+                    match positions.get(&name) {
                         Some(&at) => fields[at] = (name, field),
                         None => {
-                            places.insert(name.clone(), fields.len());
+                            positions.insert(name.clone(), fields.len());
                             fields.push((name, field));
                         }
                     }
                 }
-                Ok(Fields(fields))
+                Ok(JsonFields(fields))
             }
         }
 
@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-impl Field {
+impl JsonField {
     fn is_null(&self) -> bool {
         matches!(self, Self::Other(Value::Null))
     }
@@ -147,20 +147,20 @@ impl Field {
     }
 
     /// Parses a token: a text, or an object with `content`.
-    fn token(&self) -> Option<Token> {
+    fn token(&self) -> Option<DeclaredToken> {
         match self {
             Self::Token(token) => Some(token.clone()),
-            Self::Object(fields) => Token::read(&|name| match fields.get(name) {
+            Self::Object(fields) => DeclaredToken::read(&|name| match fields.get(name) {
                 Some(Self::Other(value)) => value.clone(),
                 _ => Value::Null,
             }),
-            Self::Other(Value::String(_)) => self.text().map(Token::named),
-            Self::Other(value) => Token::read(&|name| value[name].clone()),
+            Self::Other(Value::String(_)) => self.text().map(DeclaredToken::named),
+            Self::Other(value) => DeclaredToken::read(&|name| value[name].clone()),
         }
     }
 
     /// Parses a list of tokens.
-    fn list(&self) -> Vec<Token> {
+    fn list(&self) -> Vec<DeclaredToken> {
         let Self::Other(Value::Array(list)) = self else { return Vec::new() };
         list.iter().filter_map(|value| Self::Other(value.clone()).token()).collect()
     }
@@ -168,7 +168,7 @@ impl Field {
 
 /// A token whose defaults are not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Token {
+struct DeclaredToken {
     content: String,
     single_word: bool,
     lstrip: bool,
@@ -180,7 +180,7 @@ struct Token {
     plain: bool,
 }
 
-impl Token {
+impl DeclaredToken {
     /// A special token given as a text.
     fn named(text: &str) -> Self {
         Self { content: text.into(), single_word: false, lstrip: false, rstrip: false, normalized: None, special: true, plain: true }
@@ -214,38 +214,38 @@ impl Token {
 }
 
 /// The tokens of the `tokenizer.json` itself.
-pub(super) struct Within {
+pub(super) struct FileTokens {
     /// Added tokens by id.
     pub(super) added: BTreeMap<u32, AddedToken>,
     /// The padding token, if it declares one.
     pub(super) pad: Option<String>,
     /// The class that rebuilds the tokenizer without its added tokens, if any.
-    pub(super) class: Option<&'static Class>,
+    pub(super) class: Option<&'static TokenizerClass>,
 }
 
-impl Within {
+impl FileTokens {
     /// Added tokens that exist before any are added.
     fn existing(&self) -> impl Iterator<Item = &AddedToken> {
         self.added.values().filter(move |_| self.class.is_none())
     }
 
     /// The default of a special token that no file declares.
-    fn special_token(&self, name: &str) -> Option<Token> {
+    fn special_token(&self, name: &str) -> Option<DeclaredToken> {
         let own = self.class.and_then(|class| class.special_token(name));
         let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(|class| class.uses_file_padding()));
-        own.or(pad).map(Token::named)
+        own.or(pad).map(DeclaredToken::named)
     }
 }
 
 /// The result of resolving the files.
-pub(super) struct Resolved {
+pub(super) struct ResolvedTokens {
     /// Tokens to add, in order; existing ones change their properties.
     pub(super) tokens: Vec<AddedToken>,
     /// Special tokens: their names and texts.
     pub(super) named: Vec<(String, String)>,
 }
 
-impl Beside {
+impl CompanionFiles {
     /// Returns true if no file has a field.
     pub(super) fn is_empty(&self) -> bool {
         self.class.is_none()
@@ -254,31 +254,31 @@ impl Beside {
     }
 
     /// The class that rebuilds the tokenizer of a `tokenizer.json`, if the files declare one.
-    pub(super) fn class(&self, tokenizer: &[u8]) -> Result<Option<&'static Class>, String> {
-        let declared = self.config.get("tokenizer_class").and_then(Field::text).or(self.class.as_deref());
+    pub(super) fn class(&self, tokenizer: &[u8]) -> Result<Option<&'static TokenizerClass>, String> {
+        let declared = self.config.get("tokenizer_class").and_then(JsonField::text).or(self.class.as_deref());
         auto::class(declared, self.model_type.as_deref(), tokenizer)
     }
 
     /// The settings of that class.
     pub(super) fn class_settings(&self) -> ClassSettings {
-        let flag = |name: &str| self.config.get(name).filter(|field| !field.is_null()).map(Field::is_truthy);
+        let flag = |name: &str| self.config.get(name).filter(|field| !field.is_null()).map(JsonField::is_truthy);
         ClassSettings { add_prefix_space: flag("add_prefix_space"), legacy: flag("legacy").unwrap_or(false) }
     }
 
     /// Returns true if the text of a special token is encoded like any other text.
     pub(super) fn splits_special(&self) -> bool {
-        self.config.get("split_special_tokens") == Some(&Field::Other(Value::Bool(true)))
+        self.config.get("split_special_tokens") == Some(&JsonField::Other(Value::Bool(true)))
     }
 
     /// Resolves the declarations of the files; errors name the invalid field.
-    pub(super) fn resolve(&self, within: &Within) -> Result<Resolved, String> {
+    pub(super) fn resolve(&self, file_tokens: &FileTokens) -> Result<ResolvedTokens, String> {
         for (file, fields) in [("tokenizer_config.json", &self.config), ("special_tokens_map.json", &self.special_tokens_map)] {
-            if fields.0.len() > FIELDS {
-                return Err(format!("{file} has {} fields; the limit is {FIELDS}", fields.0.len()));
+            if fields.0.len() > MAX_FIELDS {
+                return Err(format!("{file} has {} fields; the limit is {MAX_FIELDS}", fields.0.len()));
             }
         }
         let mut fields = self.config.clone();
-        if !fields.get(EXTRA).is_some_and(Field::is_truthy)
+        if !fields.get(EXTRA).is_some_and(JsonField::is_truthy)
             && let Some(list) = fields.remove(ADDITIONAL)
         {
             fields.set(EXTRA, list);
@@ -286,46 +286,48 @@ impl Beside {
         let mut explicit = explicit_tokens(&mut fields)?;
         let decoder = match fields.remove(DECODER) {
             Some(decoder) => by_id(&decoder)?,
-            None => self.legacy(&mut fields, &mut explicit, within)?,
+            None => self.legacy(&mut fields, &mut explicit, file_tokens)?,
         };
-        let known: BTreeMap<&str, &Token> = decoder.values().map(|token| (token.content.as_str(), token)).collect();
-        let mut special: Vec<(String, Token)> = Vec::new();
+        let known: BTreeMap<&str, &DeclaredToken> = decoder.values().map(|token| (token.content.as_str(), token)).collect();
+        let mut special: Vec<(String, DeclaredToken)> = Vec::new();
         for role in ROLES {
-            let given = match fields.get(role) {
-                None => within.special_token(role),
+            let declared = match fields.get(role) {
+                None => file_tokens.special_token(role),
                 Some(field) if !field.is_null() => {
                     let token = field.token().ok_or_else(|| format!("{role} is neither a text nor a token"))?;
                     Some(known.get(token.content.as_str()).map_or(token, |token| (*token).clone()))
                 }
                 Some(_) => None,
             };
-            special.extend(given.map(|token| (role.to_string(), token)));
+            special.extend(declared.map(|token| (role.to_string(), token)));
         }
-        let mut own = class_tokens(&mut fields, within.class);
+        let mut own = class_tokens(&mut fields, file_tokens.class);
         let extra = match (fields.get(EXTRA), fields.get(ADDITIONAL)) {
             (Some(list), _) => list.list(),
-            (None, more) => more.map_or_else(Vec::new, Field::list).into_iter().chain(own.iter().map(|(_, token)| token.clone())).collect(),
+            (None, more) => more.map_or_else(Vec::new, JsonField::list).into_iter().chain(own.iter().map(|(_, token)| token.clone())).collect(),
         };
-        own.extend(own_tokens(&mut fields, &Field::is_token));
+        own.extend(own_tokens(&mut fields, &JsonField::is_token));
         overlay(&mut own, explicit);
         special.extend(own);
-        Ok(resolved(decoder.into_values().collect(), special, extra, within))
+        Ok(resolved(decoder.into_values().collect(), special, extra, file_tokens))
     }
 
     /// The tokens by id if there is no `added_tokens_decoder`: `special_tokens_map.json` takes precedence over
     /// `tokenizer_config.json`, and `tokenizer.json` over `added_tokens.json`.
-    fn legacy(&self, fields: &mut Fields, explicit: &mut Vec<(String, Token)>, within: &Within) -> Result<BTreeMap<u32, Token>, String> {
+    fn legacy(
+        &self, fields: &mut JsonFields, explicit: &mut Vec<(String, DeclaredToken)>, file_tokens: &FileTokens,
+    ) -> Result<BTreeMap<u32, DeclaredToken>, String> {
         for (name, field) in &self.special_tokens_map.0 {
             let field = match field {
-                Field::Object(_) if name.ends_with("_token") => {
+                JsonField::Object(_) if name.ends_with("_token") => {
                     let token = field.token().ok_or_else(|| format!("special_tokens_map.json: {name} has no content"))?;
-                    Field::Token(Token { special: true, ..token })
+                    JsonField::Token(DeclaredToken { special: true, ..token })
                 }
-                Field::Other(Value::Array(more)) if name == EXTRA => {
-                    let first = if let Some(Field::Other(Value::Array(first))) = fields.get(EXTRA) { &first[..] } else { &[] };
+                JsonField::Other(Value::Array(more)) if name == EXTRA => {
+                    let first = if let Some(JsonField::Other(Value::Array(first))) = fields.get(EXTRA) { &first[..] } else { &[] };
                     let mut seen: HashSet<String> = first.iter().map(Value::to_string).collect();
                     let new = more.iter().filter(|token| seen.insert(token.to_string())).map(special);
-                    Field::Other(first.iter().cloned().chain(new).collect())
+                    JsonField::Other(first.iter().cloned().chain(new).collect())
                 }
                 other => other.clone(),
             };
@@ -333,21 +335,21 @@ impl Beside {
         }
         named_extra(fields, explicit)?;
         let texts = ROLES.iter().filter_map(|role| fields.get(role)).filter_map(|field| match field {
-            Field::Token(token) => Some(token.content.clone()),
+            JsonField::Token(token) => Some(token.content.clone()),
             field => field.text().map(str::to_string),
         });
         // transformers has not parsed the objects in a list of `tokenizer_config.json` when it looks for these texts.
-        let listed = fields.get(EXTRA).map_or_else(Vec::new, Field::list).into_iter().filter(|token| token.plain);
-        let mapped = self.special_tokens_map.get(EXTRA).map_or_else(Vec::new, Field::list);
+        let listed = fields.get(EXTRA).map_or_else(Vec::new, JsonField::list).into_iter().filter(|token| token.plain);
+        let mapped = self.special_tokens_map.get(EXTRA).map_or_else(Vec::new, JsonField::list);
         let special: HashSet<String> = texts.chain(listed.chain(mapped).map(|token| token.content)).collect();
         let mut decoder = BTreeMap::new();
         for (content, id) in &self.added_tokens.0 {
-            let Field::Other(id) = id else { return Err(format!("added_tokens.json: the id of {content:?} is not a number")) };
+            let JsonField::Other(id) = id else { return Err(format!("added_tokens.json: the id of {content:?} is not a number")) };
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| format!("added_tokens.json: {id} is not an id (of {content:?})"))?;
             let special = special.contains(content);
-            decoder.insert(id, Token { normalized: Some(!special), special, plain: false, ..Token::named(content) });
+            decoder.insert(id, DeclaredToken { normalized: Some(!special), special, plain: false, ..DeclaredToken::named(content) });
         }
-        decoder.extend(within.added.iter().map(|(id, token)| (*id, Token::of(token))));
+        decoder.extend(file_tokens.added.iter().map(|(id, token)| (*id, DeclaredToken::of(token))));
         Ok(decoder)
     }
 }
@@ -363,18 +365,18 @@ fn special(token: &Value) -> Value {
 
 /// Removes from the fields of a `tokenizer_config.json` the special tokens with names of the model's own that are plain
 /// texts, or in an object of named tokens, and returns them.
-fn explicit_tokens(fields: &mut Fields) -> Result<Vec<(String, Token)>, String> {
+fn explicit_tokens(fields: &mut JsonFields) -> Result<Vec<(String, DeclaredToken)>, String> {
     let mut explicit = own_tokens(fields, &|field| field.text().is_some());
     named_extra(fields, &mut explicit)?;
     match fields.remove(OWN) {
-        Some(given) if explicit.is_empty() => named(&given, OWN),
+        Some(declared) if explicit.is_empty() => named(&declared, OWN),
         _ => Ok(explicit),
     }
 }
 
 /// Moves named extra tokens to those with names of the model's own.
-fn named_extra(fields: &mut Fields, explicit: &mut Vec<(String, Token)>) -> Result<(), String> {
-    if let Some(Field::Object(_)) = fields.get(EXTRA) {
+fn named_extra(fields: &mut JsonFields, explicit: &mut Vec<(String, DeclaredToken)>) -> Result<(), String> {
+    if let Some(JsonField::Object(_)) = fields.get(EXTRA) {
         let extra = fields.remove(EXTRA).expect("the field was found");
         overlay(explicit, named(&extra, EXTRA)?);
     }
@@ -382,37 +384,37 @@ fn named_extra(fields: &mut Fields, explicit: &mut Vec<(String, Token)>) -> Resu
 }
 
 /// Removes and returns the special tokens with names of the class's own; missing ones get the class's defaults.
-fn class_tokens(fields: &mut Fields, class: Option<&Class>) -> Vec<(String, Token)> {
+fn class_tokens(fields: &mut JsonFields, class: Option<&TokenizerClass>) -> Vec<(String, DeclaredToken)> {
     let token = |(name, text): &(&str, &str)| {
-        let token = fields.remove(name).map_or_else(|| Some(Token::named(text)), |field| field.token());
+        let token = fields.remove(name).map_or_else(|| Some(DeclaredToken::named(text)), |field| field.token());
         token.map(|token| (name.to_string(), token))
     };
     class.map_or(&[][..], |class| class.own).iter().filter_map(token).collect()
 }
 
 /// Removes and returns the fields whose names end in `_token`, except those of all tokenizers.
-fn own_tokens(fields: &mut Fields, of: &dyn Fn(&Field) -> bool) -> Vec<(String, Token)> {
-    let is = |(name, field): &(String, Field)| name.ends_with("_token") && !ROLES.contains(&name.as_str()) && of(field);
-    let (taken, rest) = std::mem::take(&mut fields.0).into_iter().partition(is);
+fn own_tokens(fields: &mut JsonFields, of: &dyn Fn(&JsonField) -> bool) -> Vec<(String, DeclaredToken)> {
+    let is = |(name, field): &(String, JsonField)| name.ends_with("_token") && !ROLES.contains(&name.as_str()) && of(field);
+    let (matching, rest) = std::mem::take(&mut fields.0).into_iter().partition(is);
     fields.0 = rest;
-    taken.into_iter().filter_map(|(name, field): (String, Field)| Some((name, field.token()?))).collect()
+    matching.into_iter().filter_map(|(name, field): (String, JsonField)| Some((name, field.token()?))).collect()
 }
 
 /// Parses an object of named tokens.
-fn named(tokens: &Field, called: &str) -> Result<Vec<(String, Token)>, String> {
-    let Field::Object(tokens) = tokens else { return Ok(Vec::new()) };
-    if tokens.0.len() > FIELDS {
-        return Err(format!("{called} has {} fields; the limit is {FIELDS}", tokens.0.len()));
+fn named(tokens: &JsonField, field_name: &str) -> Result<Vec<(String, DeclaredToken)>, String> {
+    let JsonField::Object(tokens) = tokens else { return Ok(Vec::new()) };
+    if tokens.0.len() > MAX_FIELDS {
+        return Err(format!("{field_name} has {} fields; the limit is {MAX_FIELDS}", tokens.0.len()));
     }
-    let entry = |(name, field): &(String, Field)| {
-        let token = field.token().ok_or_else(|| format!("{called}: {name} is neither a text nor a token"))?;
+    let entry = |(name, field): &(String, JsonField)| {
+        let token = field.token().ok_or_else(|| format!("{field_name}: {name} is neither a text nor a token"))?;
         Ok((name.clone(), token))
     };
     tokens.0.iter().map(entry).collect()
 }
 
 /// Replaces tokens of the same name in place, and appends the others.
-fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
+fn overlay(tokens: &mut Vec<(String, DeclaredToken)>, over: Vec<(String, DeclaredToken)>) {
     for (name, token) in over {
         match tokens.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = token,
@@ -422,11 +424,11 @@ fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
 }
 
 /// Parses an `added_tokens_decoder`.
-fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
-    let Field::Object(tokens) = decoder else {
+fn by_id(decoder: &JsonField) -> Result<BTreeMap<u32, DeclaredToken>, String> {
+    let JsonField::Object(tokens) = decoder else {
         return if decoder.is_truthy() { Err(format!("{DECODER} is not a JSON object")) } else { Ok(BTreeMap::new()) };
     };
-    let entry = |(id, field): &(String, Field)| {
+    let entry = |(id, field): &(String, JsonField)| {
         let token = if field.text().is_none() { field.token() } else { None };
         let number = id.trim().parse().map_err(|_| format!("{DECODER}: {id:?} is not an id"))?;
         Ok((number, token.ok_or_else(|| format!("{DECODER}: {id} is not a token with a content"))?))
@@ -435,26 +437,26 @@ fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
 }
 
 /// Collects the tokens to add: those with an id first, then new special tokens.
-fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token>, within: &Within) -> Resolved {
-    let existing: HashSet<String> = within.existing().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
+fn resolved(decoder: Vec<DeclaredToken>, special: Vec<(String, DeclaredToken)>, extra: Vec<DeclaredToken>, file_tokens: &FileTokens) -> ResolvedTokens {
+    let existing: HashSet<String> = file_tokens.existing().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
     let named: HashSet<&str> = special.iter().map(|(_, token)| token.content.as_str()).collect();
-    let was_special: HashSet<&str> = within.existing().filter(|token| token.special).map(|token| token.content.as_str()).collect();
+    let was_special: HashSet<&str> = file_tokens.existing().filter(|token| token.special).map(|token| token.content.as_str()).collect();
     let mut seen = HashSet::new();
     let new = special.iter().map(|(_, token)| token).chain(&extra).filter(|token| !existing.contains(&token.content) && seen.insert(*token));
-    let finish = |token: &Token| {
+    let finish = |token: &DeclaredToken| {
         let special = token.special || named.contains(token.content.as_str());
         let normalized = token.normalized.or(Some(!special));
         // In the library, a special token stays special.
         let special = special || was_special.contains(token.content.as_str());
-        Token { special, normalized, ..token.clone() }.added()
+        DeclaredToken { special, normalized, ..token.clone() }.added()
     };
-    let second = |token: &Token| {
-        Some(match within.class?.repeat? {
-            Repeat::Special if !token.plain => Token { special: true, ..token.clone() }.added(),
+    let second = |token: &DeclaredToken| {
+        Some(match file_tokens.class?.repeat? {
+            Repeat::Special if !token.plain => DeclaredToken { special: true, ..token.clone() }.added(),
             _ => AddedToken::from(token.content.as_str(), true),
         })
     };
     let repeated = special.iter().map(|(_, token)| token).chain(&extra).filter_map(second);
     let tokens = decoder.iter().chain(new).map(finish).chain(repeated).collect();
-    Resolved { tokens, named: special.into_iter().map(|(name, token)| (name, token.content)).collect() }
+    ResolvedTokens { tokens, named: special.into_iter().map(|(name, token)| (name, token.content)).collect() }
 }

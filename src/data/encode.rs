@@ -24,16 +24,16 @@ pub(super) trait IdSink {
 }
 
 /// Callbacks for long-running work: cancellation and progress.
-pub struct Watch<'a> {
+pub struct Callbacks<'a> {
     /// Returns true to cancel.
     pub stop: &'a dyn Fn() -> bool,
     /// Receives progress at intervals.
-    pub progress: &'a mut dyn FnMut(Progress),
+    pub progress: &'a mut dyn FnMut(TextProgress),
 }
 
 /// Progress of reading text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
+pub struct TextProgress {
     /// True while the text is tokenized; false while the files are only read, to find them in the cache.
     pub tokenizing: bool,
     /// Bytes of the files read so far.
@@ -46,7 +46,7 @@ pub struct Progress {
 
 /// Counts the bytes read, reports progress and checks for cancellation.
 pub(super) struct Reporter<'a, 'b> {
-    watch: &'a mut Watch<'b>,
+    callbacks: &'a mut Callbacks<'b>,
     tokenizing: bool,
     of: u64,
     checked: u64,
@@ -55,13 +55,13 @@ pub(super) struct Reporter<'a, 'b> {
 }
 
 impl<'a, 'b> Reporter<'a, 'b> {
-    pub(super) fn new(watch: &'a mut Watch<'b>, tokenizing: bool, of: u64) -> Self {
-        Self { watch, tokenizing, of, checked: 0, clock: Clock::start(), next_report: REPORT_INTERVAL }
+    pub(super) fn new(callbacks: &'a mut Callbacks<'b>, tokenizing: bool, of: u64) -> Self {
+        Self { callbacks, tokenizing, of, checked: 0, clock: Clock::start(), next_report: REPORT_INTERVAL }
     }
 
     /// Returns an error if the work was cancelled.
     pub(super) fn check_stopped(&self) -> Result<(), DataError> {
-        if (self.watch.stop)() { Err(DataError::Stopped) } else { Ok(()) }
+        if (self.callbacks.stop)() { Err(DataError::Stopped) } else { Ok(()) }
     }
 
     /// Records that `done` bytes are read.
@@ -74,14 +74,14 @@ impl<'a, 'b> Reporter<'a, 'b> {
         let seconds = self.clock.seconds();
         if seconds > self.next_report {
             self.next_report = seconds + REPORT_INTERVAL;
-            (self.watch.progress)(Progress { tokenizing: self.tokenizing, done, of: self.of, rate: done as f64 / seconds });
+            (self.callbacks.progress)(TextProgress { tokenizing: self.tokenizing, done, of: self.of, rate: done as f64 / seconds });
         }
         Ok(())
     }
 }
 
 /// Encodes documents and passes their ids on.
-pub(super) struct Encoder<'a, 'b> {
+pub(super) struct DocumentEncoder<'a, 'b> {
     tokenizer: &'a Tokenizer,
     vocabulary: usize,
     /// Documents not encoded yet, and for each whether an end token is appended.
@@ -98,7 +98,7 @@ pub(super) struct Encoder<'a, 'b> {
     pub(super) bytes: u64,
 }
 
-impl<'a, 'b> Encoder<'a, 'b> {
+impl<'a, 'b> DocumentEncoder<'a, 'b> {
     pub(super) fn new(tokenizer: &'a Tokenizer, out: &'a mut dyn IdSink, reporter: Reporter<'a, 'b>) -> Self {
         let vocabulary = tokenizer.vocabulary();
         Self { tokenizer, vocabulary, queue: Vec::new(), queued: 0, document: String::new(), long: None, last: None, out, reporter, bytes: 0 }
@@ -135,7 +135,7 @@ impl<'a, 'b> Encoder<'a, 'b> {
     }
 }
 
-impl Sink for Encoder<'_, '_> {
+impl Sink for DocumentEncoder<'_, '_> {
     fn text(&mut self, text: &str) -> Result<(), DataError> {
         self.bytes += text.len() as u64;
         if self.long.is_some() {

@@ -1,6 +1,6 @@
 //! End tokens of documents and replies: those that a model declares, or those that its special tokens suggest.
 
-use super::pipeline::Pipeline;
+use super::pipeline::TokenizerPipeline;
 use super::special::END;
 use crate::formats::FormatError;
 use crate::formats::gguf::GgufMetadata;
@@ -10,7 +10,7 @@ use crate::formats::gguf::token_types::{BYTE, NORMAL};
 const SUGGESTED: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
 
 /// Tokens that llama.cpp treats as the end of a reply, whatever a GGUF file's metadata say (`llama-vocab.cpp`).
-pub const LLAMA_CPP: [&str; 22] = [
+pub const LLAMA_CPP_ENDS: [&str; 22] = [
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
@@ -56,14 +56,14 @@ const ORDINARY: [i32; 2] = [NORMAL, BYTE];
 
 /// The end tokens of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
+pub struct EndTokens {
     /// Ends a document.
     pub document: Option<u32>,
     /// The tokens that end a reply.
     pub replies: Vec<u32>,
 }
 
-impl Ends {
+impl EndTokens {
     /// Creates end tokens from the eos token and the ids that end a reply. The eos token ends a document; without one, the
     /// first of the others does.
     pub fn new(eos: Option<u32>, replies: impl IntoIterator<Item = u32>) -> Self {
@@ -77,14 +77,14 @@ impl Ends {
     }
 
     /// The end tokens that a tokenizer's special tokens suggest. Ordinary entries of the vocabulary are ignored.
-    pub(super) fn suggested(tokenizer: &Pipeline) -> Self {
+    pub(super) fn suggested(tokenizer: &TokenizerPipeline) -> Self {
         let vocabulary = tokenizer.get_added_vocabulary();
         let special = |text: &&str| vocabulary.is_special_token(text);
         Self::new(None, SUGGESTED.iter().filter(|text| special(text)).filter_map(|text| tokenizer.token_to_id(text)))
     }
 
     /// The end tokens of versions before declarations counted: tokens with the suggested texts, special or not, then eos.
-    pub(super) fn legacy(tokenizer: &Pipeline, eos: Option<u32>) -> Self {
+    pub(super) fn legacy(tokenizer: &TokenizerPipeline, eos: Option<u32>) -> Self {
         Self::new(None, SUGGESTED.iter().filter_map(|text| tokenizer.token_to_id(text)).chain(eos))
     }
 
@@ -103,7 +103,7 @@ impl Ends {
             named.push(metadata.count(&format!("tokenizer.ggml.{key}"))?.and_then(known));
         }
         let code = code_tokens(metadata)?;
-        let texts = tokens.iter().enumerate().filter(|(id, text)| LLAMA_CPP.contains(&text.as_str()) && !(*text == ENTRY && ordinary(*id)));
+        let texts = tokens.iter().enumerate().filter(|(id, text)| LLAMA_CPP_ENDS.contains(&text.as_str()) && !(*text == ENTRY && ordinary(*id)));
         let found = code.into_iter().chain(texts.map(|(id, _)| id)).filter_map(known);
         let mut ends = Self::new(named[0], named[1..].iter().flatten().copied().chain(found));
         ends.apply_exceptions(tokens);
@@ -117,7 +117,7 @@ impl Ends {
             return Ok(Vec::new());
         }
         let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
-        let texts = tokens.iter().enumerate().filter(|(_, text)| *text != ENTRY && LLAMA_CPP.contains(&text.as_str()));
+        let texts = tokens.iter().enumerate().filter(|(_, text)| *text != ENTRY && LLAMA_CPP_ENDS.contains(&text.as_str()));
         Ok(texts.map(|(id, _)| id).chain(code_tokens(metadata)?).collect())
     }
 

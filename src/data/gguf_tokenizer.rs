@@ -2,8 +2,8 @@
 //! (byte-level BPE) and `llama` (SentencePiece's BPE, whose merges follow from scores).
 
 use super::data_error::TokenizerError;
-use super::ends::Ends;
-use super::steps::{LLAMA_3, QWEN_2, SPACE, Split, bytes, sentence_piece, spaces};
+use super::ends::EndTokens;
+use super::steps::{ByteLevelSplit, LLAMA_3, QWEN_2, SPACE, bytes, sentence_piece, spaces};
 use super::tokenizer::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::gguf::GgufMetadata;
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// The longest token, in bytes; real vocabularies have a few dozen.
-const LONGEST: usize = 1024;
+const MAX_TOKEN_BYTES: usize = 1024;
 /// Bytes of all merges per byte of all tokens, at most; LLaMA-2 needs 2.
-const MERGES: usize = 64;
+const MAX_MERGE_RATIO: usize = 64;
 
 impl Tokenizer {
     /// Builds the tokenizer; `None` if the metadata have none.
@@ -28,7 +28,7 @@ impl Tokenizer {
         };
         let tokenizer = Self::from_json(json.to_string().as_bytes());
         let tokenizer = tokenizer.map_err(|error| metadata.problem(format!("its metadata do not describe a valid tokenizer: {error}")))?;
-        Ok(Some(tokenizer.with_ends(Some(Ends::of_gguf(metadata)?))))
+        Ok(Some(tokenizer.with_ends(Some(EndTokens::of_gguf(metadata)?))))
     }
 }
 
@@ -46,8 +46,8 @@ impl<'a> Vocabulary<'a> {
         let tokens = metadata.texts(TOKENS)?.ok_or_else(|| metadata.problem(format!("has no metadata {TOKENS}")))?;
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {
-            if token.len() > LONGEST {
-                return Err(metadata.problem(format!("token {id} has {} bytes; the limit is {LONGEST}", token.len())));
+            if token.len() > MAX_TOKEN_BYTES {
+                return Err(metadata.problem(format!("token {id} has {} bytes; the limit is {MAX_TOKEN_BYTES}", token.len())));
             }
             if let Some(other) = ids.insert(token.as_str(), id) {
                 return Err(metadata.problem(format!("tokens {other} and {id} are both {token:?}")));
@@ -55,7 +55,7 @@ impl<'a> Vocabulary<'a> {
         }
         let mut types: Vec<i32> = per_token(metadata, "tokenizer.ggml.token_type", tokens.len())?
             .map_or_else(|| vec![NORMAL; tokens.len()], |types| types.iter().map(|&kind| kind as i32).collect());
-        for id in Ends::special(metadata)? {
+        for id in EndTokens::special(metadata)? {
             types[id] = CONTROL;
         }
         Ok(Self { metadata, tokens, types, ids })
@@ -78,10 +78,10 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// The post-processor: adds the begin and end tokens that the metadata ask for.
-    fn post_processor(&self, begins: bool) -> Result<Value, FormatError> {
-        let wanted = |key, unless| Ok::<_, FormatError>(self.metadata.flag(key)?.unwrap_or(unless));
-        let first = if wanted("tokenizer.ggml.add_bos_token", begins)? { self.named("tokenizer.ggml.bos_token_id")? } else { None };
-        let last = if wanted("tokenizer.ggml.add_eos_token", false)? { self.named("tokenizer.ggml.eos_token_id")? } else { None };
+    fn post_processor(&self, adds_bos: bool) -> Result<Value, FormatError> {
+        let is_set = |key, unless| Ok::<_, FormatError>(self.metadata.flag(key)?.unwrap_or(unless));
+        let first = if is_set("tokenizer.ggml.add_bos_token", adds_bos)? { self.named("tokenizer.ggml.bos_token_id")? } else { None };
+        let last = if is_set("tokenizer.ggml.add_eos_token", false)? { self.named("tokenizer.ggml.eos_token_id")? } else { None };
         let special = |token: &&str| json!({ "SpecialToken": { "id": token, "type_id": 0 } });
         let text = |id: &str| json!({ "Sequence": { "id": id, "type_id": 0 } });
         let one = |id: &str| [first.as_ref().map(special), Some(text(id)), last.as_ref().map(special)].into_iter().flatten().collect::<Vec<_>>();
@@ -102,24 +102,24 @@ fn per_token(metadata: &GgufMetadata, key: &str, tokens: usize) -> Result<Option
 }
 
 /// How a family's byte-level tokenizers split text.
-struct Splits {
+struct SplitFamily {
     normalizer: Value,
     before: Value,
     /// True if a piece that is a token becomes that token without merges.
-    whole: bool,
+    ignores_merges: bool,
     /// True if documents begin with a token by default.
-    begins: bool,
+    adds_bos: bool,
 }
 
-impl Splits {
+impl SplitFamily {
     /// The splits of a family, by llama.cpp's name.
     fn of(family: &str) -> Option<Self> {
-        let plain = |split: Split| Self { normalizer: Value::Null, before: split.step(false), whole: false, begins: false };
+        let plain = |split: ByteLevelSplit| Self { normalizer: Value::Null, before: split.step(false), ignores_merges: false, adds_bos: false };
         Some(match family {
-            "gpt-2" | "phi-2" => plain(Split::Gpt2),
-            "smollm" | "starcoder" | "refact" | "codeshell" => plain(Split::Digits),
-            "llama-bpe" | "llama-v3" | "llama3" => Self { whole: true, begins: true, ..plain(Split::Pattern(LLAMA_3)) },
-            "qwen2" => Self { normalizer: json!({ "type": "NFC" }), ..plain(Split::Pattern(QWEN_2)) },
+            "gpt-2" | "phi-2" => plain(ByteLevelSplit::Gpt2),
+            "smollm" | "starcoder" | "refact" | "codeshell" => plain(ByteLevelSplit::Digits),
+            "llama-bpe" | "llama-v3" | "llama3" => Self { ignores_merges: true, adds_bos: true, ..plain(ByteLevelSplit::Pattern(LLAMA_3)) },
+            "qwen2" => Self { normalizer: json!({ "type": "NFC" }), ..plain(ByteLevelSplit::Pattern(QWEN_2)) },
             _ => return None,
         })
     }
@@ -129,7 +129,7 @@ impl Splits {
 /// families matches.
 pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
     ["gpt-2", "smollm", "llama-bpe", "qwen2"].into_iter().find(|family| {
-        let splits = Splits::of(family).expect("the family is known");
+        let splits = SplitFamily::of(family).expect("the family is known");
         let normalizer = tokenizer["normalizer"]["type"] == splits.normalizer["type"];
         normalizer && canonical(&tokenizer["pre_tokenizer"]) == canonical(&splits.before)
     })
@@ -137,7 +137,7 @@ pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
 
 /// Returns true if llama.cpp's tokenizers of a family map a word that is a token to that token, without merges.
 pub fn gguf_ignores_merges(family: &str) -> bool {
-    Splits::of(family).is_some_and(|splits| splits.whole)
+    SplitFamily::of(family).is_some_and(|splits| splits.ignores_merges)
 }
 
 /// The parts of a pre-tokenizer that decide where it splits, with the library's defaults filled in.
@@ -159,7 +159,8 @@ fn byte_level_bpe(metadata: &GgufMetadata, vocabulary: &Vocabulary<'_>) -> Resul
         metadata.problem(format!("has no metadata {FAMILY}, which decides how text is split. Convert the model again with a current llama.cpp"))
     })?;
     let known = "gpt-2, phi-2, smollm, starcoder, refact, codeshell, llama-bpe and qwen2";
-    let splits = Splits::of(family).ok_or_else(|| metadata.problem(format!("its tokenizer splits text as {family:?} ({FAMILY}); supported are {known}")))?;
+    let splits =
+        SplitFamily::of(family).ok_or_else(|| metadata.problem(format!("its tokenizer splits text as {family:?} ({FAMILY}); supported are {known}")))?;
     let merges = metadata.texts("tokenizer.ggml.merges")?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.merges"))?;
     let pair = |(n, merge): (usize, &String)| match merge.split_once(' ') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok(json!([left, right])),
@@ -171,9 +172,9 @@ fn byte_level_bpe(metadata: &GgufMetadata, vocabulary: &Vocabulary<'_>) -> Resul
         "added_tokens": vocabulary.added(),
         "normalizer": splits.normalizer,
         "pre_tokenizer": splits.before,
-        "post_processor": vocabulary.post_processor(splits.begins)?,
+        "post_processor": vocabulary.post_processor(splits.adds_bos)?,
         "decoder": bytes(true, true),
-        "model": { "type": "BPE", "ignore_merges": splits.whole, "vocab": vocabulary.ids, "merges": merges },
+        "model": { "type": "BPE", "ignore_merges": splits.ignores_merges, "vocab": vocabulary.ids, "merges": merges },
     }))
 }
 
@@ -202,14 +203,14 @@ fn sentence_piece_bpe(metadata: &GgufMetadata, vocabulary: &Vocabulary<'_>) -> R
 /// Returns all pairs of tokens that form a third token, by descending score: SentencePiece merges the pair with the best
 /// result. Refuses vocabularies with far more pairs than real ones have.
 fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Result<Vec<[&'a str; 2]>, FormatError> {
-    let room = MERGES * vocabulary.tokens.iter().map(String::len).sum::<usize>();
+    let limit = MAX_MERGE_RATIO * vocabulary.tokens.iter().map(String::len).sum::<usize>();
     let (mut merges, mut bytes) = (Vec::new(), 0);
     for (id, token) in vocabulary.tokens.iter().enumerate().filter(|(id, _)| ![UNKNOWN, CONTROL, BYTE].contains(&vocabulary.types[*id])) {
         let splits = token.char_indices().skip(1).map(|(at, _)| token.split_at(at));
         let before = merges.len();
         merges.extend(splits.filter_map(|(left, right)| Some((id, *vocabulary.ids.get(left)?, *vocabulary.ids.get(right)?))));
         bytes += (merges.len() - before) * token.len();
-        if bytes > room {
+        if bytes > limit {
             return Err(vocabulary.metadata.problem("its tokens have more merges than those of any real vocabulary"));
         }
     }
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn every_family_is_recognized_by_its_steps() {
         for (family, name) in [("gpt-2", "gpt-2"), ("phi-2", "gpt-2"), ("starcoder", "smollm"), ("llama3", "llama-bpe"), ("qwen2", "qwen2")] {
-            let splits = Splits::of(family).unwrap();
+            let splits = SplitFamily::of(family).unwrap();
             let mut tokenizer = json!({ "normalizer": splits.normalizer, "pre_tokenizer": splits.before });
             assert_eq!(gguf_family(&tokenizer), Some(name));
             // The library's defaults may be left out; another normalizer is another family.

@@ -17,7 +17,7 @@ const OVERLAP: usize = 2 << 10;
 /// Bytes that are encoded at once, in parallel.
 const BATCH: usize = 2 << 20;
 /// The longest piece.
-const LONGEST_PIECE: usize = 32 << 20;
+const MAX_PIECE: usize = 32 << 20;
 
 /// A text that arrives in pieces.
 pub(super) struct LongText<'a> {
@@ -28,18 +28,18 @@ pub(super) struct LongText<'a> {
     /// The first byte of the next piece.
     next: usize,
     /// The last piece: its tokens are final up to the next one.
-    last: Option<Piece>,
+    last: Option<EncodedPiece>,
 }
 
 /// Each token's byte offset in the whole text, and its id.
-type Tokens = Vec<(usize, u32)>;
+type OffsetTokens = Vec<(usize, u32)>;
 
-struct Piece {
+struct EncodedPiece {
     start: usize,
-    tokens: Tokens,
+    tokens: OffsetTokens,
 }
 
-impl Piece {
+impl EncodedPiece {
     /// The ids of the tokens that begin in the piece, before `end`.
     fn ids(&self, end: usize) -> Vec<u32> {
         let (first, last) = (if self.start == 0 { 0 } else { position(&self.tokens, self.start) }, position(&self.tokens, end));
@@ -48,13 +48,13 @@ impl Piece {
 }
 
 /// The number of tokens before byte `at`.
-fn position(tokens: &Tokens, at: usize) -> usize {
+fn position(tokens: &OffsetTokens, at: usize) -> usize {
     tokens.iter().position(|&(start, _)| start >= at).unwrap_or(tokens.len())
 }
 
 /// Returns true if both have the same tokens around `at`.
-fn agrees(left: &Tokens, right: &Tokens, at: usize) -> bool {
-    let around = |tokens: &Tokens| position(tokens, at.saturating_sub(OVERLAP))..position(tokens, at + OVERLAP);
+fn agrees(left: &OffsetTokens, right: &OffsetTokens, at: usize) -> bool {
+    let around = |tokens: &OffsetTokens| position(tokens, at.saturating_sub(OVERLAP))..position(tokens, at + OVERLAP);
     let (left, right) = (&left[around(left)], &right[around(right)]);
     left == right && left.iter().any(|&(start, _)| start < at) && left.iter().any(|&(start, _)| start >= at)
 }
@@ -86,7 +86,7 @@ impl<'a> LongText<'a> {
         self.before + self.text.floor_char_boundary(at - self.before)
     }
 
-    fn tokens(&self, start: usize, end: usize) -> Result<Tokens, DataError> {
+    fn tokens(&self, start: usize, end: usize) -> Result<OffsetTokens, DataError> {
         let first = self.boundary(start.saturating_sub(CONTEXT).max(self.before));
         let last = self.boundary((end + CONTEXT).min(self.end()));
         let mut tokens = self.tokenizer.encode_offsets(&self.text[first - self.before..last - self.before])?;
@@ -104,7 +104,7 @@ impl<'a> LongText<'a> {
         if all && next < self.end() {
             bounds.push(self.end());
         }
-        let pieces: Vec<Tokens> = bounds.par_windows(2).map(|bounds| self.tokens(bounds[0], bounds[1])).collect::<Result<_, _>>()?;
+        let pieces: Vec<OffsetTokens> = bounds.par_windows(2).map(|bounds| self.tokens(bounds[0], bounds[1])).collect::<Result<_, _>>()?;
         for (bounds, tokens) in bounds.windows(2).zip(pieces) {
             self.join(bounds[0], bounds[1], tokens, out)?;
         }
@@ -117,15 +117,15 @@ impl<'a> LongText<'a> {
     }
 
     /// Joins the tokens of the piece `start..end` to those of the previous piece.
-    fn join(&mut self, start: usize, end: usize, tokens: Tokens, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
+    fn join(&mut self, start: usize, end: usize, tokens: OffsetTokens, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         let piece = match self.last.take() {
-            None => Piece { start, tokens },
+            None => EncodedPiece { start, tokens },
             Some(last) if agrees(&last.tokens, &tokens, start) => {
                 out(&last.ids(start))?;
-                Piece { start, tokens }
+                EncodedPiece { start, tokens }
             }
-            Some(last) if end - last.start > LONGEST_PIECE => return Err(DataError::NoBoundary { start: last.start, bytes: LONGEST_PIECE >> 20 }),
-            Some(last) => Piece { start: last.start, tokens: self.tokens(last.start, end)? },
+            Some(last) if end - last.start > MAX_PIECE => return Err(DataError::NoBoundary { start: last.start, bytes: MAX_PIECE >> 20 }),
+            Some(last) => EncodedPiece { start: last.start, tokens: self.tokens(last.start, end)? },
         };
         self.last = Some(piece);
         Ok(())
@@ -144,9 +144,9 @@ mod tests {
             Ok(())
         };
         while !rest.is_empty() {
-            let (piece, behind) = rest.split_at(rest.ceil_char_boundary(by.min(rest.len())));
+            let (piece, after) = rest.split_at(rest.ceil_char_boundary(by.min(rest.len())));
             long.push(piece, &mut out)?;
-            rest = behind;
+            rest = after;
         }
         long.finish(&mut out)?;
         Ok(ids)
@@ -170,8 +170,8 @@ mod tests {
         // One word without a boundary, between others.
         let text = format!("{}{}{}", "some words ".repeat(40_000), "abcabcabd".repeat(70_000), " and more".repeat(40_000));
         assert!(long(&tokenizer, &text, 1 << 20).unwrap() == tokenizer.encode(&text).unwrap());
-        let left: Tokens = (0..2000).map(|n| (3 * n, 7)).collect();
-        let right: Tokens = (0..2000).map(|n| (3 * n + 1, 7)).collect();
+        let left: OffsetTokens = (0..2000).map(|n| (3 * n, 7)).collect();
+        let right: OffsetTokens = (0..2000).map(|n| (3 * n + 1, 7)).collect();
         assert!(agrees(&left, &left, 3000) && !agrees(&left, &right, 3000) && !agrees(&left, &left[..1000].to_vec(), 3000));
     }
 }

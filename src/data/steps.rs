@@ -14,7 +14,7 @@ pub(super) const QWEN_3_5: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N
 
 /// The pre-tokenizer of a byte-level BPE.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Split {
+pub(super) enum ByteLevelSplit {
     /// GPT-2's.
     Gpt2,
     /// The same, after splitting off each digit.
@@ -23,7 +23,7 @@ pub(super) enum Split {
     Pattern(&'static str),
 }
 
-impl Split {
+impl ByteLevelSplit {
     /// Returns the pre-tokenizer as JSON; `prefix` prepends a space to the text.
     pub(super) fn step(self, prefix: bool) -> Value {
         let both = |first: Value, last: Value| json!({ "type": "Sequence", "pretokenizers": [first, last] });

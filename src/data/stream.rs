@@ -8,7 +8,7 @@ use super::tokenizer::Tokenizer;
 /// space), and a character may take four tokens.
 const CONTEXT: usize = 8;
 /// The most ids in the window.
-const LONGEST: usize = 64;
+const MAX_WINDOW: usize = 64;
 
 /// A streaming decoder. It returns a character once all its bytes are there. Invalid UTF-8 becomes U+FFFD and leaves
 /// the text around it unchanged.
@@ -23,7 +23,7 @@ pub struct TextStream<'a> {
 impl<'a> TextStream<'a> {
     /// Starts after `context`, whose text is not returned.
     pub fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
-        let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(LONGEST)..].to_vec(), shown: String::new() };
+        let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(MAX_WINDOW)..].to_vec(), shown: String::new() };
         stream.shrink_window();
         // Including a replacement character at the end: it belongs to the text, or later ids change it.
         stream.shown = stream.text().unwrap_or_default();
@@ -56,7 +56,7 @@ impl<'a> TextStream<'a> {
     fn shrink_window(&mut self) {
         let with_text = self.window.iter().enumerate().rev().filter(|(_, id)| !self.tokenizer.has_no_text(**id));
         let first = with_text.take(CONTEXT).last().map_or(0, |(at, _)| at);
-        let longest = self.window.len().saturating_sub(LONGEST);
+        let longest = self.window.len().saturating_sub(MAX_WINDOW);
         self.window.drain(..first.max(longest));
     }
 

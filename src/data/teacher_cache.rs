@@ -6,7 +6,7 @@
 
 mod verify_cache;
 
-pub use verify_cache::Verified;
+pub use verify_cache::VerifiedWindows;
 
 use super::batches::{Batch, TopK, grid_windows};
 use super::corpus::Corpus;
@@ -24,7 +24,7 @@ const FORMAT: &str = "1";
 /// The file name in the cache's directory.
 const FILE: &str = "teacher.safetensors";
 /// A probability of 1, as stored.
-pub const WHOLE: u32 = 65_535;
+pub const SHARE_SCALE: u32 = 65_535;
 
 /// An error of reading or writing a cache.
 #[derive(Debug, thiserror::Error)]
@@ -131,13 +131,13 @@ impl Origin {
 
 /// The windows of a cache: those of the training text, then those of the held-out text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grid {
+pub struct WindowGrid {
     seq: usize,
     train: usize,
     held_out: usize,
 }
 
-impl Grid {
+impl WindowGrid {
     /// All windows of `seq` tokens in texts of these lengths.
     pub fn new(train: usize, held_out: usize, seq: usize) -> Self {
         Self { seq, train: grid_windows(train, seq), held_out: grid_windows(held_out, seq) }
@@ -167,8 +167,8 @@ impl Grid {
 
 /// The layout of the file.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
-    grid: Grid,
+struct CacheLayout {
+    grid: WindowGrid,
     top: usize,
     /// Bytes per id.
     id: usize,
@@ -176,8 +176,8 @@ struct Layout {
     texts: bool,
 }
 
-impl Layout {
-    fn new(grid: Grid, top: usize, vocabulary: usize) -> Self {
+impl CacheLayout {
+    fn new(grid: WindowGrid, top: usize, vocabulary: usize) -> Self {
         Self { grid, top, id: if vocabulary <= 1 << 16 { 2 } else { 4 }, texts: true }
     }
 
@@ -229,14 +229,14 @@ type Window<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 /// A complete teacher cache.
 pub struct TeacherCache {
     file: TensorFile,
-    layout: Layout,
+    layout: CacheLayout,
     vocabulary: usize,
 }
 
 impl TeacherCache {
     /// Bytes of a cache on disk.
     pub fn bytes(origin: &Origin, top: usize) -> u64 {
-        Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary).bytes()
+        CacheLayout::new(WindowGrid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary).bytes()
     }
 
     /// Reads from the header of the cache in `dir`: the size of the teacher's vocabulary, and the tokens per position.
@@ -261,16 +261,16 @@ impl TeacherCache {
         if let Some(differs) = origin.differences(&file) {
             return Err(CacheError::Differs { path, differs });
         }
-        let grid = Grid::new(origin.text.0, origin.text.1, origin.seq);
-        let layout = Layout::new(grid, number(&file, "top")?, origin.vocabulary);
+        let grid = WindowGrid::new(origin.text.0, origin.text.1, origin.seq);
+        let layout = CacheLayout::new(grid, number(&file, "top")?, origin.vocabulary);
         Self::with_layout(file, layout, origin.vocabulary)
     }
 
     /// Opens a file, which must have the tensors of this layout.
-    fn with_layout(file: TensorFile, layout: Layout, vocabulary: usize) -> Result<Self, CacheError> {
+    fn with_layout(file: TensorFile, layout: CacheLayout, vocabulary: usize) -> Result<Self, CacheError> {
         let path = file.path().to_path_buf();
         // Files of earlier versions lack the texts' checksums.
-        let layout = Layout { texts: file.dtype(TEXTS).is_some(), ..layout };
+        let layout = CacheLayout { texts: file.dtype(TEXTS).is_some(), ..layout };
         if layout.texts && !file.has_header_sum() {
             return Err(FormatError::new(&path, "its header is damaged: the checksum of it is missing").into());
         }
@@ -284,7 +284,7 @@ impl TeacherCache {
     }
 
     /// The windows.
-    pub fn grid(&self) -> Grid {
+    pub fn grid(&self) -> WindowGrid {
         self.layout.grid
     }
 
@@ -331,7 +331,7 @@ impl TeacherCache {
     }
 
     /// Sets the teacher's probabilities of a batch, whose rows are these windows of the grid.
-    pub fn teach(&self, batch: &mut Batch, windows: impl IntoIterator<Item = usize>) -> Result<(), CacheError> {
+    pub fn set_top_k(&self, batch: &mut Batch, windows: impl IntoIterator<Item = usize>) -> Result<(), CacheError> {
         let mut top_k = TopK::default();
         for (window, tokens) in windows.into_iter().zip(batch.tokens.chunks(self.layout.grid.seq)) {
             let damaged = || CacheError::Damaged { path: self.file.path().to_path_buf(), window };
@@ -349,12 +349,12 @@ impl TeacherCache {
         for (ids, shares) in ids.chunks(top * self.layout.id).zip(shares.chunks(top * 2)) {
             let first = top_k.ids.len();
             top_k.ids.extend(ids.chunks(self.layout.id).map(word));
-            let mut rest = WHOLE;
+            let mut rest = SHARE_SCALE;
             for share in shares.chunks(2).map(word) {
                 rest = rest.checked_sub(share)?;
-                top_k.shares.push(share as f32 / WHOLE as f32);
+                top_k.shares.push(share as f32 / SHARE_SCALE as f32);
             }
-            top_k.shares.push(rest as f32 / WHOLE as f32);
+            top_k.shares.push(rest as f32 / SHARE_SCALE as f32);
             let ids = &top_k.ids[first..];
             if !ids.is_sorted_by(|a, b| a < b) || ids.last().is_some_and(|&id| id as usize >= self.vocabulary) {
                 return None;
@@ -387,7 +387,7 @@ fn number(file: &TensorFile, name: &str) -> Result<usize, FormatError> {
 /// Writes a cache, window by window.
 pub struct CacheWriter {
     path: PathBuf,
-    layout: Layout,
+    layout: CacheLayout,
     writer: PositionedWriter,
     /// The first byte after the header.
     data: u64,
@@ -401,7 +401,7 @@ impl CacheWriter {
         let path = dir.join(FILE);
         let at = |error| CacheError::Io { path: path.clone(), error };
         let top = origin.top.expect("a writer's origin has a number of tokens");
-        let layout = Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
+        let layout = CacheLayout::new(WindowGrid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
         platform::make_dir(dir).map_err(at)?;
         let lock = Lock::try_acquire(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
         platform::sweep(dir);
@@ -417,23 +417,23 @@ impl CacheWriter {
             write_header(&mut header, &tensors, &metadata).map_err(at)?;
             platform::reserve(&path, &header, header.len() as u64 + layout.bytes()).map_err(at)?;
         }
-        let there = TeacherCache::open_any(dir, origin)?;
-        let layout = there.layout;
+        let existing = TeacherCache::open_any(dir, origin)?;
+        let layout = existing.layout;
         let mut missing = Vec::new();
         for window in 0..layout.grid.windows() {
             let tokens = layout.grid.tokens(corpus, window)?;
-            if there.window(window, &tokens)?.is_none() || !there.has_text(window, &tokens)? {
+            if existing.window(window, &tokens)?.is_none() || !existing.has_text(window, &tokens)? {
                 missing.push(window);
             }
         }
-        let data = there.file.data_start();
-        drop(there);
+        let data = existing.file.data_start();
+        drop(existing);
         let writer = PositionedWriter::open(&path).map_err(at)?;
         Ok(Self { path, layout, writer, data, missing, _lock: lock })
     }
 
     /// The windows.
-    pub fn grid(&self) -> Grid {
+    pub fn grid(&self) -> WindowGrid {
         self.layout.grid
     }
 
@@ -442,7 +442,7 @@ impl CacheWriter {
         &self.missing
     }
 
-    /// Writes a window: for each position the top ids, ascending, and their probabilities in units of 1 / [`WHOLE`].
+    /// Writes a window: for each position the top ids, ascending, and their probabilities in units of 1 / [`SHARE_SCALE`].
     pub fn write(&mut self, window: usize, tokens: &[u32], ids: &[u32], shares: &[u16]) -> Result<(), CacheError> {
         assert!(ids.len() == self.layout.values() && shares.len() == ids.len(), "{} ids and {} shares for a window", ids.len(), shares.len());
         let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes().into_iter().take(self.layout.id)).collect();
@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn offsets_beyond_4_gib_are_right() {
-        let layout = Layout::new(Grid { seq: 2048, train: 3000, held_out: 1000 }, 256, 1 << 17);
+        let layout = CacheLayout::new(WindowGrid { seq: 2048, train: 3000, held_out: 1000 }, 256, 1 << 17);
         assert_eq!(layout.bytes(), 4000 * (16 + 2048 * 256 * 6));
         let [sum, ids, shares, text] = layout.offsets(3999);
         assert_eq!((sum, ids, text + 8), (8 * 3999, 8 * 4000 + 3999 * 2048 * 256 * 4, layout.bytes()));

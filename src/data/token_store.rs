@@ -10,8 +10,8 @@
 
 use super::block_checksums::{BlockWriter, Blocks};
 use super::data_error::DataError;
-use super::encode::{Encoder, IdSink, Reporter, Watch};
-use super::text::{self, Chat, Format, Input, feed, format_of};
+use super::encode::{Callbacks, DocumentEncoder, IdSink, Reporter};
+use super::text::{self, ChatRenderer, TextFormat, TextInput, feed, format_of};
 use super::tokenizer::Tokenizer;
 use crate::formats::{Checksum, Digest, FormatError, checksum, seal, sealed};
 use crate::platform::{self, Commit, CommitPart, Lock, RandomAccessFile};
@@ -33,7 +33,7 @@ const ADVICE: &str = "Delete it; the next run tokenizes the text again";
 
 /// Metadata of a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct StoreInfo {
     /// The number of documents.
     pub documents: u64,
     /// The number of ids.
@@ -47,17 +47,17 @@ pub struct About {
 }
 
 /// Bytes in memory or in a file, with optional checksums.
-struct Bytes {
-    source: Contents,
+struct StoreBytes {
+    source: ByteStorage,
     blocks: Option<Blocks>,
 }
 
-enum Contents {
+enum ByteStorage {
     Memory(Vec<u8>),
     File(RandomAccessFile),
 }
 
-impl Contents {
+impl ByteStorage {
     fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         match self {
             Self::Memory(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
@@ -66,9 +66,9 @@ impl Contents {
     }
 }
 
-impl Bytes {
+impl StoreBytes {
     fn in_memory(bytes: Vec<u8>) -> Self {
-        Self { source: Contents::Memory(bytes), blocks: None }
+        Self { source: ByteStorage::Memory(bytes), blocks: None }
     }
 
     /// Opens a file of `bytes` bytes, and reads it into memory if it has at most `memory`. Its checksums are removed from
@@ -84,14 +84,14 @@ impl Bytes {
             Ok::<_, io::Error>(Blocks::new(bytes, own))
         });
         let blocks = blocks.transpose()?;
-        let source = if bytes <= memory { Contents::Memory(file.part(0..bytes)?.into_owned()) } else { Contents::File(file) };
+        let source = if bytes <= memory { ByteStorage::Memory(file.part(0..bytes)?.into_owned()) } else { ByteStorage::File(file) };
         Ok(Self { source, blocks })
     }
 
     fn length(&self) -> u64 {
         match &self.source {
-            Contents::Memory(bytes) => bytes.len() as u64,
-            Contents::File(file) => file.bytes(),
+            ByteStorage::Memory(bytes) => bytes.len() as u64,
+            ByteStorage::File(file) => file.bytes(),
         }
     }
 
@@ -116,101 +116,101 @@ impl Bytes {
 }
 
 /// The token ids of a text.
-pub struct Store {
-    about: About,
-    ids: Bytes,
-    documents: Bytes,
+pub struct TokenStore {
+    info: StoreInfo,
+    ids: StoreBytes,
+    documents: StoreBytes,
     /// Its directory, if it is on disk.
-    place: Option<PathBuf>,
+    directory: Option<PathBuf>,
     vocabulary: usize,
 }
 
 /// The inputs of tokenizing, besides the text.
-pub struct Tokenizing<'a> {
+pub struct TokenizeOptions<'a> {
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// The field of rows to read, or `auto`.
     pub field: &'a str,
     /// Renders conversations as text.
-    pub chat: Chat<'a>,
+    pub chat: ChatRenderer<'a>,
     /// The directory of all stores; `None` to tokenize in memory.
     pub cache: Option<&'a Path>,
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for TokenStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Store of {} ids", self.about.tokens)
+        write!(f, "Store of {} ids", self.info.tokens)
     }
 }
 
-impl Store {
+impl TokenStore {
     /// A store of ids in memory.
     pub(super) fn of(ids: &[u32]) -> Self {
-        let about = About { documents: 1, tokens: ids.len() as u64, width: 4, ..About::default() };
+        let info = StoreInfo { documents: 1, tokens: ids.len() as u64, width: 4, ..StoreInfo::default() };
         let ends = [0, ids.len() as u64].iter().flat_map(|end| end.to_le_bytes()).collect();
         Self {
-            about,
-            ids: Bytes::in_memory(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-            documents: Bytes::in_memory(ends),
-            place: None,
+            info,
+            ids: StoreBytes::in_memory(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+            documents: StoreBytes::in_memory(ends),
+            directory: None,
             vocabulary: usize::MAX,
         }
     }
 
     /// Tokenizes embedded text.
-    pub fn embedded(text: &'static str, how: &Tokenizing<'_>) -> Result<Self, DataError> {
-        how.in_memory(&[Input::Embedded(text)], text.len() as u64, &mut Watch { stop: &|| false, progress: &mut |_| {} })
+    pub fn embedded(text: &'static str, options: &TokenizeOptions<'_>) -> Result<Self, DataError> {
+        options.in_memory(&[TextInput::Embedded(text)], text.len() as u64, &mut Callbacks { stop: &|| false, progress: &mut |_| {} })
     }
 
     /// Loads the ids of some files from the cache, or tokenizes them.
-    pub fn open(files: &[PathBuf], how: &Tokenizing<'_>, watch: &mut Watch<'_>) -> Result<Self, DataError> {
+    pub fn open(files: &[PathBuf], options: &TokenizeOptions<'_>, callbacks: &mut Callbacks<'_>) -> Result<Self, DataError> {
         let mut bytes = 0;
         for path in files {
             bytes += platform::length(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
         }
-        let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
-        let Some(cache) = how.cache.filter(|_| bytes > SMALL) else { return how.in_memory(&inputs, bytes, watch) };
+        let inputs: Vec<TextInput> = files.iter().cloned().map(TextInput::File).collect();
+        let Some(cache) = options.cache.filter(|_| bytes > SMALL) else { return options.in_memory(&inputs, bytes, callbacks) };
         sweep(cache);
-        let key = how.key(files, bytes, watch)?;
+        let key = options.key(files, bytes, callbacks)?;
         let dir = cache.join(format!("{key:016x}"));
         let at = |error| DataError::Cache { path: dir.clone(), error };
-        if let Ok(store) = Self::open_dir(&dir, how) {
+        if let Ok(store) = Self::open_dir(&dir, options) {
             return Ok(store);
         }
         platform::make_dir(cache).map_err(at)?;
         let lock = cache.join(format!("{key:016x}.lock"));
-        let _held = loop {
+        let _lock = loop {
             match Lock::try_acquire(&lock).map_err(at)? {
-                Some(held) => break held,
-                None if (watch.stop)() => return Err(DataError::Stopped),
+                Some(lock) => break lock,
+                None if (callbacks.stop)() => return Err(DataError::Stopped),
                 // Another process tokenizes the same text.
                 None => platform::pause(0.2),
             }
         };
-        if let Ok(store) = Self::open_dir(&dir, how) {
+        if let Ok(store) = Self::open_dir(&dir, options) {
             return Ok(store);
         }
-        how.on_disk(&inputs, bytes, &dir, watch)?;
-        Self::open_dir(&dir, how).map_err(at)
+        options.on_disk(&inputs, bytes, &dir, callbacks)?;
+        Self::open_dir(&dir, options).map_err(at)
     }
 
     /// Opens a directory of the cache.
-    fn open_dir(dir: &Path, how: &Tokenizing<'_>) -> io::Result<Self> {
-        Self::in_directory(dir, how.tokenizer.vocabulary()).map(|(store, _)| store)
+    fn open_dir(dir: &Path, options: &TokenizeOptions<'_>) -> io::Result<Self> {
+        Self::in_directory(dir, options.tokenizer.vocabulary()).map(|(store, _)| store)
     }
 
     /// Opens a directory of the cache; returns also true if it has checksums.
     fn in_directory(dir: &Path, vocabulary: usize) -> io::Result<(Self, bool)> {
-        let (about, sum) = about(dir)?;
+        let (info, sum) = info(dir)?;
         let sums = sum.map(|sum| {
             let sums = platform::read(&dir.join("checksums"))?;
             if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its file of checksums is damaged")) }
         });
         let sums = sums.transpose()?;
         let mut rest = sums.as_deref();
-        let ids = Bytes::open(&dir.join("ids"), about.tokens.saturating_mul(about.width as u64), 0, &mut rest)?;
-        let documents = Bytes::open(&dir.join("documents"), about.documents.saturating_add(1).saturating_mul(8), DOCUMENTS, &mut rest)?;
-        Ok((Self { about, ids, documents, place: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
+        let ids = StoreBytes::open(&dir.join("ids"), info.tokens.saturating_mul(info.width as u64), 0, &mut rest)?;
+        let documents = StoreBytes::open(&dir.join("documents"), info.documents.saturating_add(1).saturating_mul(8), DOCUMENTS, &mut rest)?;
+        Ok((Self { info, ids, documents, directory: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
     }
 
     /// Verifies a directory of the cache; returns true if it has checksums. `progress` receives the bytes read and the
@@ -219,22 +219,22 @@ impl Store {
         let damaged = |error: io::Error| FormatError::new(dir, format!("is damaged: {error}. {ADVICE}"));
         let (store, sums) = Self::in_directory(dir, usize::MAX).map_err(damaged)?;
         store.documents.verify(&mut |_, _| true).and_then(|()| store.ids.verify(progress)).map_err(damaged)?;
-        (0..store.about.documents).try_for_each(|n| store.document(n).map(drop)).map_err(|error| damaged(io::Error::other(error.to_string())))?;
+        (0..store.info.documents).try_for_each(|n| store.document(n).map(drop)).map_err(|error| damaged(io::Error::other(error.to_string())))?;
         Ok(sums)
     }
 
     /// The metadata.
-    pub fn about(&self) -> &About {
-        &self.about
+    pub fn info(&self) -> &StoreInfo {
+        &self.info
     }
 
     /// Its directory, if it is on disk.
     pub fn directory(&self) -> Option<&Path> {
-        self.place.as_deref()
+        self.directory.as_deref()
     }
 
     fn damaged(&self) -> DataError {
-        let path = self.place.clone().unwrap_or_default();
+        let path = self.directory.clone().unwrap_or_default();
         FormatError::new(&path, format!("is damaged: its ids do not match the text. {ADVICE}")).into()
     }
 
@@ -242,7 +242,7 @@ impl Store {
     fn read_error(&self, error: io::Error) -> DataError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
-            _ => FormatError::new(&self.place.clone().unwrap_or_default(), format!("cannot be read: {error}")).into(),
+            _ => FormatError::new(&self.directory.clone().unwrap_or_default(), format!("cannot be read: {error}")).into(),
         }
     }
 
@@ -251,12 +251,12 @@ impl Store {
         let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| self.read_error(error))?;
         let words = bytes.as_chunks().0;
         let range = u64::from_le_bytes(words[0])..u64::from_le_bytes(words[1]);
-        if range.start <= range.end && range.end <= self.about.tokens { Ok(range) } else { Err(self.damaged()) }
+        if range.start <= range.end && range.end <= self.info.tokens { Ok(range) } else { Err(self.damaged()) }
     }
 
     /// Appends a range of ids to `out`.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u32>) -> Result<(), DataError> {
-        let width = self.about.width as u64;
+        let width = self.info.width as u64;
         let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| self.read_error(error))?;
         let first = out.len();
         match width {
@@ -275,12 +275,12 @@ fn sweep(cache: &Path) {
 }
 
 /// Reads `about.json` of a cache directory, and the checksum of its checksums if it has any.
-fn about(dir: &Path) -> io::Result<(About, Option<Digest>)> {
+fn info(dir: &Path) -> io::Result<(StoreInfo, Option<Digest>)> {
     let file = dir.join("about.json");
     let value = sealed(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     let sum = value.get("checksums").map(Digest::deserialize).transpose()?;
-    let about: About = serde_json::from_value(value)?;
-    if about.width == 2 || about.width == 4 { Ok((about, sum)) } else { Err(io::Error::other("its ids have another width")) }
+    let info: StoreInfo = serde_json::from_value(value)?;
+    if info.width == 2 || info.width == 4 { Ok((info, sum)) } else { Err(io::Error::other("its ids have another width")) }
 }
 
 /// Returns true if a directory is a store.
@@ -289,13 +289,13 @@ pub fn is_store(dir: &Path) -> bool {
 }
 
 /// The number of stores in a cache, and their bytes.
-pub fn stores(cache: &Path) -> (usize, u64) {
+pub fn count_stores(cache: &Path) -> (usize, u64) {
     let names = platform::list(cache).unwrap_or_default();
-    let sizes = names.iter().filter_map(|name| about(&cache.join(name)).ok()).map(|(about, _)| about.tokens * about.width as u64 + 8 * about.documents + 8);
+    let sizes = names.iter().filter_map(|name| info(&cache.join(name)).ok()).map(|(info, _)| info.tokens * info.width as u64 + 8 * info.documents + 8);
     sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
 }
 
-impl Tokenizing<'_> {
+impl TokenizeOptions<'_> {
     /// The text of the end token; empty without one.
     fn end(&self) -> String {
         self.tokenizer.end().and_then(|id| self.tokenizer.decode(&[id], true).ok()).unwrap_or_default()
@@ -306,8 +306,8 @@ impl Tokenizing<'_> {
     }
 
     /// Hashes everything that decides the ids of some files.
-    fn key(&self, files: &[PathBuf], bytes: u64, watch: &mut Watch<'_>) -> Result<u64, DataError> {
-        let mut reporter = Reporter::new(watch, false, bytes);
+    fn key(&self, files: &[PathBuf], bytes: u64, callbacks: &mut Callbacks<'_>) -> Result<u64, DataError> {
+        let mut reporter = Reporter::new(callbacks, false, bytes);
         let json = self.tokenizer.to_json()?;
         let mut key = checksum(FORMAT, json.as_bytes());
         // Before patterns were Oniguruma's, such a tokenizer could give other ids.
@@ -319,21 +319,21 @@ impl Tokenizing<'_> {
         }
         // The end token may come from the model instead of the tokenizer.
         key = checksum(key, self.end().as_bytes());
-        if files.iter().any(|path| format_of(path) == Format::Rows) {
+        if files.iter().any(|path| format_of(path) == TextFormat::Rows) {
             key = checksum(checksum(key, self.field.as_bytes()), &self.chat.id.to_le_bytes());
         }
         let mut done = 0;
         for path in files {
             let failed = |error| FormatError::new(path, format!("cannot be read: {error}"));
             let length = platform::length(path).map_err(failed)?;
-            let mut sum = Checksum::new(checksum(key, &[u8::from(format_of(path) == Format::Rows)]), length);
+            let mut sum = Checksum::new(checksum(key, &[u8::from(format_of(path) == TextFormat::Rows)]), length);
             let mut at = 0;
             key = loop {
                 let (piece, now) = platform::read_part(path, at, text::PIECE as u64).map_err(failed)?;
                 if now != length {
                     return Err(failed(io::Error::other("another program is writing to it")).into());
                 }
-                if at == 0 && format_of(path) == Format::Text && piece.starts_with("\u{feff}".as_bytes()) {
+                if at == 0 && format_of(path) == TextFormat::Text && piece.starts_with("\u{feff}".as_bytes()) {
                     // The byte order mark is not part of the text since then.
                     sum = Checksum::new(checksum(key, b"mark"), length);
                 }
@@ -351,39 +351,45 @@ impl Tokenizing<'_> {
     }
 
     /// Passes the ids of all documents to `out`; returns the bytes of their text.
-    fn tokenize(&self, inputs: &[Input], bytes: u64, out: &mut dyn IdSink, watch: &mut Watch<'_>) -> Result<u64, DataError> {
-        let mut encoder = Encoder::new(self.tokenizer, out, Reporter::new(watch, true, bytes));
+    fn tokenize(&self, inputs: &[TextInput], bytes: u64, out: &mut dyn IdSink, callbacks: &mut Callbacks<'_>) -> Result<u64, DataError> {
+        let mut encoder = DocumentEncoder::new(self.tokenizer, out, Reporter::new(callbacks, true, bytes));
         feed(inputs, &self.end(), self.field, self.chat, &mut encoder)?;
         encoder.flush()?;
         Ok(encoder.bytes)
     }
 
-    fn in_memory(&self, inputs: &[Input], bytes: u64, watch: &mut Watch<'_>) -> Result<Store, DataError> {
-        let mut writer = Writer { ids: Vec::new(), documents: 0u64.to_le_bytes().to_vec(), about: About { width: self.width(), ..About::default() } };
-        let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
-        let Writer { ids, documents, about } = writer;
+    fn in_memory(&self, inputs: &[TextInput], bytes: u64, callbacks: &mut Callbacks<'_>) -> Result<TokenStore, DataError> {
+        let mut writer = IdWriter { ids: Vec::new(), documents: 0u64.to_le_bytes().to_vec(), info: StoreInfo { width: self.width(), ..StoreInfo::default() } };
+        let bytes = self.tokenize(inputs, bytes, &mut writer, callbacks)?;
+        let IdWriter { ids, documents, info } = writer;
         let vocabulary = self.tokenizer.vocabulary();
-        Ok(Store { about: About { bytes, ..about }, ids: Bytes::in_memory(ids), documents: Bytes::in_memory(documents), place: None, vocabulary })
+        Ok(TokenStore {
+            info: StoreInfo { bytes, ..info },
+            ids: StoreBytes::in_memory(ids),
+            documents: StoreBytes::in_memory(documents),
+            directory: None,
+            vocabulary,
+        })
     }
 
-    fn on_disk(&self, inputs: &[Input], bytes: u64, dir: &Path, watch: &mut Watch<'_>) -> Result<(), DataError> {
+    fn on_disk(&self, inputs: &[TextInput], bytes: u64, dir: &Path, callbacks: &mut Callbacks<'_>) -> Result<(), DataError> {
         let at = |error| DataError::Cache { path: dir.to_path_buf(), error };
         let mut commit = Commit::begin(dir).map_err(at)?;
         let mut part = |name| commit.part(name).map(BlockWriter::new).map_err(at);
         let (ids, mut documents) = (part("ids")?, part("documents")?);
         documents.write_all(&0u64.to_le_bytes()).map_err(at)?;
-        let mut writer = OnDisk { dir, writer: Writer { ids, documents, about: About { width: self.width(), ..About::default() } } };
-        let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
-        let Writer { ids, documents, about } = writer.writer;
-        let name = |input: &Input| if let Input::File(path) = input { path.display().to_string() } else { String::new() };
+        let mut writer = DiskSink { dir, writer: IdWriter { ids, documents, info: StoreInfo { width: self.width(), ..StoreInfo::default() } } };
+        let bytes = self.tokenize(inputs, bytes, &mut writer, callbacks)?;
+        let IdWriter { ids, documents, info } = writer.writer;
+        let name = |input: &TextInput| if let TextInput::File(path) = input { path.display().to_string() } else { String::new() };
         // A list of thousands would be of no use.
         let files = inputs.iter().take(100).map(name).collect();
         let ((ids, mut sums), (documents, more)) = (ids.finish(), documents.finish());
         sums.extend(more);
         ids.end().and_then(|()| documents.end()).map_err(at)?;
-        let mut about = serde_json::to_value(About { bytes, files, ..about }).expect("plain data serializes");
-        about["checksums"] = Digest::of(&sums).to_string().into();
-        for (name, bytes) in [("checksums", &sums[..]), ("about.json", seal(about).as_bytes())] {
+        let mut info = serde_json::to_value(StoreInfo { bytes, files, ..info }).expect("plain data serializes");
+        info["checksums"] = Digest::of(&sums).to_string().into();
+        for (name, bytes) in [("checksums", &sums[..]), ("about.json", seal(info).as_bytes())] {
             let mut part = commit.part(name).map_err(at)?;
             part.write_all(bytes).and_then(|()| part.end()).map_err(at)?;
         }
@@ -392,16 +398,16 @@ impl Tokenizing<'_> {
 }
 
 /// Writes ids and the ends of documents.
-struct Writer<W> {
+struct IdWriter<W> {
     ids: W,
     documents: W,
-    about: About,
+    info: StoreInfo,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> IdWriter<W> {
     fn put(&mut self, ids: &[u32]) -> io::Result<()> {
-        self.about.tokens += ids.len() as u64;
-        let bytes: Vec<u8> = match self.about.width {
+        self.info.tokens += ids.len() as u64;
+        let bytes: Vec<u8> = match self.info.width {
             2 => ids.iter().flat_map(|&id| (id as u16).to_le_bytes()).collect(),
             _ => ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
         };
@@ -409,30 +415,30 @@ impl<W: Write> Writer<W> {
     }
 
     fn end_document(&mut self) -> io::Result<()> {
-        self.about.documents += 1;
-        self.documents.write_all(&self.about.tokens.to_le_bytes())
+        self.info.documents += 1;
+        self.documents.write_all(&self.info.tokens.to_le_bytes())
     }
 }
 
-impl IdSink for Writer<Vec<u8>> {
+impl IdSink for IdWriter<Vec<u8>> {
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
-        Writer::put(self, ids).expect("writing to memory succeeds");
+        IdWriter::put(self, ids).expect("writing to memory succeeds");
         Ok(())
     }
 
     fn end_document(&mut self) -> Result<(), DataError> {
-        Writer::end_document(self).expect("writing to memory succeeds");
+        IdWriter::end_document(self).expect("writing to memory succeeds");
         Ok(())
     }
 }
 
 /// The same to a directory, which errors name.
-struct OnDisk<'a> {
+struct DiskSink<'a> {
     dir: &'a Path,
-    writer: Writer<BlockWriter<CommitPart>>,
+    writer: IdWriter<BlockWriter<CommitPart>>,
 }
 
-impl IdSink for OnDisk<'_> {
+impl IdSink for DiskSink<'_> {
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
         self.writer.put(ids).map_err(|error| DataError::Cache { path: self.dir.to_path_buf(), error })
     }

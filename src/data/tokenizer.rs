@@ -1,11 +1,11 @@
 //! The tokenizer: loads a Hugging Face `tokenizer.json`, encodes and decodes, and trains a new one on a corpus.
 
 use super::data_error::TokenizerError;
-use super::declared_tokens::{Beside, Within};
-use super::ends::Ends;
-use super::pipeline::{Bytes, Pipeline, Process, failure};
+use super::declared_tokens::{CompanionFiles, FileTokens};
+use super::ends::EndTokens;
+use super::pipeline::{InvalidBytes, PostProcess, TokenizerPipeline, failure};
 use super::special::{ASSISTANT, END, USER};
-use super::tokenizer_class::Class;
+use super::tokenizer_class::TokenizerClass;
 use crate::formats::{FormatError, json_file};
 use crate::platform;
 use crate::platform::parallel::*;
@@ -17,7 +17,7 @@ use tokenizers::{AddedToken, DecoderWrapper, NormalizedString, Normalizer, Norma
 use tokenizers::{TokenizerBuilder, TokenizerImpl};
 
 /// The most ids, as for a model's configuration.
-const MOST: usize = 1 << 20;
+const MAX_IDS: usize = 1 << 20;
 
 fn library(error: impl std::fmt::Display) -> TokenizerError {
     TokenizerError::Library(error.to_string())
@@ -36,8 +36,8 @@ fn catch_panics<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Tok
 /// A tokenizer.
 #[derive(Clone)]
 pub struct Tokenizer {
-    inner: Pipeline,
-    ends: Ends,
+    inner: TokenizerPipeline,
+    ends: EndTokens,
     /// Rows of the model's embedding, if fewer than the tokenizer's ids.
     rows: Option<usize>,
 }
@@ -57,31 +57,31 @@ impl Tokenizer {
 
     /// Parses the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
-        Ok(Self::with_beside(bytes, &Beside::default())?.0)
+        Ok(Self::with_files(bytes, &CompanionFiles::default())?.0)
     }
 
     /// Parses the contents of a `tokenizer.json` and adds the tokens that the files next to it declare; returns also the
     /// special tokens by name, such as `eos_token`.
-    pub fn with_beside(bytes: &[u8], beside: &Beside) -> Result<(Self, Vec<(String, String)>), TokenizerError> {
+    pub fn with_files(bytes: &[u8], files: &CompanionFiles) -> Result<(Self, Vec<(String, String)>), TokenizerError> {
         // The library accepts some input that is not JSON.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
-        let mut inner = catch_panics(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
-        let class = beside.class(bytes).map_err(TokenizerError::Library)?;
-        let plain = class.is_none() && beside.is_empty() && inner.get_padding().is_none();
-        let named = if plain { Vec::new() } else { add(&mut inner, bytes, beside, class)? };
+        let mut inner = catch_panics(|| Ok(serde_json::from_slice::<TokenizerPipeline>(bytes)?))?;
+        let class = files.class(bytes).map_err(TokenizerError::Library)?;
+        let plain = class.is_none() && files.is_empty() && inner.get_padding().is_none();
+        let named = if plain { Vec::new() } else { add(&mut inner, bytes, files, class)? };
         // Some files set truncation or padding, which belong to batching.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
-        let tokenizer = Self { ends: Ends::suggested(&inner), inner, rows: None };
+        let tokenizer = Self { ends: EndTokens::suggested(&inner), inner, rows: None };
         // The library's writer counts up to the highest id.
         match tokenizer.ids() {
-            ids if ids > MOST => Err(TokenizerError::Library(format!("it has the id {}; a model may have {MOST} at most", ids - 1))),
+            ids if ids > MAX_IDS => Err(TokenizerError::Library(format!("it has the id {}; a model may have {MAX_IDS} at most", ids - 1))),
             _ => Ok((tokenizer, named)),
         }
     }
 
     /// Sets the end tokens that the model declares; without a declaration, those that the special tokens suggest stay.
-    pub fn with_ends(self, declared: Option<Ends>) -> Self {
+    pub fn with_ends(self, declared: Option<EndTokens>) -> Self {
         match declared {
             Some(ends) => Self { ends, ..self },
             None => self,
@@ -92,7 +92,7 @@ impl Tokenizer {
     /// the same text.
     pub fn with_legacy_ends(self, eos: Option<&str>) -> Self {
         let eos = eos.and_then(|text| self.id(text));
-        Self { ends: Ends::legacy(&self.inner, eos), ..self }
+        Self { ends: EndTokens::legacy(&self.inner, eos), ..self }
     }
 
     /// If `split`, encodes the text of a special token like any other text.
@@ -222,7 +222,7 @@ impl Tokenizer {
     pub(super) fn decode_streaming(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         let tokens: Vec<String> = ids.iter().filter(|id| !self.has_no_text(**id)).filter_map(|id| self.inner.id_to_token(*id)).collect();
         catch_panics(|| match self.inner.get_decoder() {
-            Some(decoder) => Ok(decoder.apply(tokens, Bytes::BadReplaced)?.concat()),
+            Some(decoder) => Ok(decoder.apply(tokens, InvalidBytes::BadReplaced)?.concat()),
             None => Ok(tokens.join(" ")),
         })
     }
@@ -241,29 +241,31 @@ fn end_of_ids(vocabulary: std::collections::HashMap<String, u32>) -> usize {
 
 /// Rebuilds the tokenizer by the class that the files next to a `tokenizer.json` declare, and adds the tokens that they
 /// declare; returns the special tokens by name.
-fn add(inner: &mut Pipeline, bytes: &[u8], beside: &Beside, class: Option<&'static Class>) -> Result<Vec<(String, String)>, TokenizerError> {
+fn add(
+    inner: &mut TokenizerPipeline, bytes: &[u8], files: &CompanionFiles, class: Option<&'static TokenizerClass>,
+) -> Result<Vec<(String, String)>, TokenizerError> {
     let added = inner.get_added_tokens_decoder().into_iter().collect();
-    let within = Within { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()), class };
-    let resolved = beside.resolve(&within).map_err(TokenizerError::Library)?;
+    let file_tokens = FileTokens { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()), class };
+    let resolved = files.resolve(&file_tokens).map_err(TokenizerError::Library)?;
     let named = |name: &str| resolved.named.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
     if let Some(class) = class {
         let mut json = serde_json::from_slice(bytes).map_err(library)?;
-        class.rebuild(&mut json, beside.class_settings(), named("unk_token"));
-        *inner = catch_panics(|| Ok(serde_json::from_str::<Pipeline>(&json.to_string())?))?;
+        class.rebuild(&mut json, files.class_settings(), named("unk_token"));
+        *inner = catch_panics(|| Ok(serde_json::from_str::<TokenizerPipeline>(&json.to_string())?))?;
     }
     catch_panics(|| inner.add_tokens(resolved.tokens.iter().cloned()))?;
     if let Some(class) = class {
         let token = |name: &str| named(name).and_then(|text| Some((text.to_string(), inner.token_to_id(text)?)));
-        if let Some(step) = class.post_processor(beside.class_settings(), &token).map_err(TokenizerError::Library)? {
-            inner.with_post_processor(serde_json::from_value::<Option<Process>>(step).map_err(library)?);
+        if let Some(step) = class.post_processor(files.class_settings(), &token).map_err(TokenizerError::Library)? {
+            inner.with_post_processor(serde_json::from_value::<Option<PostProcess>>(step).map_err(library)?);
         }
     }
-    inner.set_encode_special_tokens(beside.splits_special());
+    inner.set_encode_special_tokens(files.splits_special());
     Ok(resolved.named)
 }
 
 /// Trains a byte-level BPE of `vocabulary` tokens on some texts.
-pub fn train(texts: &[&str], vocabulary: usize) -> Result<Tokenizer, TokenizerError> {
+pub fn train_tokenizer(texts: &[&str], vocabulary: usize) -> Result<Tokenizer, TokenizerError> {
     let special: Vec<AddedToken> = [END, USER, ASSISTANT].iter().map(|text| AddedToken::from(*text, true)).collect();
     if vocabulary < 256 + special.len() {
         return Err(TokenizerError::Library(format!("a vocabulary of {vocabulary} has no room for the 256 bytes and {} special tokens", special.len())));

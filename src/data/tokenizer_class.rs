@@ -1,25 +1,25 @@
 //! Tokenizer classes of transformers 5.24 that rebuild a tokenizer from the vocabulary and merges of a
 //! `tokenizer.json`, ignore its other parts, and have their own special tokens.
 
-use super::steps::{QWEN_2, QWEN_3_5, SPACE, Split, bytes, sentence_piece, spaces};
+use super::steps::{ByteLevelSplit, QWEN_2, QWEN_3_5, SPACE, bytes, sentence_piece, spaces};
 use serde_json::{Value, json};
 
 /// Special tokens by their names.
-type Named = &'static [(&'static str, &'static str)];
+type NamedTokens = &'static [(&'static str, &'static str)];
 
 /// A class that rebuilds its tokenizer.
 #[derive(Debug)]
-pub(super) struct Class {
+pub(super) struct TokenizerClass {
     /// Its names, without the suffix `Fast`.
     names: &'static [&'static str],
     steps: Steps,
-    around: Around,
+    around: ClassPostProcessor,
     /// How it adds its special tokens a second time, if it does.
     pub(super) repeat: Option<Repeat>,
     /// Defaults of special tokens that all tokenizers have.
-    special: Named,
+    special: NamedTokens,
     /// Special tokens of this class alone.
-    pub(super) own: Named,
+    pub(super) own: NamedTokens,
 }
 
 /// The steps of a class around its BPE.
@@ -33,12 +33,12 @@ enum Steps {
     /// SentencePiece's, without that space.
     Spaces { lowercase: bool },
     /// Those of a byte-level BPE.
-    Bytes { nfc: bool, split: Split },
+    Bytes { nfc: bool, split: ByteLevelSplit },
 }
 
 /// The post-processor: the tokens around a document.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Around {
+enum ClassPostProcessor {
     /// That of the file.
     File,
     Nothing,
@@ -66,12 +66,12 @@ pub(super) struct ClassSettings {
 }
 
 const END: &str = "<|endoftext|>";
-const LLAMA: Named = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
-const GPT_2: Named = &[("bos_token", END), ("eos_token", END), ("unk_token", END)];
-const GPT_NEO_X: Named = &[("bos_token", END), ("eos_token", END), ("unk_token", END), ("pad_token", "<|padding|>")];
-const QWEN: Named = &[("eos_token", END), ("unk_token", END), ("pad_token", END)];
-const GEMMA: Named = &[("bos_token", "<bos>"), ("eos_token", "<eos>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"), ("mask_token", "<mask>")];
-const ROBERTA: Named = &[
+const LLAMA: NamedTokens = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
+const GPT_2: NamedTokens = &[("bos_token", END), ("eos_token", END), ("unk_token", END)];
+const GPT_NEO_X: NamedTokens = &[("bos_token", END), ("eos_token", END), ("unk_token", END), ("pad_token", "<|padding|>")];
+const QWEN: NamedTokens = &[("eos_token", END), ("unk_token", END), ("pad_token", END)];
+const GEMMA: NamedTokens = &[("bos_token", "<bos>"), ("eos_token", "<eos>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"), ("mask_token", "<mask>")];
+const ROBERTA: NamedTokens = &[
     ("bos_token", "<s>"),
     ("eos_token", "</s>"),
     ("unk_token", "<unk>"),
@@ -80,7 +80,7 @@ const ROBERTA: Named = &[
     ("cls_token", "<s>"),
     ("mask_token", "<mask>"),
 ];
-const COHERE: Named = &[
+const COHERE: NamedTokens = &[
     ("bos_token", "<BOS_TOKEN>"),
     ("eos_token", "<|END_OF_TURN_TOKEN|>"),
     ("unk_token", "<UNK>"),
@@ -89,7 +89,7 @@ const COHERE: Named = &[
     ("cls_token", "<CLS>"),
     ("mask_token", "<MASK_TOKEN>"),
 ];
-const FILL: Named = &[
+const FILL: NamedTokens = &[
     ("prefix_token", "\u{2581}<PRE>"),
     ("middle_token", "\u{2581}<MID>"),
     ("suffix_token", "\u{2581}<SUF>"),
@@ -97,35 +97,44 @@ const FILL: Named = &[
     ("fill_token", "<FILL_ME>"),
 ];
 
-impl Class {
-    const fn new(names: &'static [&'static str], steps: Steps, special: Named) -> Self {
-        Self { names, steps, special, around: Around::File, repeat: None, own: &[] }
+impl TokenizerClass {
+    const fn new(names: &'static [&'static str], steps: Steps, special: NamedTokens) -> Self {
+        Self { names, steps, special, around: ClassPostProcessor::File, repeat: None, own: &[] }
     }
 }
 
 /// The classes that Signet rebuilds as transformers does.
-static CLASSES: [Class; 11] = [
-    Class::new(&["LlamaTokenizer", "Phi3Tokenizer"], Steps::Words { legacy: true }, LLAMA),
-    Class { around: Around::Bos, own: FILL, ..Class::new(&["CodeLlamaTokenizer"], Steps::Words { legacy: false }, LLAMA) },
-    Class::new(&["GemmaTokenizer"], Steps::Spaces { lowercase: false }, GEMMA),
-    Class::new(&["Siglip2Tokenizer"], Steps::Spaces { lowercase: true }, GEMMA),
-    Class::new(&["GPT2Tokenizer"], Steps::Bytes { nfc: false, split: Split::Gpt2 }, GPT_2),
-    Class::new(&["CodeGenTokenizer"], Steps::Bytes { nfc: false, split: Split::Gpt2 }, GPT_2),
-    Class { around: Around::Nothing, ..Class::new(&["GPTNeoXTokenizer"], Steps::Bytes { nfc: true, split: Split::Gpt2 }, GPT_NEO_X) },
-    Class { repeat: Some(Repeat::Plain), ..Class::new(&["Qwen2Tokenizer"], Steps::Bytes { nfc: true, split: Split::Pattern(QWEN_2) }, QWEN) },
-    Class::new(&["Qwen3_5Tokenizer"], Steps::Bytes { nfc: true, split: Split::Pattern(QWEN_3_5) }, QWEN),
-    Class { repeat: Some(Repeat::Special), ..Class::new(&["CohereTokenizer"], Steps::Bytes { nfc: true, split: Split::Digits }, COHERE) },
-    Class {
-        around: Around::Roberta,
-        ..Class::new(
+static CLASSES: [TokenizerClass; 11] = [
+    TokenizerClass::new(&["LlamaTokenizer", "Phi3Tokenizer"], Steps::Words { legacy: true }, LLAMA),
+    TokenizerClass { around: ClassPostProcessor::Bos, own: FILL, ..TokenizerClass::new(&["CodeLlamaTokenizer"], Steps::Words { legacy: false }, LLAMA) },
+    TokenizerClass::new(&["GemmaTokenizer"], Steps::Spaces { lowercase: false }, GEMMA),
+    TokenizerClass::new(&["Siglip2Tokenizer"], Steps::Spaces { lowercase: true }, GEMMA),
+    TokenizerClass::new(&["GPT2Tokenizer"], Steps::Bytes { nfc: false, split: ByteLevelSplit::Gpt2 }, GPT_2),
+    TokenizerClass::new(&["CodeGenTokenizer"], Steps::Bytes { nfc: false, split: ByteLevelSplit::Gpt2 }, GPT_2),
+    TokenizerClass {
+        around: ClassPostProcessor::Nothing,
+        ..TokenizerClass::new(&["GPTNeoXTokenizer"], Steps::Bytes { nfc: true, split: ByteLevelSplit::Gpt2 }, GPT_NEO_X)
+    },
+    TokenizerClass {
+        repeat: Some(Repeat::Plain),
+        ..TokenizerClass::new(&["Qwen2Tokenizer"], Steps::Bytes { nfc: true, split: ByteLevelSplit::Pattern(QWEN_2) }, QWEN)
+    },
+    TokenizerClass::new(&["Qwen3_5Tokenizer"], Steps::Bytes { nfc: true, split: ByteLevelSplit::Pattern(QWEN_3_5) }, QWEN),
+    TokenizerClass {
+        repeat: Some(Repeat::Special),
+        ..TokenizerClass::new(&["CohereTokenizer"], Steps::Bytes { nfc: true, split: ByteLevelSplit::Digits }, COHERE)
+    },
+    TokenizerClass {
+        around: ClassPostProcessor::Roberta,
+        ..TokenizerClass::new(
             &["RobertaTokenizer", "BartTokenizer", "LEDTokenizer", "LongformerTokenizer", "MvpTokenizer"],
-            Steps::Bytes { nfc: false, split: Split::Gpt2 },
+            Steps::Bytes { nfc: false, split: ByteLevelSplit::Gpt2 },
             ROBERTA,
         )
     },
 ];
 
-impl Class {
+impl TokenizerClass {
     /// Looks up a class by its name without the suffix `Fast`.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         CLASSES.iter().find(|class| class.names.contains(&name))
@@ -191,10 +200,10 @@ impl Class {
     pub(super) fn post_processor(&self, settings: ClassSettings, token: &dyn Fn(&str) -> Option<(String, u32)>) -> Result<Option<Value>, String> {
         let needed = |name: &str| token(name).ok_or_else(|| format!("tokenizer_config.json: {} needs a {name}", self.names[0]));
         match self.around {
-            Around::File => Ok(None),
-            Around::Nothing => Ok(Some(Value::Null)),
-            Around::Bos => Ok(Some(token("bos_token").map_or(Value::Null, |(text, id)| bos_template(&text, id)))),
-            Around::Roberta => {
+            ClassPostProcessor::File => Ok(None),
+            ClassPostProcessor::Nothing => Ok(Some(Value::Null)),
+            ClassPostProcessor::Bos => Ok(Some(token("bos_token").map_or(Value::Null, |(text, id)| bos_template(&text, id)))),
+            ClassPostProcessor::Roberta => {
                 let prefix = settings.add_prefix_space.unwrap_or(false);
                 let (sep, cls) = (needed("sep_token")?, needed("cls_token")?);
                 Ok(Some(json!({ "type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": true, "add_prefix_space": prefix })))

@@ -2,7 +2,9 @@
 
 use super::{Event, Stop};
 use crate::assets;
-use crate::data::{Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather};
+use crate::data::{
+    Callbacks, ChatRenderer, Conversation, Corpus, CorpusSplit, TextFormat, TextProgress, TokenStore, TokenizeOptions, Tokenizer, expand, format_of, gather,
+};
 use crate::formats::checksum;
 use crate::infer::{Message, Template, TemplateVariables};
 use crate::jinja::Json;
@@ -55,10 +57,10 @@ impl TextReader {
     }
 
     /// Calls `with` with the tokenization parameters of a run's text.
-    pub(super) fn with<T>(&self, config: &TrainConfig, tokenizer: &Tokenizer, with: impl FnOnce(&Tokenizing<'_>) -> T) -> T {
+    pub(super) fn with<T>(&self, config: &TrainConfig, tokenizer: &Tokenizer, with: impl FnOnce(&TokenizeOptions<'_>) -> T) -> T {
         let render = |conversation| self.render(conversation);
         let cache = cache();
-        with(&Tokenizing { tokenizer, field: &config.field, chat: Chat { id: self.id, render: &render }, cache: cache.as_deref() })
+        with(&TokenizeOptions { tokenizer, field: &config.field, chat: ChatRenderer { id: self.id, render: &render }, cache: cache.as_deref() })
     }
 }
 
@@ -84,16 +86,16 @@ pub(super) fn refused(name: &'static str, error: impl std::fmt::Display) -> anyh
 }
 
 /// Opens a run's text, and its separate held-out text if one is set.
-pub(super) fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(Store, Option<Store>)> {
+pub(super) fn texts(config: &TrainConfig, options: &TokenizeOptions<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(TokenStore, Option<TokenStore>)> {
     let mut progress = |progress| emit(progress_event(progress));
     let stop = || stop.is_requested();
-    let mut watch = Watch { stop: &stop, progress: &mut progress };
+    let mut callbacks = Callbacks { stop: &stop, progress: &mut progress };
     let mut open = |name, paths: &[PathBuf]| {
         let files = expand(paths).map_err(|error| refused(name, error))?;
-        Store::open(&files, how, &mut watch).map_err(|error| refused(name, error))
+        TokenStore::open(&files, options, &mut callbacks).map_err(|error| refused(name, error))
     };
     let text = match config.data.is_empty() {
-        true => Store::embedded(assets::corpus()?, how)?,
+        true => TokenStore::embedded(assets::corpus()?, options)?,
         false => open("data", &config.data)?,
     };
     let held_out = config.held_out.as_ref().map(|path| open("held_out", std::slice::from_ref(path))).transpose()?;
@@ -101,8 +103,8 @@ pub(super) fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emi
 }
 
 /// Returns the progress event for reading a text, in MiB.
-fn progress_event(progress: Progress) -> Event {
-    let Progress { tokenizing, done, of, rate } = progress;
+fn progress_event(progress: TextProgress) -> Event {
+    let TextProgress { tokenizing, done, of, rate } = progress;
     let left = of.saturating_sub(done) as f64 / rate.max(1.0);
     let doing = if tokenizing { "tokenizing" } else { "reading" };
     let mega = |bytes: u64| bytes.div_ceil(1 << 20) as usize;
@@ -110,33 +112,33 @@ fn progress_event(progress: Progress) -> Event {
 }
 
 /// Returns the split of a run's text into training and held-out parts.
-pub(super) fn split(config: &TrainConfig) -> Split {
-    Split { share: config.held_out_share, shuffle: config.shuffle, seq: config.seq }
+pub(super) fn split(config: &TrainConfig) -> CorpusSplit {
+    CorpusSplit { share: config.held_out_share, shuffle: config.shuffle, seq: config.seq }
 }
 
 /// Opens the corpus of a run.
 pub(super) fn open(config: &TrainConfig, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Corpus> {
-    let (text, held_out) = TextReader::new(chat).with(config, tokenizer, |how| texts(config, how, stop, emit))?;
+    let (text, held_out) = TextReader::new(chat).with(config, tokenizer, |options| texts(config, options, stop, emit))?;
     Corpus::new(text, held_out, split(config)).map_err(|error| refused("data", error))
 }
 
 /// Reads files as one text, with conversations rendered by the default template.
 pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
     let reading = TextReader::new(&ChatFormat::default());
-    let chat = Chat { id: reading.id, render: &|conversation| reading.render(conversation) };
+    let chat = ChatRenderer { id: reading.id, render: &|conversation| reading.render(conversation) };
     Ok(gather(&expand(paths)?, &TrainConfig::default().field, chat)?)
 }
 
 /// Tokenizes a text for evaluation: plain text as one document, rows concatenated.
 pub(super) fn tokenize_for_eval(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let files = expand(&[path.to_path_buf()])?;
-    if let ([file], true) = (&files[..], files.iter().all(|path| format_of(path) == Format::Text)) {
+    if let ([file], true) = (&files[..], files.iter().all(|path| format_of(path) == TextFormat::Text)) {
         return Ok(tokenizer.encode_document(&crate::data::read_text(file)?)?);
     }
     let config = TrainConfig { data: files, ..TrainConfig::default() };
-    let (text, _) = TextReader::new(chat).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;
+    let (text, _) = TextReader::new(chat).with(&config, tokenizer, |options| texts(&config, options, stop, emit))?;
     let mut ids = tokenizer.encode_document("")?;
-    text.read(0..text.about().tokens, &mut ids)?;
+    text.read(0..text.info().tokens, &mut ids)?;
     Ok(ids)
 }
 

@@ -5,7 +5,7 @@ use super::devices::{self, PlannedDevice};
 use super::hub_models;
 use super::sources::open_teacher;
 use crate::assets;
-use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
+use crate::data::{ChatRenderer, Conversation, Tokenizer, expand, sample};
 use crate::device::{Adapter, DeviceChoice, adapters};
 use crate::model::{Linears, ModelConfig, TOKENIZER, WEIGHTS, open_tokenizer};
 use crate::platform::{self, Stamp};
@@ -121,7 +121,7 @@ fn estimate_tokens(files: &FileStamps, field: &str, tokenizer: &Tokenizer) -> Op
     let sampled = &files[..files.len().min(SAMPLE_FILES)];
     let mut tokens = 0;
     for (path, stamp) in sampled {
-        let sample = sample(path, "", field, Chat { id: 0, render: &render }, SAMPLE_BYTES).ok()?;
+        let sample = sample(path, "", field, ChatRenderer { id: 0, render: &render }, SAMPLE_BYTES).ok()?;
         let share = stamp.as_ref()?.bytes as f64 / sample.bytes.max(1) as f64;
         let found = scale_tokens(&sample.text, sample.text.len() as u64, tokenizer)? + sample.ids;
         tokens += (found as f64 * share).round() as u64;

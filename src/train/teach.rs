@@ -2,7 +2,7 @@
 //! probabilities of each position, in 65,535ths.
 
 use super::step::StepError;
-use crate::data::{CacheError, CacheWriter, Corpus, WHOLE};
+use crate::data::{CacheError, CacheWriter, Corpus, SHARE_SCALE};
 use crate::graph::{Class, Home, Machine, Program, Real, Spec, Tape, TensorId, sum, vectorised};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::platform::parallel::*;
@@ -165,7 +165,7 @@ fn push_top_k(odds: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut
         }
         equals -= usize::from(odds == least);
         so_far += f64::from(odds) / f64::from(total);
-        let sum = (so_far * f64::from(WHOLE)).round().min(f64::from(WHOLE)) as u32;
+        let sum = (so_far * f64::from(SHARE_SCALE)).round().min(f64::from(SHARE_SCALE)) as u32;
         ids.push(id as u32);
         shares.push((sum - given) as u16);
         given = sum;
@@ -236,11 +236,11 @@ mod tests {
         for (&id, &share) in ids.iter().zip(shares) {
             let p = f64::from(logits[id as usize] / 2.0).exp() / total;
             rest -= p;
-            assert!((f64::from(share) / f64::from(WHOLE) - p).abs() < 1.01 / f64::from(WHOLE));
+            assert!((f64::from(share) / f64::from(SHARE_SCALE) - p).abs() < 1.01 / f64::from(SHARE_SCALE));
         }
-        let left = 1.0 - shares.iter().map(|&share| f64::from(share)).sum::<f64>() / f64::from(WHOLE);
-        assert!((left - rest).abs() < 0.51 / f64::from(WHOLE), "{left} {rest}");
+        let left = 1.0 - shares.iter().map(|&share| f64::from(share)).sum::<f64>() / f64::from(SHARE_SCALE);
+        assert!((left - rest).abs() < 0.51 / f64::from(SHARE_SCALE), "{left} {rest}");
         assert_eq!(kept[1].0, (0..7).collect::<Vec<u32>>());
-        assert_eq!(kept[1].1.iter().map(|&share| u32::from(share)).sum::<u32>(), (f64::from(WHOLE) * 7.0 / 50.0).round() as u32);
+        assert_eq!(kept[1].1.iter().map(|&share| u32::from(share)).sum::<u32>(), (f64::from(SHARE_SCALE) * 7.0 / 50.0).round() as u32);
     }
 }

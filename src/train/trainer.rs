@@ -184,7 +184,7 @@ impl Trainer {
         let mut held = held_out(corpus.held_out.len(), shape.batch, shape.seq, config.eval_batches, |range| corpus.held_out.read(range))?;
         for (n, batch) in held.iter_mut().enumerate() {
             if let Some(cache) = &cache {
-                cache.teach(batch, (0..shape.batch).map(|row| cache.grid().held_out_window(n * shape.batch + row)))?;
+                cache.set_top_k(batch, (0..shape.batch).map(|row| cache.grid().held_out_window(n * shape.batch + row)))?;
             }
         }
         let sizes: Vec<usize> = step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect();
@@ -317,7 +317,7 @@ impl Trainer {
             let index = self.state.cursor + part;
             let mut batch = self.batches.batch(index, |range| self.corpus.train.read(range))?;
             if let Some(cache) = &self.cache {
-                cache.teach(&mut batch, self.batches.starts(index).into_iter().map(|start| cache.grid().train_window(start)))?;
+                cache.set_top_k(&mut batch, self.batches.starts(index).into_iter().map(|start| cache.grid().train_window(start)))?;
             }
             self.step.micro(&mut self.machine, &batch, accumulate, scale)?;
         }

@@ -19,20 +19,20 @@ pub(in crate::data) enum Decode {
     Replace(Replace),
     ByteFallback(ByteFallback),
     Strip(Strip),
-    Sequence(Sequence),
+    Sequence(DecoderSequence),
     Library(DecoderWrapper),
 }
 
 /// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type")]
-pub(in crate::data) struct Sequence {
+#[serde(tag = "type", rename = "Sequence")]
+pub(in crate::data) struct DecoderSequence {
     decoders: Vec<Decode>,
 }
 
 /// How byte tokens that are not UTF-8 are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::data) enum Bytes {
+pub(in crate::data) enum InvalidBytes {
     /// Every byte of the run becomes U+FFFD, as in the library.
     AllReplaced,
     /// Only invalid bytes become U+FFFD, so that text that was already streamed does not change.
@@ -46,7 +46,7 @@ impl Decode {
             Some("Replace") => Replace::new(value).map(Self::Replace),
             Some("ByteFallback") => read(value).map(Self::ByteFallback),
             Some("Strip") => read(value).map(Self::Strip),
-            Some("Sequence") => Ok(Self::Sequence(Sequence { decoders: sequence(value, "decoders", steps, Self::new)? })),
+            Some("Sequence") => Ok(Self::Sequence(DecoderSequence { decoders: sequence(value, "decoders", steps, Self::new)? })),
             Some(_) => match read(value)? {
                 DecoderWrapper::Sequence(_) | DecoderWrapper::Replace(_) => Err("a decoder has no type".into()),
                 other => Ok(Self::Library(other)),
@@ -56,23 +56,23 @@ impl Decode {
     }
 
     /// Applies the step to the texts of tokens.
-    pub(in crate::data) fn apply(&self, tokens: Vec<String>, bytes: Bytes) -> tokenizers::Result<Vec<String>> {
+    pub(in crate::data) fn apply(&self, tokens: Vec<String>, bytes: InvalidBytes) -> tokenizers::Result<Vec<String>> {
         let limit = Limit::of(length(&tokens));
         self.step(tokens, bytes, limit)
     }
 
-    fn step(&self, tokens: Vec<String>, bytes: Bytes, limit: Limit) -> tokenizers::Result<Vec<String>> {
+    fn step(&self, tokens: Vec<String>, bytes: InvalidBytes, limit: Limit) -> tokenizers::Result<Vec<String>> {
         let tokens = match self {
             Self::Replace(replace) => {
-                let mut room = limit.0;
+                let mut remaining = limit.0;
                 let mut one = |token: String| -> tokenizers::Result<String> {
-                    let replaced = replace.apply(&token, Limit(room))?;
-                    room -= replaced.len();
+                    let replaced = replace.apply(&token, Limit(remaining))?;
+                    remaining -= replaced.len();
                     Ok(replaced)
                 };
                 tokens.into_iter().map(&mut one).collect::<tokenizers::Result<Vec<String>>>()?
             }
-            Self::ByteFallback(step) if bytes == Bytes::AllReplaced => step.decode_chain(tokens)?,
+            Self::ByteFallback(step) if bytes == InvalidBytes::AllReplaced => step.decode_chain(tokens)?,
             Self::ByteFallback(_) => characters(tokens),
             Self::Strip(step) => tokens.iter().map(|token| strip(step, token).to_string()).collect(),
             Self::Sequence(sequence) => sequence.decoders.iter().try_fold(tokens, |tokens, step| step.step(tokens, bytes, limit))?,
@@ -129,7 +129,7 @@ fn strip<'a>(step: &Strip, token: &'a str) -> &'a str {
 
 impl Decoder for Decode {
     fn decode_chain(&self, tokens: Vec<String>) -> tokenizers::Result<Vec<String>> {
-        self.apply(tokens, Bytes::AllReplaced)
+        self.apply(tokens, InvalidBytes::AllReplaced)
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn decoded(step: &Value, tokens: &[&str], bytes: Bytes) -> String {
+    fn decoded(step: &Value, tokens: &[&str], bytes: InvalidBytes) -> String {
         let step: Decode = serde_json::from_value(step.clone()).unwrap();
         step.apply(tokens.iter().map(ToString::to_string).collect(), bytes).unwrap().concat()
     }
@@ -154,24 +154,24 @@ mod tests {
     fn invalid_bytes_leave_the_others_unchanged() {
         let step = json!({ "type": "ByteFallback" });
         let tokens = ["<0x0A>", "<0xE6>", "a", "<0xC3>", "<0xA9>", "<0x80>", "<0xF0>", "<0x9F>"];
-        assert_eq!(decoded(&step, &tokens, Bytes::AllReplaced), "\u{fffd}\u{fffd}a\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
-        assert_eq!(decoded(&step, &tokens, Bytes::BadReplaced), "\n\u{fffd}a\u{e9}\u{fffd}\u{fffd}");
-        assert_eq!(decoded(&step, &["<0x+1>", "<0xZZ>"], Bytes::BadReplaced), "\u{1}<0xZZ>");
+        assert_eq!(decoded(&step, &tokens, InvalidBytes::AllReplaced), "\u{fffd}\u{fffd}a\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(decoded(&step, &tokens, InvalidBytes::BadReplaced), "\n\u{fffd}a\u{e9}\u{fffd}\u{fffd}");
+        assert_eq!(decoded(&step, &["<0x+1>", "<0xZZ>"], InvalidBytes::BadReplaced), "\u{1}<0xZZ>");
     }
 
     #[test]
     fn stripping_stops_at_the_end_of_a_token() {
         let step = json!({ "type": "Strip", "content": "_", "start": 2, "stop": 3 });
-        assert_eq!(decoded(&step, &["___a__", "__", "b", ""], Bytes::AllReplaced), "_ab");
+        assert_eq!(decoded(&step, &["___a__", "__", "b", ""], InvalidBytes::AllReplaced), "_ab");
     }
 
     #[test]
     fn growing_decoders_hit_the_limit() {
         let double = json!({ "type": "Replace", "pattern": { "Regex": "." }, "content": "aa" });
         let step: Decode = serde_json::from_value(json!({ "type": "Sequence", "decoders": vec![double; 40] })).unwrap();
-        assert!(step.apply(vec!["a".into()], Bytes::AllReplaced).is_err());
+        assert!(step.apply(vec!["a".into()], InvalidBytes::AllReplaced).is_err());
         let spread = json!({ "type": "BPEDecoder", "suffix": "" });
         let step: Decode = serde_json::from_value(json!({ "type": "Sequence", "decoders": vec![spread; 40] })).unwrap();
-        assert!(step.apply(vec!["a".into(), "b".into()], Bytes::AllReplaced).is_err());
+        assert!(step.apply(vec!["a".into(), "b".into()], InvalidBytes::AllReplaced).is_err());
     }
 }

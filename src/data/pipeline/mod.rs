@@ -7,10 +7,10 @@ mod normalizers;
 mod post_processors;
 mod pre_tokenizers;
 
-pub(super) use decoders::{Bytes, Decode};
+pub(super) use decoders::{Decode, InvalidBytes};
 pub(super) use normalizers::Normalize;
-pub(super) use post_processors::Process;
-pub(super) use pre_tokenizers::Split;
+pub(super) use post_processors::PostProcess;
+pub(super) use pre_tokenizers::PreTokenize;
 
 use super::regex::Regex;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use tokenizers::{ModelWrapper, TokenizerImpl};
 
 /// A tokenizer with these steps.
-pub(super) type Pipeline = TokenizerImpl<ModelWrapper, Normalize, Split, Process, Decode>;
+pub(super) type TokenizerPipeline = TokenizerImpl<ModelWrapper, Normalize, PreTokenize, PostProcess, Decode>;
 
 /// Bytes that any text may become, however short. The library holds up to 60 bytes for each.
 const SHORT: usize = 1 << 20;
@@ -28,7 +28,7 @@ const SHORT: usize = 1 << 20;
 const MIDDLE: usize = 8 << 20;
 
 /// The most steps of a tokenizer.
-const STEPS: usize = 64;
+const MAX_STEPS: usize = 64;
 
 /// The most bytes that a text may become.
 #[derive(Clone, Copy, Debug)]
@@ -77,10 +77,10 @@ fn sequence<T>(value: Value, field: &str, steps: &mut usize, one: impl Fn(Value,
     values.into_iter().map(|value| one(value, steps)).collect()
 }
 
-/// Counts a step; fails above [`STEPS`].
+/// Counts a step; fails above [`MAX_STEPS`].
 fn count(steps: &mut usize) -> Result<(), String> {
     *steps += 1;
-    if *steps > STEPS { Err(format!("it has more than {STEPS} steps of a kind")) } else { Ok(()) }
+    if *steps > MAX_STEPS { Err(format!("it has more than {MAX_STEPS} steps of a kind")) } else { Ok(()) }
 }
 
 thread_local! {

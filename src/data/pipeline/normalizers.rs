@@ -9,7 +9,7 @@ use tokenizers::pattern::Pattern;
 use tokenizers::{NormalizedString, Normalizer, Offsets};
 
 /// The longest replacement in a SentencePiece table, in bytes; real ones have up to 33.
-const LONGEST: usize = 64;
+const MAX_REPLACEMENT: usize = 64;
 
 /// A normalizer.
 #[derive(Clone, Debug, Serialize)]
@@ -17,7 +17,7 @@ const LONGEST: usize = 64;
 pub(in crate::data) enum Normalize {
     Replace(Replace),
     Prepend(Prepend),
-    Sequence(Sequence),
+    Sequence(NormalizerSequence),
     Library(NormalizerWrapper),
 }
 
@@ -33,8 +33,8 @@ pub(in crate::data) struct Replace {
 
 /// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type")]
-pub(in crate::data) struct Sequence {
+#[serde(tag = "type", rename = "Sequence")]
+pub(in crate::data) struct NormalizerSequence {
     normalizers: Vec<Normalize>,
 }
 
@@ -50,8 +50,8 @@ impl Replace {
     }
 
     /// Replaces the matches in a text; fails above the limit.
-    pub(super) fn apply(&self, text: &str, most: Limit) -> tokenizers::Result<String> {
-        let pieces = Limited { replace: self, limit: most }.find_matches(text)?;
+    pub(super) fn apply(&self, text: &str, limit: Limit) -> tokenizers::Result<String> {
+        let pieces = Limited { replace: self, limit }.find_matches(text)?;
         Ok(pieces.into_iter().map(|((start, end), matched)| if matched { self.content.as_str() } else { &text[start..end] }).collect())
     }
 }
@@ -77,9 +77,9 @@ impl Normalize {
         match value["type"].as_str() {
             Some("Replace") => Replace::new(value).map(Self::Replace),
             Some("Prepend") => read(value).map(Self::Prepend),
-            Some("Sequence") => Ok(Self::Sequence(Sequence { normalizers: sequence(value, "normalizers", steps, Self::new)? })),
-            Some("Precompiled") if longest_replacement(&value) > LONGEST => {
-                Err(format!("cannot use its table: a replacement has {} bytes; the limit is {LONGEST}", longest_replacement(&value)))
+            Some("Sequence") => Ok(Self::Sequence(NormalizerSequence { normalizers: sequence(value, "normalizers", steps, Self::new)? })),
+            Some("Precompiled") if longest_replacement(&value) > MAX_REPLACEMENT => {
+                Err(format!("cannot use its table: a replacement has {} bytes; the limit is {MAX_REPLACEMENT}", longest_replacement(&value)))
             }
             _ => match read(value)? {
                 NormalizerWrapper::Sequence(_) | NormalizerWrapper::Replace(_) | NormalizerWrapper::Prepend(_) => Err("a normalizer has no type".into()),

@@ -17,10 +17,10 @@ static GPT_2: LazyLock<Regex> =
 /// A pre-tokenizer.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub(in crate::data) enum Split {
+pub(in crate::data) enum PreTokenize {
     Pattern(AtPattern),
     ByteLevel(ByteLevel),
-    Sequence(Sequence),
+    Sequence(PreTokenizerSequence),
     Library(PreTokenizerWrapper),
 }
 
@@ -37,9 +37,9 @@ pub(in crate::data) struct AtPattern {
 
 /// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type")]
-pub(in crate::data) struct Sequence {
-    pretokenizers: Vec<Split>,
+#[serde(tag = "type", rename = "Sequence")]
+pub(in crate::data) struct PreTokenizerSequence {
+    pretokenizers: Vec<PreTokenize>,
 }
 
 impl AtPattern {
@@ -55,12 +55,12 @@ impl AtPattern {
     }
 }
 
-impl Split {
+impl PreTokenize {
     fn new(value: Value, steps: &mut usize) -> Result<Self, String> {
         count(steps)?;
         match value["type"].as_str() {
             Some("Split") => AtPattern::new(value).map(Self::Pattern),
-            Some("Sequence") => Ok(Self::Sequence(Sequence { pretokenizers: sequence(value, "pretokenizers", steps, Self::new)? })),
+            Some("Sequence") => Ok(Self::Sequence(PreTokenizerSequence { pretokenizers: sequence(value, "pretokenizers", steps, Self::new)? })),
             _ => match read(value)? {
                 PreTokenizerWrapper::ByteLevel(step) => Ok(Self::ByteLevel(step)),
                 PreTokenizerWrapper::Split(_) | PreTokenizerWrapper::Sequence(_) => Err("a pre-tokenizer has no type".into()),
@@ -102,13 +102,13 @@ fn length(text: &PreTokenizedString) -> usize {
     text.get_splits(OffsetReferential::Normalized, OffsetType::None).iter().map(|(piece, ..)| piece.len()).sum()
 }
 
-impl PreTokenizer for Split {
+impl PreTokenizer for PreTokenize {
     fn pre_tokenize(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
         self.apply(text, Limit::of(length(text)))
     }
 }
 
-impl<'de> Deserialize<'de> for Split {
+impl<'de> Deserialize<'de> for PreTokenize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         Self::new(value, &mut 0).map_err(serde::de::Error::custom)
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn nested_byte_level_steps_hit_the_limit() {
         let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
-        let split: Split = serde_json::from_value(json!({ "type": "Sequence", "pretokenizers": vec![bytes; 40] })).unwrap();
+        let split: PreTokenize = serde_json::from_value(json!({ "type": "Sequence", "pretokenizers": vec![bytes; 40] })).unwrap();
         let error = split.pre_tokenize(&mut PreTokenizedString::from("\u{e9}")).unwrap_err().to_string();
         assert!(error.contains("bytes of a piece of text"), "{error}");
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn steps_round_trip() {
         let text = r#"{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\h\\R"},"behavior":"MergedWithNext","invert":true},{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},{"type":"Digits","individual_digits":true}]}"#;
-        let step: Split = serde_json::from_str(text).unwrap();
+        let step: PreTokenize = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&step).unwrap(), text);
     }
 }

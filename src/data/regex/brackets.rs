@@ -1,12 +1,12 @@
 //! Parses Oniguruma's character classes, `[…]` and `\p{…}`, and escaped characters. Pure.
 
-use super::pattern_reader::Reader;
+use super::pattern_reader::PatternReader;
 use super::sets;
 use super::tree::{complement, set_of};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 /// A token of a bracket expression.
-enum Token {
+enum BracketToken {
     Close,
     Hyphen,
     And,
@@ -18,7 +18,7 @@ enum Token {
 
 /// The previous item of a bracket expression.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BracketState {
     Start,
     /// A character that may begin a range, or a set (`None`).
     Value(Option<u32>),
@@ -31,7 +31,7 @@ enum State {
 /// The set of a bracket expression, as far as it is parsed.
 struct Bracket {
     set: ClassUnicode,
-    state: State,
+    state: BracketState,
     /// The set to the left of `&&`.
     and: Option<ClassUnicode>,
 }
@@ -51,47 +51,47 @@ impl Bracket {
 
     /// Adds the pending character, if any.
     fn flush(&mut self) {
-        if let State::Value(Some(code)) = self.state {
+        if let BracketState::Value(Some(code)) = self.state {
             self.add(code, code);
         }
     }
 
     fn code(&mut self, code: u32) -> Result<(), String> {
-        if let State::Range(first) = self.state {
+        if let BracketState::Range(first) = self.state {
             if first > code {
                 return Err("a range in brackets ends before it begins".into());
             }
             self.add(first, code);
-            self.state = State::Complete;
+            self.state = BracketState::Complete;
             return Ok(());
         }
         if char::from_u32(code).is_none() {
             return Err(format!("\\x{{{code:X}}} is not a character"));
         }
         self.flush();
-        self.state = State::Value(Some(code));
+        self.state = BracketState::Value(Some(code));
         Ok(())
     }
 
     fn set(&mut self, set: &ClassUnicode) -> Result<(), String> {
-        if matches!(self.state, State::Range(_)) {
+        if matches!(self.state, BracketState::Range(_)) {
             return Err("a range in brackets ends with a set".into());
         }
         self.flush();
         self.set.union(set);
-        self.state = State::Value(None);
+        self.state = BracketState::Value(None);
         Ok(())
     }
 
     fn nested(&mut self, set: &ClassUnicode) {
         self.flush();
         self.set.union(set);
-        self.state = State::Complete;
+        self.state = BracketState::Complete;
     }
 
     fn and(&mut self) {
         self.flush();
-        self.state = State::Start;
+        self.state = BracketState::Start;
         let mut set = std::mem::replace(&mut self.set, ClassUnicode::empty());
         if let Some(before) = &self.and {
             set.intersect(before);
@@ -108,11 +108,11 @@ impl Bracket {
     }
 }
 
-impl Reader<'_> {
+impl PatternReader<'_> {
     /// Parses the rest of a bracket expression; returns the set, and true if it is negated.
     pub(super) fn bracket(&mut self) -> Result<(ClassUnicode, bool), String> {
         let negative = self.eat("^");
-        let mut bracket = Bracket { set: ClassUnicode::empty(), state: State::Start, and: None };
+        let mut bracket = Bracket { set: ClassUnicode::empty(), state: BracketState::Start, and: None };
         if self.peek() == Some(']') {
             // `[]…]` begins with a literal bracket, if another one closes it.
             self.at += 1;
@@ -124,21 +124,21 @@ impl Reader<'_> {
         let mut token = self.class_token()?;
         loop {
             token = match token {
-                Token::Close => return Ok((bracket.finish(), negative)),
-                Token::Hyphen => self.hyphen(&mut bracket)?,
-                Token::Code(code) => {
+                BracketToken::Close => return Ok((bracket.finish(), negative)),
+                BracketToken::Hyphen => self.hyphen(&mut bracket)?,
+                BracketToken::Code(code) => {
                     bracket.code(code)?;
                     self.class_token()?
                 }
-                Token::Set(set) => {
+                BracketToken::Set(set) => {
                     bracket.set(&set)?;
                     self.class_token()?
                 }
-                Token::And => {
+                BracketToken::And => {
                     bracket.and();
                     self.class_token()?
                 }
-                Token::Open => {
+                BracketToken::Open => {
                     let (set, negative) = self.nested(Self::bracket)?;
                     bracket.nested(&if negative { complement(&set) } else { set });
                     self.class_token()?
@@ -158,61 +158,61 @@ impl Reader<'_> {
     }
 
     /// Parses a hyphen, of a range or literal; returns the next token.
-    fn hyphen(&mut self, bracket: &mut Bracket) -> Result<Token, String> {
+    fn hyphen(&mut self, bracket: &mut Bracket) -> Result<BracketToken, String> {
         const HYPHEN: u32 = '-' as u32;
-        if let State::Range(_) = bracket.state {
+        if let BracketState::Range(_) = bracket.state {
             bracket.code(HYPHEN)?;
             return self.class_token();
         }
-        let behind = self.class_token()?;
+        let following = self.class_token()?;
         match bracket.state {
-            State::Value(Some(first)) if !matches!(behind, Token::Close | Token::And) => {
+            BracketState::Value(Some(first)) if !matches!(following, BracketToken::Close | BracketToken::And) => {
                 // The character begins a range.
-                bracket.state = State::Range(first);
-                Ok(behind)
+                bracket.state = BracketState::Range(first);
+                Ok(following)
             }
-            State::Value(None) if !matches!(behind, Token::Close | Token::And) => Err("a range in brackets begins with a set".into()),
+            BracketState::Value(None) if !matches!(following, BracketToken::Close | BracketToken::And) => Err("a range in brackets begins with a set".into()),
             _ => {
                 bracket.code(HYPHEN)?;
-                Ok(behind)
+                Ok(following)
             }
         }
     }
 
-    fn class_token(&mut self) -> Result<Token, String> {
+    fn class_token(&mut self) -> Result<BracketToken, String> {
         let char = self.next().map_err(|_| "brackets are not closed")?;
         Ok(match char {
-            ']' => Token::Close,
-            '-' => Token::Hyphen,
-            '&' if self.eat("&") => Token::And,
+            ']' => BracketToken::Close,
+            '-' => BracketToken::Hyphen,
+            '&' if self.eat("&") => BracketToken::And,
             '[' => match self.posix()? {
-                Some(set) => Token::Set(set),
-                None => Token::Open,
+                Some(set) => BracketToken::Set(set),
+                None => BracketToken::Open,
             },
             '\\' => match self.next()? {
-                letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => Token::Set(self.class_letter(letter, false)),
-                letter @ ('p' | 'P') if self.peek() == Some('{') => Token::Set(self.property(letter == 'P', false)?),
-                'b' => Token::Code(8),
-                'R' | 'X' | 'N' | 'O' | 'y' | 'Y' | 'K' | 'G' | 'A' | 'Z' | 'z' | 'B' | 'k' | 'g' => Token::Code(self.chars[self.at - 1] as u32),
+                letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => BracketToken::Set(self.class_letter(letter, false)),
+                letter @ ('p' | 'P') if self.peek() == Some('{') => BracketToken::Set(self.property(letter == 'P', false)?),
+                'b' => BracketToken::Code(8),
+                'R' | 'X' | 'N' | 'O' | 'y' | 'Y' | 'K' | 'G' | 'A' | 'Z' | 'z' | 'B' | 'k' | 'g' => BracketToken::Code(self.chars[self.at - 1] as u32),
                 _ => {
                     self.at -= 1;
                     self.escaped_in_class()?
                 }
             },
-            char => Token::Code(char as u32),
+            char => BracketToken::Code(char as u32),
         })
     }
 
-    fn escaped_in_class(&mut self) -> Result<Token, String> {
+    fn escaped_in_class(&mut self) -> Result<BracketToken, String> {
         if self.chars[self.at..].starts_with(&['x', '{']) || self.chars[self.at..].starts_with(&['o', '{']) {
             let codes = self.braced()?;
             return match codes[..] {
-                [code] => Ok(Token::Code(code)),
-                _ => Ok(Token::Set(set_of(scalars(&codes)?))),
+                [code] => Ok(BracketToken::Code(code)),
+                _ => Ok(BracketToken::Set(set_of(scalars(&codes)?))),
             };
         }
         match self.escaped_text()?[..] {
-            [char] => Ok(Token::Code(char as u32)),
+            [char] => Ok(BracketToken::Code(char as u32)),
             _ => Err("an escape in brackets is not a character".into()),
         }
     }
@@ -318,15 +318,15 @@ impl Reader<'_> {
     }
 
     /// Parses digits of a code point.
-    fn radix(&mut self, radix: u32, least: usize, most: usize) -> Result<u32, String> {
+    fn radix(&mut self, radix: u32, min: usize, max: usize) -> Result<u32, String> {
         let mut code = 0u32;
         let mut digits = 0;
-        while let Some(digit) = self.peek().and_then(|char| char.to_digit(radix)).filter(|_| digits < most) {
+        while let Some(digit) = self.peek().and_then(|char| char.to_digit(radix)).filter(|_| digits < max) {
             self.at += 1;
             digits += 1;
             code = code.saturating_mul(radix).saturating_add(digit);
         }
-        if digits < least { Err("a code point has too few digits".into()) } else { Ok(code) }
+        if digits < min { Err("a code point has too few digits".into()) } else { Ok(code) }
     }
 
     /// Parses `x{…}` or `o{…}`: code points separated by spaces.

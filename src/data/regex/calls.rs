@@ -1,16 +1,16 @@
 //! Inlines calls of groups, `\g<name>`. A group that calls itself is refused. Pure.
 
 use super::parse::Parsed;
-use super::tree::{Node, Target};
+use super::tree::{CallTarget, RegexNode};
 use std::collections::HashMap;
 
 /// Nesting depth of calls.
 const MAX_DEPTH: usize = 20;
 /// The most nodes after inlining.
-const MOST: usize = 1 << 16;
+const MAX_NODES: usize = 1 << 16;
 
 /// Returns the tree without calls.
-pub(super) fn inlined(parsed: Parsed) -> Result<Node, String> {
+pub(super) fn inlined(parsed: Parsed) -> Result<RegexNode, String> {
     let Parsed { mut tree, names } = parsed;
     let mut bodies = HashMap::new();
     collect(&tree, &mut bodies);
@@ -20,36 +20,36 @@ pub(super) fn inlined(parsed: Parsed) -> Result<Node, String> {
     Ok(tree)
 }
 
-fn collect(node: &Node, bodies: &mut HashMap<usize, Node>) {
-    if let Node::Capture(group, body) = node {
+fn collect(node: &RegexNode, bodies: &mut HashMap<usize, RegexNode>) {
+    if let RegexNode::Capture(group, body) = node {
         bodies.insert(*group, (**body).clone());
     }
     node.children().iter().for_each(|node| collect(node, bodies));
 }
 
 struct Inline {
-    bodies: HashMap<usize, Node>,
+    bodies: HashMap<usize, RegexNode>,
     names: HashMap<String, Vec<usize>>,
     nodes: usize,
     referred: Vec<usize>,
 }
 
 impl Inline {
-    fn references(&mut self, node: &Node) {
+    fn references(&mut self, node: &RegexNode) {
         match node {
-            Node::Backreference(groups) => self.referred.extend(groups),
-            Node::Matched(group) => self.referred.push(*group),
+            RegexNode::Backreference(groups) => self.referred.extend(groups),
+            RegexNode::Matched(group) => self.referred.push(*group),
             _ => {}
         }
         node.children().iter().for_each(|node| self.references(node));
     }
 
-    fn replace(&mut self, node: &mut Node, depth: usize) -> Result<(), String> {
+    fn replace(&mut self, node: &mut RegexNode, depth: usize) -> Result<(), String> {
         self.nodes += 1;
-        if self.nodes > MOST {
+        if self.nodes > MAX_NODES {
             return Err("inlining its calls of groups makes it too large".into());
         }
-        if let Node::Call(target) = node {
+        if let RegexNode::Call(target) = node {
             if depth == MAX_DEPTH {
                 return Err("a group that calls itself is not supported".into());
             }
@@ -59,10 +59,10 @@ impl Inline {
         node.children_mut().iter_mut().try_for_each(|node| self.replace(node, depth))
     }
 
-    fn body(&self, target: &Target) -> Result<Node, String> {
+    fn body(&self, target: &CallTarget) -> Result<RegexNode, String> {
         let group = match target {
-            Target::Number(group) => *group,
-            Target::Name(name) => match self.names.get(name).map(Vec::as_slice) {
+            CallTarget::Number(group) => *group,
+            CallTarget::Name(name) => match self.names.get(name).map(Vec::as_slice) {
                 Some([group]) => *group,
                 Some(_) => return Err(format!("a call of {name:?}, which several groups are named, is not supported")),
                 None => return Err(format!("no group has the name {name:?}")),
@@ -78,8 +78,8 @@ impl Inline {
     }
 }
 
-fn inner_captures(node: &Node, groups: &mut Vec<usize>) {
-    if let Node::Capture(group, _) = node {
+fn inner_captures(node: &RegexNode, groups: &mut Vec<usize>) {
+    if let RegexNode::Capture(group, _) = node {
         groups.push(*group);
     }
     node.children().iter().for_each(|node| inner_captures(node, groups));

@@ -1,6 +1,6 @@
 //! Case folding as Oniguruma does it: simple foldings, and foldings to several characters (`ß` and `ss`). Pure.
 
-use super::tree::{Node, complement, set_of};
+use super::tree::{RegexNode, complement, set_of};
 use regex_syntax::hir::ClassUnicode;
 
 /// Characters and their folding to several characters: the full foldings of Unicode 16.
@@ -104,35 +104,35 @@ fn contains(set: &ClassUnicode, char: char) -> bool {
 }
 
 /// A sequence of characters, each in either case.
-fn spelling(folded: &str) -> Node {
-    Node::sequence(folded.chars().map(|char| Node::Set(variants(char))).collect())
+fn spelling(folded: &str) -> RegexNode {
+    RegexNode::sequence(folded.chars().map(|char| RegexNode::Set(variants(char))).collect())
 }
 
 /// A bracket expression that ignores case: the set, and the foldings to several characters.
-pub(super) fn bracket(raw: &ClassUnicode, negative: bool) -> Node {
+pub(super) fn bracket(raw: &ClassUnicode, negative: bool) -> RegexNode {
     let closed = close(raw);
     if negative {
-        return Node::Set(complement(&closed));
+        return RegexNode::Set(complement(&closed));
     }
     let spelling = FULL.iter().filter(|(chars, _)| chars.chars().any(|char| contains(&closed, char))).map(|(_, folded)| spelling(folded));
-    let spelling: Vec<Node> = spelling.collect();
-    Node::choice([Node::Set(closed)].into_iter().chain(spelling).collect())
+    let spelling: Vec<RegexNode> = spelling.collect();
+    RegexNode::choice([RegexNode::Set(closed)].into_iter().chain(spelling).collect())
 }
 
 /// A literal text that ignores case. In a look-behind, foldings to several characters are not used.
-pub(super) fn literal(text: &[char], behind: bool) -> Node {
+pub(super) fn literal(text: &[char], behind: bool) -> RegexNode {
     let mut nodes = Vec::new();
     let mut rest = text;
     while let [first, ..] = rest {
         let together = if behind { None } else { several(rest) };
         let (node, length) = match together {
-            Some((length, chars, folded)) => (Node::Choice(vec![spelling(folded), Node::Set(set_of(chars.chars()))]), length),
+            Some((length, chars, folded)) => (RegexNode::Choice(vec![spelling(folded), RegexNode::Set(set_of(chars.chars()))]), length),
             None => (single(*first, behind), 1),
         };
         nodes.push(node);
         rest = &rest[length..];
     }
-    Node::sequence(nodes)
+    RegexNode::sequence(nodes)
 }
 
 /// The longest prefix of a text that is a full folding, ignoring case.
@@ -150,10 +150,10 @@ fn equals_simple(folded: char, char: char) -> bool {
 }
 
 /// One character, ignoring case.
-fn single(char: char, behind: bool) -> Node {
+fn single(char: char, behind: bool) -> RegexNode {
     match FULL.iter().find(|(chars, _)| chars.contains(char)) {
-        Some((chars, folded)) if !behind => Node::Choice(vec![Node::Set(set_of(chars.chars())), spelling(folded)]),
-        _ => Node::Set(variants(char)),
+        Some((chars, folded)) if !behind => RegexNode::Choice(vec![RegexNode::Set(set_of(chars.chars())), spelling(folded)]),
+        _ => RegexNode::Set(variants(char)),
     }
 }
 

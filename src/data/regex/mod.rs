@@ -29,7 +29,7 @@ use tokenizers::Offsets;
 use tokenizers::pattern::Pattern;
 
 /// Backtracking steps before a search fails; Oniguruma stops after 10 million at one position.
-const STEPS: usize = 1 << 23;
+const BACKTRACK_LIMIT: usize = 1 << 23;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Regex {
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         let refused = |reason: String| format!("cannot use the regular expression {}: {reason}", quoted(pattern));
         let written = translate(pattern).map_err(refused)?;
-        let compiled = RegexBuilder::new(&written).backtrack_limit(STEPS).build();
+        let compiled = RegexBuilder::new(&written).backtrack_limit(BACKTRACK_LIMIT).build();
         let compiled = compiled.map_err(|error| refused(format!("fancy-regex has no equivalent ({})", reason(&error))))?;
         Ok(Self { pattern: pattern.into(), compiled })
     }
@@ -74,7 +74,7 @@ impl Regex {
 
     fn search_error(&self, error: &Error) -> String {
         let why = match error {
-            Error::RuntimeError(RuntimeError::BacktrackLimitExceeded) => format!("takes more than {STEPS} backtracking steps on this text"),
+            Error::RuntimeError(RuntimeError::BacktrackLimitExceeded) => format!("takes more than {BACKTRACK_LIMIT} backtracking steps on this text"),
             _ => format!("fails on this text ({})", reason(error)),
         };
         format!("the regular expression {} {why}", quoted(&self.pattern))

@@ -1,16 +1,16 @@
 //! Parses Oniguruma's syntax (`ONIG_SYNTAX_ONIGURUMA`, as in Hugging Face's tokenizers). Pure.
 
 use super::fold;
-use super::pattern_reader::Reader;
+use super::pattern_reader::PatternReader;
 use super::quantify::invalid_target;
 use super::segment;
-use super::tree::{Anchor, Node, Target, complement, range, set_of};
+use super::tree::{Anchor, CallTarget, RegexNode, complement, range, set_of};
 use regex_syntax::hir::ClassUnicode;
 use std::collections::HashMap;
 
 /// A parsed pattern.
 pub(super) struct Parsed {
-    pub(super) tree: Node,
+    pub(super) tree: RegexNode,
     /// Group numbers by name.
     pub(super) names: HashMap<String, Vec<usize>>,
 }
@@ -18,7 +18,7 @@ pub(super) struct Parsed {
 /// Parses a pattern; an error says why it cannot be used.
 pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     let chars: Vec<char> = pattern.chars().collect();
-    let mut reader = Reader::new(&chars);
+    let mut reader = PatternReader::new(&chars);
     let tree = reader.alternatives()?;
     if reader.at < chars.len() {
         return Err("a closing parenthesis has no opening one".into());
@@ -29,21 +29,21 @@ pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     Ok(Parsed { tree, names: reader.names })
 }
 
-impl Reader<'_> {
-    fn alternatives(&mut self) -> Result<Node, String> {
+impl PatternReader<'_> {
+    fn alternatives(&mut self) -> Result<RegexNode, String> {
         let mut choices = vec![self.branch()?];
         while self.eat("|") {
             choices.push(self.branch()?);
         }
-        Ok(Node::choice(choices))
+        Ok(RegexNode::choice(choices))
     }
 
-    fn branch(&mut self) -> Result<Node, String> {
+    fn branch(&mut self) -> Result<RegexNode, String> {
         let mut nodes = Vec::new();
         loop {
             self.skip_ignored()?;
             if matches!(self.peek(), None | Some('|' | ')')) {
-                return Ok(Node::sequence(nodes));
+                return Ok(RegexNode::sequence(nodes));
             }
             let atom = self.atom()?;
             let before = self.depth;
@@ -76,7 +76,7 @@ impl Reader<'_> {
     }
 
     /// Parses the quantifiers after an atom.
-    fn quantified(&mut self, mut node: Node) -> Result<Node, String> {
+    fn quantified(&mut self, mut node: RegexNode) -> Result<RegexNode, String> {
         loop {
             self.skip_ignored()?;
             let Some(quantifier) = self.quantifier()? else { return Ok(node) };
@@ -88,17 +88,17 @@ impl Reader<'_> {
         }
     }
 
-    fn atom(&mut self) -> Result<Node, String> {
+    fn atom(&mut self) -> Result<RegexNode, String> {
         let options = self.options;
         match self.next()? {
             '(' => self.nested(Self::group),
             '[' => {
                 let (set, negative) = self.nested(Self::bracket)?;
-                Ok(if options.ignore_case { fold::bracket(&set, negative) } else { Node::Set(if negative { complement(&set) } else { set }) })
+                Ok(if options.ignore_case { fold::bracket(&set, negative) } else { RegexNode::Set(if negative { complement(&set) } else { set }) })
             }
-            '.' => Ok(Node::Set(if options.dot_all { anything() } else { no_newline() })),
-            '^' => Ok(Node::At(Anchor::LineStart)),
-            '$' => Ok(Node::At(Anchor::LineEnd)),
+            '.' => Ok(RegexNode::Set(if options.dot_all { anything() } else { no_newline() })),
+            '^' => Ok(RegexNode::At(Anchor::LineStart)),
+            '$' => Ok(RegexNode::At(Anchor::LineEnd)),
             '\\' => self.escape(),
             '?' | '*' | '+' => Err("a quantifier has nothing to repeat".into()),
             '{' => {
@@ -108,35 +108,35 @@ impl Reader<'_> {
                     None => Ok(self.literal('{', 1)),
                 }
             }
-            char => Ok(Node::Char { char, ignore_case: options.ignore_case }),
+            char => Ok(RegexNode::Char { char, ignore_case: options.ignore_case }),
         }
     }
 
     /// A literal character, `step` characters ahead.
-    fn literal(&mut self, char: char, step: usize) -> Node {
+    fn literal(&mut self, char: char, step: usize) -> RegexNode {
         self.at += step;
-        Node::Char { char, ignore_case: self.options.ignore_case }
+        RegexNode::Char { char, ignore_case: self.options.ignore_case }
     }
 
-    fn escape(&mut self) -> Result<Node, String> {
+    fn escape(&mut self) -> Result<RegexNode, String> {
         let ascii = self.options.ascii_word || self.options.ascii_posix;
-        let boundary = |negative| Node::At(if negative { Anchor::NotWordBoundary { ascii } } else { Anchor::WordBoundary { ascii } });
+        let boundary = |negative| RegexNode::At(if negative { Anchor::NotWordBoundary { ascii } } else { Anchor::WordBoundary { ascii } });
         let node = match self.next()? {
             'b' => boundary(false),
             'B' => boundary(true),
-            'A' => Node::At(Anchor::TextStart),
-            'z' => Node::At(Anchor::TextEnd),
-            'Z' => Node::At(Anchor::LastLineEnd),
-            'G' => Node::At(Anchor::SearchStart),
-            'K' => Node::Keep,
+            'A' => RegexNode::At(Anchor::TextStart),
+            'z' => RegexNode::At(Anchor::TextEnd),
+            'Z' => RegexNode::At(Anchor::LastLineEnd),
+            'G' => RegexNode::At(Anchor::SearchStart),
+            'K' => RegexNode::Keep,
             'y' => segment::boundary(false),
             'Y' => segment::boundary(true),
             'X' => segment::cluster(),
-            'N' => Node::Set(no_newline()),
-            'O' => Node::Set(anything()),
+            'N' => RegexNode::Set(no_newline()),
+            'O' => RegexNode::Set(anything()),
             'R' => line_end(),
-            letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => Node::Set(self.class_letter(letter, true)),
-            letter @ ('p' | 'P') if self.peek() == Some('{') => Node::Set(self.property(letter == 'P', true)?),
+            letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => RegexNode::Set(self.class_letter(letter, true)),
+            letter @ ('p' | 'P') if self.peek() == Some('{') => RegexNode::Set(self.property(letter == 'P', true)?),
             'k' if matches!(self.peek(), Some('<' | '\'')) => self.backreference()?,
             'g' if matches!(self.peek(), Some('<' | '\'')) => self.call()?,
             digit @ '1'..='9' => self.digits(digit)?,
@@ -144,14 +144,14 @@ impl Reader<'_> {
                 self.at -= 1;
                 let text = self.escaped_text()?;
                 let ignore_case = self.options.ignore_case;
-                Node::sequence(text.into_iter().map(|char| Node::Char { char, ignore_case }).collect())
+                RegexNode::sequence(text.into_iter().map(|char| RegexNode::Char { char, ignore_case }).collect())
             }
         };
         Ok(node)
     }
 
     /// Parses `\1`: a reference to an existing group or one of the first nine, else an octal number, else a digit.
-    fn digits(&mut self, digit: char) -> Result<Node, String> {
+    fn digits(&mut self, digit: char) -> Result<RegexNode, String> {
         self.at -= 1;
         let start = self.at;
         let number = self.number()?.unwrap_or(0) as usize;
@@ -164,14 +164,14 @@ impl Reader<'_> {
         }
         let text = self.escaped_text()?;
         let ignore_case = self.options.ignore_case;
-        Ok(Node::sequence(text.into_iter().map(|char| Node::Char { char, ignore_case }).collect()))
+        Ok(RegexNode::sequence(text.into_iter().map(|char| RegexNode::Char { char, ignore_case }).collect()))
     }
 
-    fn backreference_to(&mut self, groups: Vec<usize>, by_number: bool) -> Result<Node, String> {
+    fn backreference_to(&mut self, groups: Vec<usize>, by_number: bool) -> Result<RegexNode, String> {
         self.numbered |= by_number;
         match self.options.ignore_case {
             true => Err("a backreference that ignores case is not supported".into()),
-            false => Ok(Node::Backreference(groups)),
+            false => Ok(RegexNode::Backreference(groups)),
         }
     }
 
@@ -209,38 +209,38 @@ impl Reader<'_> {
         groups.map(|groups| (groups, false)).ok_or_else(|| format!("no group has the name {name:?} here"))
     }
 
-    fn backreference(&mut self) -> Result<Node, String> {
+    fn backreference(&mut self) -> Result<RegexNode, String> {
         let name = self.name()?;
         let (groups, by_number) = self.referred(&name)?;
         self.backreference_to(groups, by_number)
     }
 
-    fn call(&mut self) -> Result<Node, String> {
+    fn call(&mut self) -> Result<RegexNode, String> {
         let name = self.name()?;
         if !name.starts_with(|char: char| char.is_ascii_digit() || char == '+' || char == '-') {
-            return Ok(Node::Call(Target::Name(name)));
+            return Ok(RegexNode::Call(CallTarget::Name(name)));
         }
         if name == "0" {
             return Err("\\g<0>, a call of the whole pattern, is not supported".into());
         }
         let (groups, _) = self.referred(&name)?;
         self.numbered = true;
-        Ok(Node::Call(Target::Number(groups[0])))
+        Ok(RegexNode::Call(CallTarget::Number(groups[0])))
     }
 
     /// Parses a group after its opening parenthesis.
-    fn group(&mut self) -> Result<Node, String> {
+    fn group(&mut self) -> Result<RegexNode, String> {
         if self.peek() == Some('*') {
             return Err("(*…), a callout, is not supported".into());
         }
         if !self.eat("?") {
             self.groups += 1;
             let number = self.groups;
-            return Ok(Node::Capture(number, Box::new(self.group_body()?)));
+            return Ok(RegexNode::Capture(number, Box::new(self.group_body()?)));
         }
         let look = [("=", false, false), ("!", false, true), ("<=", true, false), ("<!", true, true)];
         if let Some((_, behind, negative)) = look.into_iter().find(|(mark, ..)| self.eat(mark)) {
-            return Ok(Node::look(behind, negative, self.group_body()?));
+            return Ok(RegexNode::look(behind, negative, self.group_body()?));
         }
         match self.peek() {
             Some(':') => {
@@ -249,7 +249,7 @@ impl Reader<'_> {
             }
             Some('>') => {
                 self.at += 1;
-                Ok(Node::Atomic(Box::new(self.group_body()?)))
+                Ok(RegexNode::Atomic(Box::new(self.group_body()?)))
             }
             Some('<' | '\'') => {
                 let name = self.name()?;
@@ -259,7 +259,7 @@ impl Reader<'_> {
                 self.groups += 1;
                 let number = self.groups;
                 self.names.entry(name).or_default().push(number);
-                Ok(Node::Capture(number, Box::new(self.group_body()?)))
+                Ok(RegexNode::Capture(number, Box::new(self.group_body()?)))
             }
             Some('(') => self.condition(),
             Some('~') => Err("(?~…), an absent operator, is not supported".into()),
@@ -269,7 +269,7 @@ impl Reader<'_> {
     }
 
     /// Parses the rest of a group.
-    fn group_body(&mut self) -> Result<Node, String> {
+    fn group_body(&mut self) -> Result<RegexNode, String> {
         let outside = self.options;
         let node = self.alternatives()?;
         self.options = outside;
@@ -277,7 +277,7 @@ impl Reader<'_> {
     }
 
     /// Parses `(?im-x:…)`, or `(?im-x)`, which applies to the rest of the enclosing group.
-    fn option_group(&mut self) -> Result<Node, String> {
+    fn option_group(&mut self) -> Result<RegexNode, String> {
         let outside = self.options;
         let mut inside = outside;
         let mut on = true;
@@ -304,7 +304,7 @@ impl Reader<'_> {
     }
 
     /// Parses `(?(…)…|…)`.
-    fn condition(&mut self) -> Result<Node, String> {
+    fn condition(&mut self) -> Result<RegexNode, String> {
         self.at += 1;
         let named = matches!(self.peek(), Some('<' | '\'' | '+' | '-' | '0'..='9'));
         let condition = if named {
@@ -312,7 +312,7 @@ impl Reader<'_> {
             let (groups, by_number) = self.referred(&name)?;
             self.numbered |= by_number;
             match groups[..] {
-                [group] if self.eat(")") => Node::Matched(group),
+                [group] if self.eat(")") => RegexNode::Matched(group),
                 _ => return Err(format!("a condition on the groups {name:?} is not supported")),
             }
         } else {
@@ -323,12 +323,12 @@ impl Reader<'_> {
         }
         let outside = self.options;
         let then = self.branch()?;
-        let otherwise = if self.eat("|") { self.alternatives()? } else { Node::Empty };
+        let otherwise = if self.eat("|") { self.alternatives()? } else { RegexNode::Empty };
         self.options = outside;
         if !self.eat(")") {
             return Err("a parenthesis is not closed".into());
         }
-        Ok(Node::Condition(Box::new([condition, then, otherwise])))
+        Ok(RegexNode::Condition(Box::new([condition, then, otherwise])))
     }
 }
 
@@ -345,8 +345,11 @@ fn no_newline() -> ClassUnicode {
 }
 
 /// `\R`.
-fn line_end() -> Node {
+fn line_end() -> RegexNode {
     let mut single = range('\n', '\r');
     single.union(&set_of(['\u{85}', '\u{2028}', '\u{2029}']));
-    Node::Atomic(Box::new(Node::Choice(vec![Node::Sequence(vec![Node::Set(set_of(['\r'])), Node::Set(set_of(['\n']))]), Node::Set(single)])))
+    RegexNode::Atomic(Box::new(RegexNode::Choice(vec![
+        RegexNode::Sequence(vec![RegexNode::Set(set_of(['\r'])), RegexNode::Set(set_of(['\n']))]),
+        RegexNode::Set(single),
+    ])))
 }

@@ -8,7 +8,7 @@ const MAX_DEPTH: usize = 50;
 
 /// Options that `(?…)` sets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Options {
+pub(super) struct PatternOptions {
     pub(super) ignore_case: bool,
     pub(super) dot_all: bool,
     pub(super) extended: bool,
@@ -19,10 +19,10 @@ pub(super) struct Options {
 }
 
 /// The state of parsing a pattern.
-pub(super) struct Reader<'a> {
+pub(super) struct PatternReader<'a> {
     pub(super) chars: &'a [char],
     pub(super) at: usize,
-    pub(super) options: Options,
+    pub(super) options: PatternOptions,
     pub(super) depth: usize,
     /// Groups opened so far.
     pub(super) groups: usize,
@@ -32,9 +32,9 @@ pub(super) struct Reader<'a> {
     pub(super) numbered: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PatternReader<'a> {
     pub(super) fn new(chars: &'a [char]) -> Self {
-        Self { chars, at: 0, options: Options::default(), depth: 0, groups: 0, names: HashMap::new(), numbered: false }
+        Self { chars, at: 0, options: PatternOptions::default(), depth: 0, groups: 0, names: HashMap::new(), numbered: false }
     }
 
     pub(super) fn peek(&self) -> Option<char> {

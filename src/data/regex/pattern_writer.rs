@@ -3,26 +3,26 @@
 
 use super::fold;
 use super::sets::{JOINERS, NUMERIC, ascii, posix};
-use super::tree::{Anchor, Node, set_of};
+use super::tree::{Anchor, RegexNode, set_of};
 use regex_syntax::hir::ClassUnicode;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// The longest pattern that is written, in bytes; GPT-4o's takes 60 thousand.
-const LARGEST: usize = 1 << 20;
+const MAX_PATTERN: usize = 1 << 20;
 /// The most ranges of characters, counting repetitions, since they take memory in the engine.
-const MOST_RANGES: u64 = 200_000;
+const MAX_RANGES: u64 = 200_000;
 
 /// The context of a node, by precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Around {
+enum Precedence {
     Nothing,
     Sequence,
     Quantifier,
 }
 
 /// A pattern writer.
-struct Writer {
+struct PatternWriter {
     out: String,
     /// New numbers of the groups that are referenced.
     groups: BTreeMap<usize, usize>,
@@ -33,8 +33,8 @@ struct Writer {
 }
 
 /// Writes the pattern; an error says why it has no equivalent.
-pub(super) fn write(tree: &Node) -> Result<String, String> {
-    if ranges(tree) > MOST_RANGES {
+pub(super) fn write(tree: &RegexNode) -> Result<String, String> {
+    if ranges(tree) > MAX_RANGES {
         return Err("it is too large".into());
     }
     let mut referred = Vec::new();
@@ -46,69 +46,69 @@ pub(super) fn write(tree: &Node) -> Result<String, String> {
     }
     captures.retain(|group| referred.contains(group));
     let groups = captures.iter().enumerate().map(|(n, &group)| (group, n + 1)).collect();
-    let mut writer = Writer { out: String::new(), groups, plain: false, behind: false, looking: false };
-    writer.node(tree, Around::Nothing)?;
+    let mut writer = PatternWriter { out: String::new(), groups, plain: false, behind: false, looking: false };
+    writer.node(tree, Precedence::Nothing)?;
     Ok(writer.out)
 }
 
 /// Collects the groups that are referenced.
-fn references(node: &Node, groups: &mut Vec<usize>) {
+fn references(node: &RegexNode, groups: &mut Vec<usize>) {
     match node {
-        Node::Backreference(to) => groups.extend(to),
-        Node::Matched(group) => groups.push(*group),
+        RegexNode::Backreference(to) => groups.extend(to),
+        RegexNode::Matched(group) => groups.push(*group),
         _ => {}
     }
     node.children().iter().for_each(|node| references(node, groups));
 }
 
 /// Collects the groups in the order in which they open.
-fn capturing(node: &Node, groups: &mut Vec<usize>) {
-    if let Node::Capture(group, _) = node {
+fn capturing(node: &RegexNode, groups: &mut Vec<usize>) {
+    if let RegexNode::Capture(group, _) = node {
         groups.push(*group);
     }
     node.children().iter().for_each(|node| capturing(node, groups));
 }
 
 /// Counts the ranges of characters in the engine.
-fn ranges(node: &Node) -> u64 {
+fn ranges(node: &RegexNode) -> u64 {
     let own = match node {
-        Node::Set(set) => set.ranges().len() as u64,
+        RegexNode::Set(set) => set.ranges().len() as u64,
         _ => 1,
     };
     let within: u64 = node.children().iter().map(ranges).sum();
     let times = match node {
-        Node::Repeat { least, most, .. } => u64::from(most.unwrap_or(*least).max(1)),
+        RegexNode::Repeat { min, max, .. } => u64::from(max.unwrap_or(*min).max(1)),
         _ => 1,
     };
     own.saturating_add(within.saturating_mul(times))
 }
 
-impl Writer {
-    fn node(&mut self, node: &Node, around: Around) -> Result<(), String> {
-        if self.out.len() > LARGEST {
+impl PatternWriter {
+    fn node(&mut self, node: &RegexNode, outer: Precedence) -> Result<(), String> {
+        if self.out.len() > MAX_PATTERN {
             return Err("it is too large".into());
         }
         match node {
-            Node::Empty => self.put(if around == Around::Quantifier { "(?:)" } else { "" }),
-            Node::Char { char, ignore_case: false } => self.char(*char),
-            Node::Char { .. } => return self.sequence(std::slice::from_ref(node), around),
-            Node::Set(set) => self.set(set),
-            Node::Sequence(nodes) => return self.sequence(nodes, around),
-            Node::Choice(nodes) => return self.choice(nodes, around),
-            Node::Repeat { body, least, most, greedy } => return self.repeat(body, *least, *most, *greedy, around),
-            Node::Atomic(body) => return self.group("(?>", body),
-            Node::Capture(number, body) => return self.capture(*number, body, around),
-            Node::Look { behind, negative, body } => return self.look(*behind, *negative, body),
-            Node::At(anchor) => self.anchor(*anchor, around)?,
-            Node::Keep if self.looking => return Err("\\K in a look-around is not supported".into()),
-            Node::Keep => self.put("\\K"),
-            Node::Backreference(groups) => self.backreference(groups),
-            Node::Matched(group) => {
+            RegexNode::Empty => self.put(if outer == Precedence::Quantifier { "(?:)" } else { "" }),
+            RegexNode::Char { char, ignore_case: false } => self.char(*char),
+            RegexNode::Char { .. } => return self.sequence(std::slice::from_ref(node), outer),
+            RegexNode::Set(set) => self.set(set),
+            RegexNode::Sequence(nodes) => return self.sequence(nodes, outer),
+            RegexNode::Choice(nodes) => return self.choice(nodes, outer),
+            RegexNode::Repeat { body, min, max, greedy } => return self.repeat(body, *min, *max, *greedy, outer),
+            RegexNode::Atomic(body) => return self.group("(?>", body),
+            RegexNode::Capture(number, body) => return self.capture(*number, body, outer),
+            RegexNode::Look { behind, negative, body } => return self.look(*behind, *negative, body),
+            RegexNode::At(anchor) => self.anchor(*anchor, outer)?,
+            RegexNode::Keep if self.looking => return Err("\\K in a look-around is not supported".into()),
+            RegexNode::Keep => self.put("\\K"),
+            RegexNode::Backreference(groups) => self.backreference(groups),
+            RegexNode::Matched(group) => {
                 let group = self.groups[group];
                 write!(self.out, "(?({group}))").expect("writing to a string");
             }
-            Node::Condition(parts) => return self.condition(parts),
-            Node::Call(_) => return Err("a call of a group is not supported here".into()),
+            RegexNode::Condition(parts) => return self.condition(parts),
+            RegexNode::Call(_) => return Err("a call of a group is not supported here".into()),
         }
         Ok(())
     }
@@ -118,9 +118,9 @@ impl Writer {
     }
 
     /// Writes a group with this opening.
-    fn group(&mut self, open: &str, body: &Node) -> Result<(), String> {
+    fn group(&mut self, open: &str, body: &RegexNode) -> Result<(), String> {
         self.put(open);
-        self.node(body, Around::Nothing)?;
+        self.node(body, Precedence::Nothing)?;
         self.put(")");
         Ok(())
     }
@@ -153,78 +153,80 @@ impl Writer {
     }
 
     /// Consecutive letters that ignore case are folded together.
-    fn sequence(&mut self, nodes: &[Node], around: Around) -> Result<(), String> {
-        let grouped = around == Around::Quantifier;
+    fn sequence(&mut self, nodes: &[RegexNode], outer: Precedence) -> Result<(), String> {
+        let grouped = outer == Precedence::Quantifier;
         self.put(if grouped { "(?:" } else { "" });
         let mut at = 0;
         while at < nodes.len() {
             let letters = nodes[at..].iter().map_while(|node| match node {
-                Node::Char { char, ignore_case: true } => Some(*char),
+                RegexNode::Char { char, ignore_case: true } => Some(*char),
                 _ => None,
             });
             let letters: Vec<char> = letters.collect();
             if letters.is_empty() {
-                self.node(&nodes[at], Around::Sequence)?;
+                self.node(&nodes[at], Precedence::Sequence)?;
                 at += 1;
             } else {
                 at += letters.len();
-                self.node(&fold::literal(&letters, self.behind), Around::Sequence)?;
+                self.node(&fold::literal(&letters, self.behind), Precedence::Sequence)?;
             }
         }
         self.put(if grouped { ")" } else { "" });
         Ok(())
     }
 
-    fn choice(&mut self, nodes: &[Node], around: Around) -> Result<(), String> {
-        let grouped = around > Around::Nothing;
+    fn choice(&mut self, nodes: &[RegexNode], outer: Precedence) -> Result<(), String> {
+        let grouped = outer > Precedence::Nothing;
         self.put(if grouped { "(?:" } else { "" });
         for (n, node) in nodes.iter().enumerate() {
             self.put(if n > 0 { "|" } else { "" });
             // Nested choices become alternatives of this one.
-            self.node(node, Around::Nothing)?;
+            self.node(node, Precedence::Nothing)?;
         }
         self.put(if grouped { ")" } else { "" });
         Ok(())
     }
 
-    fn repeat(&mut self, body: &Node, least: u32, most: Option<u32>, greedy: bool, around: Around) -> Result<(), String> {
-        if most == Some(0) {
-            return self.node(&Node::Empty, around);
+    fn repeat(&mut self, body: &RegexNode, min: u32, max: Option<u32>, greedy: bool, outer: Precedence) -> Result<(), String> {
+        if max == Some(0) {
+            return self.node(&RegexNode::Empty, outer);
         }
-        let refers = body.any(&|node| matches!(node, Node::Capture(number, _) if self.groups.contains_key(number)));
+        let refers = body.any(&|node| matches!(node, RegexNode::Capture(number, _) if self.groups.contains_key(number)));
         if refers && body.nullable() {
             return Err("a group that can be empty is both repeated and referenced".into());
         }
         if body.zero_width() {
             // Repeating an anchor has no effect.
-            return self.node(if least == 0 { &Node::Empty } else { body }, around);
+            return self.node(if min == 0 { &RegexNode::Empty } else { body }, outer);
         }
-        let grouped = around == Around::Quantifier;
+        let grouped = outer == Precedence::Quantifier;
         self.put(if grouped { "(?:" } else { "" });
-        self.node(body, Around::Quantifier)?;
-        match (least, most) {
+        self.node(body, Precedence::Quantifier)?;
+        match (min, max) {
             (0, Some(1)) => self.put("?"),
             (0, None) => self.put("*"),
             (1, None) => self.put("+"),
-            (least, None) => write!(self.out, "{{{least},}}").expect("writing to a string"),
-            (least, Some(most)) => write!(self.out, "{{{least},{most}}}").expect("writing to a string"),
+            (min, None) => write!(self.out, "{{{min},}}").expect("writing to a string"),
+            (min, Some(max)) => write!(self.out, "{{{min},{max}}}").expect("writing to a string"),
         }
         self.put(if greedy { "" } else { "?" });
         self.put(if grouped { ")" } else { "" });
         Ok(())
     }
 
-    fn capture(&mut self, number: usize, body: &Node, around: Around) -> Result<(), String> {
+    fn capture(&mut self, number: usize, body: &RegexNode, outer: Precedence) -> Result<(), String> {
         if self.plain || !self.groups.contains_key(&number) {
-            return self.node(body, around);
+            return self.node(body, outer);
         }
-        if body.any(&|node| matches!(node, Node::Backreference(to) if to.contains(&number)) || matches!(node, Node::Matched(group) if *group == number)) {
+        if body
+            .any(&|node| matches!(node, RegexNode::Backreference(to) if to.contains(&number)) || matches!(node, RegexNode::Matched(group) if *group == number))
+        {
             return Err("a reference to a group within that group is not supported".into());
         }
         self.group("(", body)
     }
 
-    fn look(&mut self, behind: bool, negative: bool, body: &Node) -> Result<(), String> {
+    fn look(&mut self, behind: bool, negative: bool, body: &RegexNode) -> Result<(), String> {
         let outside = (self.behind, self.looking);
         (self.behind, self.looking) = (behind, true);
         self.put(match (behind, negative) {
@@ -234,9 +236,18 @@ impl Writer {
             (true, true) => "(?<!",
         });
         // Look-aheads are atomic.
-        let hard =
-            |node: &Node| matches!(node, Node::Look { .. } | Node::At(_) | Node::Atomic(_) | Node::Backreference(_) | Node::Condition(_) | Node::Capture(..));
-        let written = if !behind && !negative && body.any(&hard) { self.group("(?>", body) } else { self.node(body, Around::Nothing) };
+        let hard = |node: &RegexNode| {
+            matches!(
+                node,
+                RegexNode::Look { .. }
+                    | RegexNode::At(_)
+                    | RegexNode::Atomic(_)
+                    | RegexNode::Backreference(_)
+                    | RegexNode::Condition(_)
+                    | RegexNode::Capture(..)
+            )
+        };
+        let written = if !behind && !negative && body.any(&hard) { self.group("(?>", body) } else { self.node(body, Precedence::Nothing) };
         self.put(")");
         (self.behind, self.looking) = outside;
         written
@@ -250,24 +261,24 @@ impl Writer {
     }
 
     /// Writes a choice: the engine's own conditions break the atomic groups around them.
-    fn condition(&mut self, [condition, then, otherwise]: &[Node; 3]) -> Result<(), String> {
+    fn condition(&mut self, [condition, then, otherwise]: &[RegexNode; 3]) -> Result<(), String> {
         self.put("(?:");
-        if matches!(condition, Node::Matched(_)) {
-            self.node(condition, Around::Sequence)?
+        if matches!(condition, RegexNode::Matched(_)) {
+            self.node(condition, Precedence::Sequence)?
         } else {
             self.group("(?>", condition)?
         }
-        self.node(then, Around::Sequence)?;
+        self.node(then, Precedence::Sequence)?;
         self.put("|");
         let outside = std::mem::replace(&mut self.plain, true);
         self.look(false, true, condition)?;
         self.plain = outside;
-        self.node(otherwise, Around::Sequence)?;
+        self.node(otherwise, Precedence::Sequence)?;
         self.put(")");
         Ok(())
     }
 
-    fn anchor(&mut self, anchor: Anchor, around: Around) -> Result<(), String> {
+    fn anchor(&mut self, anchor: Anchor, outer: Precedence) -> Result<(), String> {
         match anchor {
             Anchor::TextStart => self.put("\\A"),
             Anchor::TextEnd => self.put("\\z"),
@@ -276,27 +287,27 @@ impl Writer {
             Anchor::LineStart => self.put("(?m:^)(?!\\z)"),
             Anchor::LineEnd => self.put("(?m:$)"),
             Anchor::SearchStart => self.put("\\G"),
-            Anchor::WordBoundary { ascii } => return self.boundary(ascii, false, around),
-            Anchor::NotWordBoundary { ascii } => return self.boundary(ascii, true, around),
+            Anchor::WordBoundary { ascii } => return self.boundary(ascii, false, outer),
+            Anchor::NotWordBoundary { ascii } => return self.boundary(ascii, true, outer),
         }
         Ok(())
     }
 
     /// `\b` and `\B`. The engine's own have other word characters: the differences are checked explicitly.
-    fn boundary(&mut self, ascii_only: bool, negative: bool, around: Around) -> Result<(), String> {
+    fn boundary(&mut self, ascii_only: bool, negative: bool, outer: Precedence) -> Result<(), String> {
         let [no_word_before, no_word_after] = if ascii_only {
             let words = ascii(&posix("word"));
-            [true, false].map(|behind| Node::look(behind, true, Node::Set(words.clone())))
+            [true, false].map(|behind| RegexNode::look(behind, true, RegexNode::Set(words.clone())))
         } else {
             return self.unicode_boundary(negative);
         };
-        let not = |node: &Node| Node::look(false, true, node.clone());
+        let not = |node: &RegexNode| RegexNode::look(false, true, node.clone());
         let (both, other) = if negative {
             (vec![no_word_before.clone(), no_word_after.clone()], vec![not(&no_word_before), not(&no_word_after)])
         } else {
             (vec![no_word_before.clone(), not(&no_word_after)], vec![not(&no_word_before), no_word_after.clone()])
         };
-        self.choice(&[Node::Sequence(both), Node::Sequence(other)], around.max(Around::Sequence))
+        self.choice(&[RegexNode::Sequence(both), RegexNode::Sequence(other)], outer.max(Precedence::Sequence))
     }
 
     fn unicode_boundary(&mut self, negative: bool) -> Result<(), String> {

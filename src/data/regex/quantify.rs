@@ -1,15 +1,15 @@
 //! Quantifiers: their syntax, and how Oniguruma combines two in a row. Pure.
 
-use super::pattern_reader::Reader;
-use super::tree::Node;
+use super::pattern_reader::PatternReader;
+use super::tree::RegexNode;
 
 /// The most repetitions of a quantifier.
-const MOST: u32 = 100_000;
+const MAX_REPEATS: u32 = 100_000;
 
-impl Reader<'_> {
+impl PatternReader<'_> {
     /// Parses a quantifier, if one follows.
     pub(super) fn quantifier(&mut self) -> Result<Option<Quantifier>, String> {
-        let (least, most) = match self.peek() {
+        let (min, max) = match self.peek() {
             Some('?') => (0, Some(1)),
             Some('*') => (0, None),
             Some('+') => (1, None),
@@ -19,7 +19,7 @@ impl Reader<'_> {
         self.at += 1;
         let lazy = self.eat("?");
         let possessive = !lazy && self.eat("+");
-        Ok(Some(Quantifier { least, most, greedy: !lazy, possessive }))
+        Ok(Some(Quantifier { min, max, greedy: !lazy, possessive }))
     }
 
     /// Parses `{n}`, `{n,}`, `{,m}` or `{n,m}`; other braces are literal.
@@ -33,11 +33,11 @@ impl Reader<'_> {
             self.at = start;
             return Ok(None);
         }
-        let (least, most) = (first.unwrap_or(0), second);
-        let swapped = most.is_some_and(|most| most < least);
-        let (least, most) = if swapped { (most.unwrap_or(0), Some(least)) } else { (least, most) };
+        let (min, max) = (first.unwrap_or(0), second);
+        let swapped = max.is_some_and(|max| max < min);
+        let (min, max) = if swapped { (max.unwrap_or(0), Some(min)) } else { (min, max) };
         let lazy = !fixed && !swapped && self.eat("?");
-        Ok(Some(Quantifier { least, most, greedy: !lazy, possessive: swapped }))
+        Ok(Some(Quantifier { min, max, greedy: !lazy, possessive: swapped }))
     }
 
     /// Parses a decimal number, if one follows.
@@ -46,8 +46,8 @@ impl Reader<'_> {
         while let Some(digit) = self.peek().and_then(|char| char.to_digit(10)) {
             self.at += 1;
             let more = number.unwrap_or(0).saturating_mul(10).saturating_add(digit);
-            if more > MOST {
-                return Err(format!("it repeats more than {MOST} times"));
+            if more > MAX_REPEATS {
+                return Err(format!("it repeats more than {MAX_REPEATS} times"));
             }
             number = Some(more);
         }
@@ -57,36 +57,36 @@ impl Reader<'_> {
 
 /// A quantifier.
 pub(super) struct Quantifier {
-    least: u32,
-    most: Option<u32>,
+    min: u32,
+    max: Option<u32>,
     greedy: bool,
     possessive: bool,
 }
 
 impl Quantifier {
     /// Applies the quantifier to a node. Oniguruma merges two quantifiers in a row where it can.
-    pub(super) fn over(self, node: Node) -> Node {
-        if (self.least, self.most) == (1, Some(1)) {
+    pub(super) fn over(self, node: RegexNode) -> RegexNode {
+        if (self.min, self.max) == (1, Some(1)) {
             return node;
         }
-        let repeat = |body: Node, least, most, greedy| Node::Repeat { body: Box::new(body), least, most, greedy };
+        let repeat = |body: RegexNode, min, max, greedy| RegexNode::Repeat { body: Box::new(body), min, max, greedy };
         let node = match node {
-            Node::Repeat { body, least, most, greedy } => match (kind(least, most, greedy), kind(self.least, self.most, self.greedy)) {
-                (Some(1 | 2), None) if self.greedy && self.most.is_some_and(|most| most > 1) => {
-                    let most = if self.least == 0 { 1 } else { self.least };
-                    repeat(repeat(*body, least, None, greedy), self.least, Some(most), true)
+            RegexNode::Repeat { body, min, max, greedy } => match (kind(min, max, greedy), kind(self.min, self.max, self.greedy)) {
+                (Some(1 | 2), None) if self.greedy && self.max.is_some_and(|max| max > 1) => {
+                    let max = if self.min == 0 { 1 } else { self.min };
+                    repeat(repeat(*body, min, None, greedy), self.min, Some(max), true)
                 }
                 (Some(inner), Some(outer)) => match REDUCED[inner][outer] {
-                    Reduced::Inner => repeat(*body, least, most, greedy),
-                    Reduced::To(least, most, greedy) => repeat(*body, least, most, greedy),
+                    Reduced::Inner => repeat(*body, min, max, greedy),
+                    Reduced::To(min, max, greedy) => repeat(*body, min, max, greedy),
                     Reduced::PlusOptional => repeat(repeat(*body, 1, None, true), 0, Some(1), false),
-                    Reduced::No => repeat(repeat(*body, least, most, greedy), self.least, self.most, self.greedy),
+                    Reduced::No => repeat(repeat(*body, min, max, greedy), self.min, self.max, self.greedy),
                 },
-                _ => repeat(repeat(*body, least, most, greedy), self.least, self.most, self.greedy),
+                _ => repeat(repeat(*body, min, max, greedy), self.min, self.max, self.greedy),
             },
-            body => repeat(body, self.least, self.most, self.greedy),
+            body => repeat(body, self.min, self.max, self.greedy),
         };
-        if self.possessive { Node::Atomic(Box::new(node)) } else { node }
+        if self.possessive { RegexNode::Atomic(Box::new(node)) } else { node }
     }
 }
 
@@ -101,8 +101,8 @@ enum Reduced {
 }
 
 /// The index of a common quantifier in the table: `?`, `*`, `+`, `??`, `*?`, `+?`.
-fn kind(least: u32, most: Option<u32>, greedy: bool) -> Option<usize> {
-    let at = match (least, most) {
+fn kind(min: u32, max: Option<u32>, greedy: bool) -> Option<usize> {
+    let at = match (min, max) {
         (0, Some(1)) => 0,
         (0, None) => 1,
         (1, None) => 2,
@@ -129,10 +129,10 @@ const REDUCED: [[Reduced; 6]; 6] = {
 };
 
 /// Returns true if Oniguruma does not allow to repeat the node.
-pub(super) fn invalid_target(node: &Node) -> bool {
+pub(super) fn invalid_target(node: &RegexNode) -> bool {
     match node {
-        Node::At(_) | Node::Look { .. } | Node::Keep => true,
-        Node::Choice(nodes) => nodes.iter().any(invalid_target),
+        RegexNode::At(_) | RegexNode::Look { .. } | RegexNode::Keep => true,
+        RegexNode::Choice(nodes) => nodes.iter().any(invalid_target),
         _ => false,
     }
 }

@@ -4,7 +4,7 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 /// An expression.
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(super) enum RegexNode {
     /// Matches the empty text.
     Empty,
     /// A literal character.
@@ -12,17 +12,17 @@ pub(super) enum Node {
     /// One character of a set.
     Set(ClassUnicode),
     /// Nodes in sequence.
-    Sequence(Vec<Node>),
+    Sequence(Vec<RegexNode>),
     /// Alternatives, in order.
-    Choice(Vec<Node>),
-    /// A quantifier; without `most`, it is unbounded.
-    Repeat { body: Box<Node>, least: u32, most: Option<u32>, greedy: bool },
+    Choice(Vec<RegexNode>),
+    /// A quantifier; without `max`, it is unbounded.
+    Repeat { body: Box<RegexNode>, min: u32, max: Option<u32>, greedy: bool },
     /// An atomic group: no backtracking into it.
-    Atomic(Box<Node>),
+    Atomic(Box<RegexNode>),
     /// A capturing group.
-    Capture(usize, Box<Node>),
+    Capture(usize, Box<RegexNode>),
     /// Look-ahead or look-behind.
-    Look { behind: bool, negative: bool, body: Box<Node> },
+    Look { behind: bool, negative: bool, body: Box<RegexNode> },
     /// An anchor.
     At(Anchor),
     /// `\K`: the match begins here.
@@ -32,14 +32,14 @@ pub(super) enum Node {
     /// Matches the empty text if the group has matched.
     Matched(usize),
     /// Condition, then-branch and else-branch.
-    Condition(Box<[Node; 3]>),
+    Condition(Box<[RegexNode; 3]>),
     /// A call of a group's expression.
-    Call(Target),
+    Call(CallTarget),
 }
 
 /// The group that a call names.
 #[derive(Clone, Debug)]
-pub(super) enum Target {
+pub(super) enum CallTarget {
     Number(usize),
     Name(String),
 }
@@ -64,73 +64,77 @@ pub(super) enum Anchor {
     },
 }
 
-impl Node {
+impl RegexNode {
     /// A sequence; a single node stays itself.
-    pub(super) fn sequence(mut nodes: Vec<Node>) -> Node {
+    pub(super) fn sequence(mut nodes: Vec<RegexNode>) -> RegexNode {
         match nodes.len() {
-            0 => Node::Empty,
+            0 => RegexNode::Empty,
             1 => nodes.remove(0),
-            _ => Node::Sequence(nodes),
+            _ => RegexNode::Sequence(nodes),
         }
     }
 
     /// A choice; a single node stays itself.
-    pub(super) fn choice(mut nodes: Vec<Node>) -> Node {
-        if nodes.len() == 1 { nodes.remove(0) } else { Node::Choice(nodes) }
+    pub(super) fn choice(mut nodes: Vec<RegexNode>) -> RegexNode {
+        if nodes.len() == 1 { nodes.remove(0) } else { RegexNode::Choice(nodes) }
     }
 
-    pub(super) fn look(behind: bool, negative: bool, body: Node) -> Node {
-        Node::Look { behind, negative, body: Box::new(body) }
+    pub(super) fn look(behind: bool, negative: bool, body: RegexNode) -> RegexNode {
+        RegexNode::Look { behind, negative, body: Box::new(body) }
     }
 
     /// Zero or more, greedy.
-    pub(super) fn any_number(body: Node) -> Node {
-        Node::Repeat { body: Box::new(body), least: 0, most: None, greedy: true }
+    pub(super) fn any_number(body: RegexNode) -> RegexNode {
+        RegexNode::Repeat { body: Box::new(body), min: 0, max: None, greedy: true }
     }
 
     /// Child nodes.
-    pub(super) fn children(&self) -> &[Node] {
+    pub(super) fn children(&self) -> &[RegexNode] {
         match self {
-            Node::Sequence(nodes) | Node::Choice(nodes) => nodes,
-            Node::Repeat { body, .. } | Node::Atomic(body) | Node::Capture(_, body) | Node::Look { body, .. } => std::slice::from_ref(body.as_ref()),
-            Node::Condition(parts) => &parts[..],
+            RegexNode::Sequence(nodes) | RegexNode::Choice(nodes) => nodes,
+            RegexNode::Repeat { body, .. } | RegexNode::Atomic(body) | RegexNode::Capture(_, body) | RegexNode::Look { body, .. } => {
+                std::slice::from_ref(body.as_ref())
+            }
+            RegexNode::Condition(parts) => &parts[..],
             _ => &[],
         }
     }
 
     /// Child nodes, mutable.
-    pub(super) fn children_mut(&mut self) -> &mut [Node] {
+    pub(super) fn children_mut(&mut self) -> &mut [RegexNode] {
         match self {
-            Node::Sequence(nodes) | Node::Choice(nodes) => nodes,
-            Node::Repeat { body, .. } | Node::Atomic(body) | Node::Capture(_, body) | Node::Look { body, .. } => std::slice::from_mut(body.as_mut()),
-            Node::Condition(parts) => &mut parts[..],
+            RegexNode::Sequence(nodes) | RegexNode::Choice(nodes) => nodes,
+            RegexNode::Repeat { body, .. } | RegexNode::Atomic(body) | RegexNode::Capture(_, body) | RegexNode::Look { body, .. } => {
+                std::slice::from_mut(body.as_mut())
+            }
+            RegexNode::Condition(parts) => &mut parts[..],
             _ => &mut [],
         }
     }
 
     /// Returns true if the node or a descendant passes `test`.
-    pub(super) fn any(&self, test: &dyn Fn(&Node) -> bool) -> bool {
+    pub(super) fn any(&self, test: &dyn Fn(&RegexNode) -> bool) -> bool {
         test(self) || self.children().iter().any(|node| node.any(test))
     }
 
     /// Returns true if it never consumes a character.
     pub(super) fn zero_width(&self) -> bool {
         match self {
-            Node::Char { .. } | Node::Set(_) | Node::Backreference(_) | Node::Call(_) => false,
-            Node::Look { .. } => true,
-            _ => self.children().iter().all(Node::zero_width),
+            RegexNode::Char { .. } | RegexNode::Set(_) | RegexNode::Backreference(_) | RegexNode::Call(_) => false,
+            RegexNode::Look { .. } => true,
+            _ => self.children().iter().all(RegexNode::zero_width),
         }
     }
 
     /// Returns true if it can match the empty text.
     pub(super) fn nullable(&self) -> bool {
         match self {
-            Node::Char { .. } | Node::Set(_) => false,
-            Node::Sequence(nodes) => nodes.iter().all(Node::nullable),
-            Node::Choice(nodes) => nodes.iter().any(Node::nullable),
-            Node::Repeat { body, least, .. } => *least == 0 || body.nullable(),
-            Node::Atomic(body) | Node::Capture(_, body) => body.nullable(),
-            Node::Condition(parts) => parts[0].nullable() && parts[1].nullable() || parts[2].nullable(),
+            RegexNode::Char { .. } | RegexNode::Set(_) => false,
+            RegexNode::Sequence(nodes) => nodes.iter().all(RegexNode::nullable),
+            RegexNode::Choice(nodes) => nodes.iter().any(RegexNode::nullable),
+            RegexNode::Repeat { body, min, .. } => *min == 0 || body.nullable(),
+            RegexNode::Atomic(body) | RegexNode::Capture(_, body) => body.nullable(),
+            RegexNode::Condition(parts) => parts[0].nullable() && parts[1].nullable() || parts[2].nullable(),
             _ => true,
         }
     }

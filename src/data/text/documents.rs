@@ -1,17 +1,17 @@
 //! Reads the documents of a list of files, in order: plain text is split at end tokens, JSON lines have a document
 //! per row.
 
-use super::format::{Format, Input};
-use super::json_rows::{self, Contents, Conversation, RowError};
-use super::utf8::Reader;
+use super::format::{TextFormat, TextInput};
+use super::json_rows::{self, Conversation, RowContents, RowError};
+use super::utf8::Utf8Reader;
 use crate::data::data_error::DataError;
 
 /// With fewer documents than this, plain text is one document, white space between them included.
-const FEW: usize = 50;
+const FEW_DOCUMENTS: usize = 50;
 
 /// The chat template that renders conversations as text.
 #[derive(Clone, Copy)]
-pub struct Chat<'a> {
+pub struct ChatRenderer<'a> {
     /// Identifies the template in cache keys.
     pub id: u64,
     /// Renders a conversation; an error describes the invalid message.
@@ -34,53 +34,55 @@ pub(in crate::data) trait Sink {
 
 /// Passes all documents of some inputs to `sink`. `end` is the text of the end token, or empty; `field` is the field of
 /// rows to read, or `auto`.
-pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
-    let plain = inputs.iter().all(|input| input.format() == Format::Text);
-    let style = match () {
-        () if !plain => Style::Closed,
-        () if end.is_empty() || has_few_documents(inputs, end, sink)? => Style::Whole,
-        () => Style::Split,
+pub(in crate::data) fn feed(inputs: &[TextInput], end: &str, field: &str, chat: ChatRenderer<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
+    let plain = inputs.iter().all(|input| input.format() == TextFormat::Text);
+    let mode = match () {
+        () if !plain => SplitMode::Closed,
+        () if end.is_empty() || has_few_documents(inputs, end, sink)? => SplitMode::Whole,
+        () => SplitMode::Split,
     };
-    let mut documents = Documents { end, style, open: false, last: String::new(), sink, before: 0 };
+    let mut documents = Documents { end, mode, open: false, last: String::new(), sink, before: 0 };
     for (n, input) in inputs.iter().enumerate() {
-        let mut reader = Reader::open(input)?;
+        let mut reader = Utf8Reader::open(input)?;
         match input.format() {
-            Format::Text => documents.text(&mut reader, n + 1 == inputs.len())?,
-            Format::Rows => documents.rows(&mut reader, field, chat)?,
+            TextFormat::Text => documents.text(&mut reader, n + 1 == inputs.len())?,
+            TextFormat::Rows => documents.rows(&mut reader, field, chat)?,
         }
         documents.before += reader.consumed();
     }
-    if style == Style::Whole {
+    if mode == SplitMode::Whole {
         documents.sink.end(false)?;
     }
     Ok(())
 }
 
 /// Passes the documents of a file to `sink` until it returns an error; later files are not read.
-pub(super) fn feed_beginning(reader: &mut Reader, format: Format, end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
-    let mut documents = Documents { end, style: Style::Split, open: false, last: String::new(), sink, before: 0 };
+pub(super) fn feed_beginning(
+    reader: &mut Utf8Reader, format: TextFormat, end: &str, field: &str, chat: ChatRenderer<'_>, sink: &mut dyn Sink,
+) -> Result<(), DataError> {
+    let mut documents = Documents { end, mode: SplitMode::Split, open: false, last: String::new(), sink, before: 0 };
     match format {
-        Format::Text => documents.text(reader, true),
-        Format::Rows => documents.rows(reader, field, chat),
+        TextFormat::Text => documents.text(reader, true),
+        TextFormat::Rows => documents.rows(reader, field, chat),
     }
 }
 
-/// Returns true if plain files have fewer than [`FEW`] documents in total; the last one of a file may lack its end token.
-fn has_few_documents(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> {
+/// Returns true if plain files have fewer than [`FEW_DOCUMENTS`] documents in total; the last one of a file may lack its end token.
+fn has_few_documents(inputs: &[TextInput], end: &str, sink: &dyn Sink) -> Result<bool, DataError> {
     let mut documents = 0;
     for input in inputs {
-        let mut reader = Reader::open(input)?;
+        let mut reader = Utf8Reader::open(input)?;
         let mut ends = EndCounter::new(end);
         while let Some(piece) = reader.piece()? {
             documents += ends.count(piece);
             sink.check_stopped()?;
-            if documents >= FEW {
+            if documents >= FEW_DOCUMENTS {
                 return Ok(false);
             }
         }
         documents += usize::from(ends.open);
     }
-    Ok(documents < FEW)
+    Ok(documents < FEW_DOCUMENTS)
 }
 
 /// Counts end tokens in text that arrives in pieces.
@@ -100,9 +102,9 @@ impl<'a> EndCounter<'a> {
     fn count(&mut self, piece: &str) -> usize {
         self.last.push_str(piece);
         let ends = self.last.matches(self.end).count();
-        let behind = self.last.rsplit_once(self.end).map_or(self.last.as_str(), |(_, behind)| behind);
-        self.open = !behind.trim().is_empty() || ends == 0 && self.open;
-        self.last = behind[tail_start(behind, self.end.len())..].to_string();
+        let after = self.last.rsplit_once(self.end).map_or(self.last.as_str(), |(_, after)| after);
+        self.open = !after.trim().is_empty() || ends == 0 && self.open;
+        self.last = after[tail_start(after, self.end.len())..].to_string();
         ends
     }
 }
@@ -114,7 +116,7 @@ fn tail_start(text: &str, length: usize) -> usize {
 
 /// How plain text is split into documents.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+enum SplitMode {
     /// One document, as it stands.
     Whole,
     /// Split after each end token; the last document may lack its own.
@@ -125,7 +127,7 @@ enum Style {
 
 struct Documents<'a> {
     end: &'a str,
-    style: Style,
+    mode: SplitMode,
     /// True if a part of the current document was passed on.
     open: bool,
     /// Pending text: the start of an end token, or white space that may be dropped.
@@ -137,12 +139,12 @@ struct Documents<'a> {
 
 impl Documents<'_> {
     /// Reads a plain text file. If it does not end in an end token and more files follow, one is added.
-    fn text(&mut self, reader: &mut Reader, last: bool) -> Result<(), DataError> {
+    fn text(&mut self, reader: &mut Utf8Reader, last: bool) -> Result<(), DataError> {
         let mut ends = EndCounter::new(self.end);
         let mut found = false;
         while let Some(piece) = reader.piece()? {
             found = true;
-            if self.style == Style::Whole {
+            if self.mode == SplitMode::Whole {
                 if !self.end.is_empty() {
                     ends.count(piece);
                 }
@@ -156,9 +158,9 @@ impl Documents<'_> {
         if !found {
             return Err(reader.empty().into());
         }
-        match self.style {
-            Style::Whole if ends.open && !last => self.sink.text(self.end)?,
-            Style::Whole => {}
+        match self.mode {
+            SplitMode::Whole if ends.open && !last => self.sink.text(self.end)?,
+            SplitMode::Whole => {}
             _ => self.rest(last)?,
         }
         Ok(())
@@ -169,10 +171,10 @@ impl Documents<'_> {
         let text = std::mem::take(&mut self.last);
         let mut rest = text.as_str();
         while let Some(at) = if self.end.is_empty() { None } else { rest.find(self.end) } {
-            let (document, behind) = rest.split_at(at + self.end.len());
+            let (document, after) = rest.split_at(at + self.end.len());
             self.sink.text(if self.open { document } else { document.trim_start() })?;
-            self.sink.end(self.style == Style::Closed)?;
-            (self.open, rest) = (false, behind);
+            self.sink.end(self.mode == SplitMode::Closed)?;
+            (self.open, rest) = (false, after);
         }
         if !self.open {
             rest = rest.trim_start();
@@ -194,14 +196,14 @@ impl Documents<'_> {
             return Ok(());
         }
         self.sink.text(if open { &text } else { text.trim_start() })?;
-        if self.style == Style::Split && !last {
+        if self.mode == SplitMode::Split && !last {
             self.sink.text(self.end)?;
         }
-        self.sink.end(self.style == Style::Closed)
+        self.sink.end(self.mode == SplitMode::Closed)
     }
 
     /// Reads the rows of a file; skips empty lines and empty texts.
-    fn rows(&mut self, reader: &mut Reader, field: &str, chat: Chat<'_>) -> Result<(), DataError> {
+    fn rows(&mut self, reader: &mut Utf8Reader, field: &str, chat: ChatRenderer<'_>) -> Result<(), DataError> {
         let mut found = false;
         while let Some(line) = reader.line()? {
             if line.trim().is_empty() {
@@ -214,12 +216,12 @@ impl Documents<'_> {
                 RowError::MissingField(problem) => DataError::Field(reader.problem(problem)),
             })?;
             match contents {
-                Contents::Text(text) => self.row(&text)?,
-                Contents::Conversation(conversation) => {
+                RowContents::Text(text) => self.row(&text)?,
+                RowContents::Conversation(conversation) => {
                     let text = (chat.render)(conversation).map_err(|problem| reader.problem(problem))?;
                     self.row(&text)?;
                 }
-                Contents::Ids(ids) => self.sink.ids(&ids)?.map_err(|problem| reader.problem(problem))?,
+                RowContents::Ids(ids) => self.sink.ids(&ids)?.map_err(|problem| reader.problem(problem))?,
             }
             self.sink.advance(self.before + reader.consumed())?;
         }

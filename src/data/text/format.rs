@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum TextFormat {
     /// Plain text.
     Text,
     /// JSON lines.
@@ -13,27 +13,27 @@ pub enum Format {
 
 /// An input of text.
 #[derive(Clone, Debug)]
-pub(in crate::data) enum Input {
+pub(in crate::data) enum TextInput {
     /// A file.
     File(PathBuf),
     /// Embedded plain text.
     Embedded(&'static str),
 }
 
-impl Input {
-    pub(super) fn format(&self) -> Format {
+impl TextInput {
+    pub(super) fn format(&self) -> TextFormat {
         match self {
-            Input::File(path) => format_of(path),
-            Input::Embedded(_) => Format::Text,
+            TextInput::File(path) => format_of(path),
+            TextInput::Embedded(_) => TextFormat::Text,
         }
     }
 }
 
 /// The format of a file by its extension, ignoring that of a compression.
-pub fn format_of(path: &Path) -> Format {
+pub fn format_of(path: &Path) -> TextFormat {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let inner = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
-    if [".jsonl", ".ndjson", ".json"].iter().any(|ending| inner.ends_with(ending)) { Format::Rows } else { Format::Text }
+    if [".jsonl", ".ndjson", ".json"].iter().any(|ending| inner.ends_with(ending)) { TextFormat::Rows } else { TextFormat::Text }
 }
 
 #[cfg(test)]
@@ -43,12 +43,12 @@ mod tests {
     #[test]
     fn formats_are_detected_by_extension() {
         for (name, format) in [
-            ("a.txt", Format::Text),
-            ("A.JSONL", Format::Rows),
-            ("a.jsonl.gz", Format::Rows),
-            ("a.ndjson.zst", Format::Rows),
-            ("a.gz", Format::Text),
-            ("jsonl", Format::Text),
+            ("a.txt", TextFormat::Text),
+            ("A.JSONL", TextFormat::Rows),
+            ("a.jsonl.gz", TextFormat::Rows),
+            ("a.ndjson.zst", TextFormat::Rows),
+            ("a.gz", TextFormat::Text),
+            ("jsonl", TextFormat::Text),
         ] {
             assert_eq!(format_of(Path::new(name)), format, "{name}");
         }

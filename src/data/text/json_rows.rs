@@ -7,7 +7,7 @@ use std::fmt::{self, Formatter};
 
 /// The contents of a field; its type tells which.
 #[derive(Debug, PartialEq)]
-pub(super) enum Contents {
+pub(super) enum RowContents {
     Text(String),
     Ids(Vec<u32>),
     /// Messages, with the other fields of the row.
@@ -44,18 +44,18 @@ pub(super) enum RowError {
 }
 
 /// Parses a row; with `auto`, the field is the first of [`KNOWN`].
-pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
-    let wanted: &[&str] = if field == AUTO { &KNOWN } else { &[field] };
+pub(super) fn row(line: &str, field: &str) -> Result<RowContents, RowError> {
+    let names: &[&str] = if field == AUTO { &KNOWN } else { &[field] };
     let read = json::with_integers(line.as_bytes(), |line| {
         let mut json = serde_json::Deserializer::from_slice(line);
-        let mut fields = Fields { wanted, found: [None, None, None], null: None, beside: Default::default(), others: Vec::new() };
+        let mut fields = RowFields { names, found: [None, None, None], null: None, extra: Default::default(), others: Vec::new() };
         (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map(|()| fields)
     });
-    let Fields { found, null, beside, others, .. } = read.map_err(|error| RowError::Invalid(explain(line, &error)))?;
+    let RowFields { found, null, extra, others, .. } = read.map_err(|error| RowError::Invalid(explain(line, &error)))?;
     let found = found.into_iter().flatten().next().map(|contents| match contents {
-        Contents::Conversation(Conversation { messages, .. }) => {
-            let [tools, documents, variables] = beside;
-            Contents::Conversation(Conversation { messages, tools, documents, variables })
+        RowContents::Conversation(Conversation { messages, .. }) => {
+            let [tools, documents, variables] = extra;
+            RowContents::Conversation(Conversation { messages, tools, documents, variables })
         }
         other => other,
     });
@@ -63,9 +63,9 @@ pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
         if let Some(name) = null {
             return RowError::Invalid(format!("the field {name} is null; it must be text. Remove such rows"));
         }
-        let wanted = if field == AUTO { "text, messages or token_ids" } else { field };
+        let name = if field == AUTO { "text, messages or token_ids" } else { field };
         let others = if others.is_empty() { "no other".into() } else { others.join(", ") };
-        RowError::MissingField(format!("has no field {wanted}; it has {others}. Name the right one with --field"))
+        RowError::MissingField(format!("has no field {name}; it has {others}. Name the right one with --field"))
     })
 }
 
@@ -79,18 +79,18 @@ fn explain(line: &str, error: &serde_json::Error) -> String {
     format!("cannot be read as JSON at character {}: {what}{hint}", error.column())
 }
 
-struct Fields<'a> {
-    wanted: &'a [&'a str],
-    found: [Option<Contents>; 3],
+struct RowFields<'a> {
+    names: &'a [&'a str],
+    found: [Option<RowContents>; 3],
     /// Those of [`CONVERSATION_FIELDS`].
-    beside: [Json; 3],
+    extra: [Json; 3],
     /// A wanted field that is null.
     null: Option<&'a str>,
     /// Some of the other fields, for the error message.
     others: Vec<String>,
 }
 
-impl<'de> Visitor<'de> for &mut Fields<'_> {
+impl<'de> Visitor<'de> for &mut RowFields<'_> {
     type Value = ();
 
     fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -99,16 +99,16 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            match self.wanted.iter().position(|wanted| *wanted == name) {
-                Some(place) => {
-                    self.found[place] = map.next_value_seed(Field(&name))?;
-                    if self.found[place].is_none() {
-                        self.null = self.null.or(Some(self.wanted[place]));
+            match self.names.iter().position(|wanted| *wanted == name) {
+                Some(index) => {
+                    self.found[index] = map.next_value_seed(RowField(&name))?;
+                    if self.found[index].is_none() {
+                        self.null = self.null.or(Some(self.names[index]));
                     }
                 }
                 None => {
-                    match CONVERSATION_FIELDS.iter().position(|beside| *beside == name) {
-                        Some(place) => self.beside[place] = map.next_value()?,
+                    match CONVERSATION_FIELDS.iter().position(|known| *known == name) {
+                        Some(index) => self.extra[index] = map.next_value()?,
                         None => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -124,18 +124,18 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
 }
 
 /// A field of this name; `null` counts as missing.
-struct Field<'a>(&'a str);
+struct RowField<'a>(&'a str);
 
-impl<'de> DeserializeSeed<'de> for Field<'_> {
-    type Value = Option<Contents>;
+impl<'de> DeserializeSeed<'de> for RowField<'_> {
+    type Value = Option<RowContents>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Field<'_> {
-    type Value = Option<Contents>;
+impl<'de> Visitor<'de> for RowField<'_> {
+    type Value = Option<RowContents>;
 
     fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
         write!(out, "text, a list of token ids, or a list of messages in the field {}", self.0)
@@ -149,56 +149,56 @@ impl<'de> Visitor<'de> for Field<'_> {
         match (json::special_number(text), json::integer(text)) {
             (Some(name), _) => Err(E::custom(format!("the field {} is {name}; it must be text", self.0))),
             (_, Some(number)) => Err(E::custom(format!("the field {} is {number}; it must be text", self.0))),
-            _ => Ok(Some(Contents::Text(text.into()))),
+            _ => Ok(Some(RowContents::Text(text.into()))),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut contents = None;
-        while let Some(element) = list.next_element_seed(Element)? {
+        while let Some(element) = list.next_element_seed(ElementSeed)? {
             match (&mut contents, element) {
-                (None, Part::Id(id)) => contents = Some(Contents::Ids(vec![id])),
-                (None, Part::Message(message)) => {
-                    contents = Some(Contents::Conversation(Conversation { messages: vec![message], ..Conversation::default() }));
+                (None, ListElement::Id(id)) => contents = Some(RowContents::Ids(vec![id])),
+                (None, ListElement::Message(message)) => {
+                    contents = Some(RowContents::Conversation(Conversation { messages: vec![message], ..Conversation::default() }));
                 }
-                (Some(Contents::Ids(ids)), Part::Id(id)) => ids.push(id),
-                (Some(Contents::Conversation(conversation)), Part::Message(message)) => conversation.messages.push(message),
+                (Some(RowContents::Ids(ids)), ListElement::Id(id)) => ids.push(id),
+                (Some(RowContents::Conversation(conversation)), ListElement::Message(message)) => conversation.messages.push(message),
                 _ => return Err(de::Error::custom(format!("the list in the field {} holds both numbers and messages", self.0))),
             }
         }
-        Ok(Some(contents.unwrap_or(Contents::Ids(Vec::new()))))
+        Ok(Some(contents.unwrap_or(RowContents::Ids(Vec::new()))))
     }
 }
 
-enum Part {
+enum ListElement {
     Id(u32),
     Message(Json),
 }
 
 /// An element of a list.
-struct Element;
+struct ElementSeed;
 
-impl<'de> DeserializeSeed<'de> for Element {
-    type Value = Part;
+impl<'de> DeserializeSeed<'de> for ElementSeed {
+    type Value = ListElement;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Part, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ListElement, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Element {
-    type Value = Part;
+impl<'de> Visitor<'de> for ElementSeed {
+    type Value = ListElement;
 
     fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str("a token id (a whole number from 0 on) or a message (an object with role and content)")
     }
 
-    fn visit_u64<E: de::Error>(self, id: u64) -> Result<Part, E> {
-        u32::try_from(id).map(Part::Id).map_err(|_| E::custom(format!("{id} is not a token id")))
+    fn visit_u64<E: de::Error>(self, id: u64) -> Result<ListElement, E> {
+        u32::try_from(id).map(ListElement::Id).map_err(|_| E::custom(format!("{id} is not a token id")))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Part, A::Error> {
-        Ok(Part::Message(de::Deserialize::deserialize(de::value::MapAccessDeserializer::new(map))?))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListElement, A::Error> {
+        Ok(ListElement::Message(de::Deserialize::deserialize(de::value::MapAccessDeserializer::new(map))?))
     }
 }
 
@@ -208,12 +208,12 @@ mod tests {
 
     #[test]
     fn rows_are_parsed_by_the_type_of_their_field() {
-        assert_eq!(row(r#"{"id": 1, "text": "a\nb", "meta": {"x": []}}"#, AUTO), Ok(Contents::Text("a\nb".into())));
-        assert_eq!(row(r#"{"token_ids": [1, 2, 4294967295]}"#, AUTO), Ok(Contents::Ids(vec![1, 2, u32::MAX])));
-        assert_eq!(row(r#"{"text": null, "token_ids": [3]}"#, AUTO), Ok(Contents::Ids(vec![3])));
-        assert_eq!(row(r#"{"score": NaN, "text": "NaN"}"#, AUTO), Ok(Contents::Text("NaN".into())));
-        assert_eq!(row(r#"{"text": "a \ud83d b", "meta": {"low": -Infinity}}"#, AUTO), Ok(Contents::Text("a \u{fffd} b".into())));
-        assert_eq!(row(r#"{"content": "c", "text": "t"}"#, "content"), Ok(Contents::Text("c".into())));
+        assert_eq!(row(r#"{"id": 1, "text": "a\nb", "meta": {"x": []}}"#, AUTO), Ok(RowContents::Text("a\nb".into())));
+        assert_eq!(row(r#"{"token_ids": [1, 2, 4294967295]}"#, AUTO), Ok(RowContents::Ids(vec![1, 2, u32::MAX])));
+        assert_eq!(row(r#"{"text": null, "token_ids": [3]}"#, AUTO), Ok(RowContents::Ids(vec![3])));
+        assert_eq!(row(r#"{"score": NaN, "text": "NaN"}"#, AUTO), Ok(RowContents::Text("NaN".into())));
+        assert_eq!(row(r#"{"text": "a \ud83d b", "meta": {"low": -Infinity}}"#, AUTO), Ok(RowContents::Text("a \u{fffd} b".into())));
+        assert_eq!(row(r#"{"content": "c", "text": "t"}"#, "content"), Ok(RowContents::Text("c".into())));
     }
 
     #[test]
@@ -229,22 +229,22 @@ mod tests {
             ),
             (format!(r#"{{"talk": [{message}], "chat_template_kwargs": {{"x": 1}}, "documents": [{{"text": "t"}}], "tools": [{{"b": 1, "a": 2}}]}}"#), "talk"),
         ] {
-            let wanted = Conversation {
+            let expected = Conversation {
                 messages: vec![json(message)],
                 tools: json(r#"[{"b": 1, "a": 2}]"#),
                 documents: json(r#"[{"text": "t"}]"#),
                 variables: json(r#"{"x": 1}"#),
             };
-            assert_eq!(row(&line, field), Ok(Contents::Conversation(wanted)));
+            assert_eq!(row(&line, field), Ok(RowContents::Conversation(expected)));
         }
-        assert_eq!(row(r#"{"tools": "hammer", "text": "a"}"#, AUTO), Ok(Contents::Text("a".into())));
+        assert_eq!(row(r#"{"tools": "hammer", "text": "a"}"#, AUTO), Ok(RowContents::Text("a".into())));
     }
 
     #[test]
     fn numbers_in_a_conversation_are_read_as_in_python() {
         let numbers = "18446744073709551616, -9223372036854775809, 170141183460469231731687303715884105727, -0, -0.0, 1e400, -1E400, 1E5, NaN";
         let line = format!(r#"{{"messages": [{{"role": "user", "n": [{numbers}]}}], "tools": [{{"most": 18446744073709551616}}]}}"#);
-        let Ok(Contents::Conversation(read)) = row(&line, AUTO) else { panic!() };
+        let Ok(RowContents::Conversation(read)) = row(&line, AUTO) else { panic!() };
         let right = "18446744073709551616, -9223372036854775809, 170141183460469231731687303715884105727, 0, -0.0, inf, -inf, 100000.0, nan";
         assert_eq!(read.messages[0].to_string(), format!("{{'role': 'user', 'n': [{right}]}}"));
         assert_eq!(read.tools.to_string(), "[{'most': 18446744073709551616}]");

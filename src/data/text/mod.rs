@@ -9,12 +9,12 @@ mod text_sample;
 mod unpack;
 mod utf8;
 
-pub use documents::Chat;
+pub use documents::ChatRenderer;
 pub(super) use documents::{Sink, feed};
-pub(super) use format::Input;
-pub use format::{Format, format_of};
+pub(super) use format::TextInput;
+pub use format::{TextFormat, format_of};
 pub use json_rows::Conversation;
 pub use paths::expand;
-pub use text_sample::{Sample, gather, sample};
+pub use text_sample::{TextSample, gather, sample};
 pub(super) use unpack::PIECE;
 pub use utf8::{Lines, read_text};

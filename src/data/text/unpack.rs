@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 /// Bytes that are read from a file at once.
 pub(crate) const PIECE: usize = 256 << 10;
 /// The largest zstd window: that of `zstd --long`.
-const WINDOW: u64 = 128 << 20;
+const MAX_WINDOW: u64 = 128 << 20;
 /// The window allowed for any file; larger files may use this many times their own size.
 const SMALL_WINDOW: u64 = 8 << 20;
 const WINDOW_SHARE: u64 = 64;
 /// A file may unpack to this many times its size, or to `SMALL` bytes: text never compresses that well.
-const RATIO: u64 = 500;
+const MAX_RATIO: u64 = 500;
 const SMALL: u64 = 64 << 20;
 
 /// A file on disk, or embedded text, before decompression.
-struct Raw {
+struct PackedReader {
     path: PathBuf,
     /// Bytes of the file.
     bytes: u64,
@@ -31,13 +31,13 @@ struct Raw {
     used: usize,
 }
 
-impl Raw {
+impl PackedReader {
     fn consumed(&self) -> u64 {
         self.at - (self.buffer.len() - self.used) as u64
     }
 }
 
-impl BufRead for Raw {
+impl BufRead for PackedReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.buffer.len() && self.at < self.bytes {
             let (piece, now) = platform::read_part(&self.path, self.at, PIECE as u64)?;
@@ -55,11 +55,11 @@ impl BufRead for Raw {
     }
 }
 
-impl Read for Raw {
+impl Read for PackedReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let there = self.fill_buf()?;
-        let amount = there.len().min(out.len());
-        out[..amount].copy_from_slice(&there[..amount]);
+        let available = self.fill_buf()?;
+        let amount = available.len().min(out.len());
+        out[..amount].copy_from_slice(&available[..amount]);
         self.consume(amount);
         Ok(amount)
     }
@@ -67,9 +67,9 @@ impl Read for Raw {
 
 /// Concatenated gzip members; zero padding between and after them is skipped, as tapes and sectors leave it.
 struct Gzip {
-    member: Option<GzDecoder<Raw>>,
+    member: Option<GzDecoder<PackedReader>>,
     /// The file between members and after the last one.
-    rest: Option<Raw>,
+    rest: Option<PackedReader>,
 }
 
 /// Other data follows the gzip data.
@@ -78,11 +78,11 @@ struct Gzip {
 struct TrailingData;
 
 impl Gzip {
-    fn new(raw: Raw) -> Self {
-        Self { member: Some(GzDecoder::new(raw)), rest: None }
+    fn new(packed: PackedReader) -> Self {
+        Self { member: Some(GzDecoder::new(packed)), rest: None }
     }
 
-    fn raw(&self) -> &Raw {
+    fn packed(&self) -> &PackedReader {
         self.member.as_ref().map(GzDecoder::get_ref).or(self.rest.as_ref()).expect("the file is in one of the two")
     }
 
@@ -98,21 +98,21 @@ impl Gzip {
 }
 
 /// Skips zero bytes; returns true if a member follows.
-fn member_follows(raw: &mut Raw) -> io::Result<bool> {
+fn member_follows(packed: &mut PackedReader) -> io::Result<bool> {
     loop {
-        let there = raw.fill_buf()?;
-        if there.is_empty() {
+        let available = packed.fill_buf()?;
+        if available.is_empty() {
             return Ok(false);
         }
-        match there.iter().position(|byte| *byte != 0) {
+        match available.iter().position(|byte| *byte != 0) {
             Some(zeros) => {
-                let member = there[zeros] == 0x1f;
-                raw.consume(zeros);
+                let member = available[zeros] == 0x1f;
+                packed.consume(zeros);
                 return if member { Ok(true) } else { Err(io::Error::other(TrailingData)) };
             }
             None => {
-                let zeros = there.len();
-                raw.consume(zeros);
+                let zeros = available.len();
+                packed.consume(zeros);
             }
         }
     }
@@ -132,26 +132,26 @@ impl Read for Gzip {
 
 /// Concatenated zstd frames; skippable frames are ignored.
 struct Zstd {
-    raw: Raw,
+    packed: PackedReader,
     decoder: FrameDecoder,
     /// True inside a frame.
     in_frame: bool,
 }
 
 impl Zstd {
-    fn new(raw: Raw) -> Self {
+    fn new(packed: PackedReader) -> Self {
         let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(WINDOW.min(SMALL_WINDOW.max(raw.bytes.saturating_mul(WINDOW_SHARE))));
-        Self { raw, decoder, in_frame: false }
+        decoder.set_max_window_size(MAX_WINDOW.min(SMALL_WINDOW.max(packed.bytes.saturating_mul(WINDOW_SHARE))));
+        Self { packed, decoder, in_frame: false }
     }
 
     /// Opens the next data frame; returns false at the end of the file.
     fn next_frame(&mut self) -> io::Result<bool> {
-        while !self.raw.fill_buf()?.is_empty() {
-            match self.decoder.init(&mut self.raw) {
+        while !self.packed.fill_buf()?.is_empty() {
+            match self.decoder.init(&mut self.packed) {
                 Ok(()) => return Ok(true),
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                    let skipped = io::copy(&mut (&mut self.raw).take(length.into()), &mut io::sink())?;
+                    let skipped = io::copy(&mut (&mut self.packed).take(length.into()), &mut io::sink())?;
                     if skipped < length.into() {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -175,7 +175,7 @@ impl Read for Zstd {
             }
             self.in_frame = true;
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                let decoded = self.decoder.decode_blocks(&mut self.raw, BlockDecodingStrategy::UptoBlocks(1));
+                let decoded = self.decoder.decode_blocks(&mut self.packed, BlockDecodingStrategy::UptoBlocks(1));
                 decoded.map_err(|error| io::Error::other(error.to_string()))?;
             }
             let amount = self.decoder.read(out)?;
@@ -193,7 +193,7 @@ impl Read for Zstd {
 }
 
 enum Decoder {
-    Plain(Raw),
+    Plain(PackedReader),
     Gzip(Box<Gzip>),
     Zstd(Box<Zstd>),
 }
@@ -209,12 +209,12 @@ impl Unpacked {
     /// Opens a file.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let (start, bytes) = platform::read_part(path, 0, PIECE as u64)?;
-        let raw = Raw { path: path.to_path_buf(), bytes, at: start.len() as u64, buffer: Cow::Owned(start), used: 0 };
-        let decoder = match raw.buffer[..] {
-            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(Gzip::new(raw))),
+        let packed = PackedReader { path: path.to_path_buf(), bytes, at: start.len() as u64, buffer: Cow::Owned(start), used: 0 };
+        let decoder = match packed.buffer[..] {
+            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(Gzip::new(packed))),
             // A frame, or a skippable frame before one.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Decoder::Zstd(Box::new(Zstd::new(raw))),
-            _ => Decoder::Plain(raw),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Decoder::Zstd(Box::new(Zstd::new(packed))),
+            _ => Decoder::Plain(packed),
         };
         Ok(Self { decoder, returned: 0 })
     }
@@ -222,21 +222,21 @@ impl Unpacked {
     /// Embedded text.
     pub(super) fn embedded(text: &'static str) -> Self {
         let bytes = text.len() as u64;
-        let raw = Raw { path: PathBuf::new(), bytes, at: bytes, buffer: Cow::Borrowed(text.as_bytes()), used: 0 };
-        Self { decoder: Decoder::Plain(raw), returned: 0 }
+        let packed = PackedReader { path: PathBuf::new(), bytes, at: bytes, buffer: Cow::Borrowed(text.as_bytes()), used: 0 };
+        Self { decoder: Decoder::Plain(packed), returned: 0 }
     }
 
-    fn raw(&self) -> &Raw {
+    fn packed(&self) -> &PackedReader {
         match &self.decoder {
-            Decoder::Plain(raw) => raw,
-            Decoder::Gzip(decoder) => decoder.raw(),
-            Decoder::Zstd(decoder) => &decoder.raw,
+            Decoder::Plain(packed) => packed,
+            Decoder::Gzip(decoder) => decoder.packed(),
+            Decoder::Zstd(decoder) => &decoder.packed,
         }
     }
 
     /// Bytes of the file consumed so far.
     pub(super) fn consumed(&self) -> u64 {
-        self.raw().consumed()
+        self.packed().consumed()
     }
 
     /// Fills `out` as far as the contents go; returns the number of bytes.
@@ -244,7 +244,7 @@ impl Unpacked {
         let mut filled = 0;
         while filled < out.len() {
             let amount = match &mut self.decoder {
-                Decoder::Plain(raw) => raw.read(&mut out[filled..]),
+                Decoder::Plain(packed) => packed.read(&mut out[filled..]),
                 Decoder::Gzip(decoder) => decoder.read(&mut out[filled..]),
                 Decoder::Zstd(decoder) => decoder.read(&mut out[filled..]),
             };
@@ -256,10 +256,10 @@ impl Unpacked {
             }
         }
         self.returned += filled as u64;
-        let most = SMALL + self.consumed().saturating_mul(RATIO);
-        if self.returned > most {
+        let limit = SMALL + self.consumed().saturating_mul(MAX_RATIO);
+        if self.returned > limit {
             return Err(format!(
-                "its first {} bytes unpack to more than {RATIO} times as many, unlike any text. If this is meant, unpack it yourself",
+                "its first {} bytes unpack to more than {MAX_RATIO} times as many, unlike any text. If this is meant, unpack it yourself",
                 self.consumed()
             ));
         }
@@ -267,22 +267,22 @@ impl Unpacked {
     }
 
     fn explain(&self, error: &io::Error) -> String {
-        let (kind, raw) = match self.decoder {
+        let (kind, packed) = match self.decoder {
             Decoder::Plain(_) => return format!("cannot be read: {error}"),
-            Decoder::Gzip(_) => ("gzip", self.raw()),
-            Decoder::Zstd(_) => ("zstd", self.raw()),
+            Decoder::Gzip(_) => ("gzip", self.packed()),
+            Decoder::Zstd(_) => ("zstd", self.packed()),
         };
         if error.kind() == io::ErrorKind::Unsupported {
             return format!("cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it without --long or --ultra");
         }
         if error.get_ref().is_some_and(|error| error.is::<TrailingData>()) {
-            let at = raw.consumed();
+            let at = packed.consumed();
             return format!("cannot be unpacked: data other than zeros follows its gzip data at byte {at}. Get the file again");
         }
-        if raw.consumed() == raw.bytes {
-            return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", raw.bytes);
+        if packed.consumed() == packed.bytes {
+            return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", packed.bytes);
         }
-        format!("is damaged: its {kind} data is invalid at byte {} ({error}). Get the file again", raw.consumed())
+        format!("is damaged: its {kind} data is invalid at byte {} ({error}). Get the file again", packed.consumed())
     }
 }
 
@@ -323,9 +323,9 @@ mod tests {
     #[test]
     fn trailing_data_after_gzip_is_refused_with_its_offset() {
         let (one, two) = (gzip("one "), gzip("two"));
-        for (n, behind) in [&b"letters"[..], b"\0\0letters", b"\x01"].into_iter().enumerate() {
-            let zeros = behind.iter().take_while(|byte| **byte == 0).count();
-            let problem = unpacked(&format!("other-{n}"), &[&one, &two, behind]).unwrap_err();
+        for (n, trailing) in [&b"letters"[..], b"\0\0letters", b"\x01"].into_iter().enumerate() {
+            let zeros = trailing.iter().take_while(|byte| **byte == 0).count();
+            let problem = unpacked(&format!("other-{n}"), &[&one, &two, trailing]).unwrap_err();
             assert!(problem.contains(&format!("at byte {}.", one.len() + two.len() + zeros)), "{problem}");
         }
         assert!(unpacked("header", &[&one, b"\x1f\x8cletters and so on"]).unwrap_err().contains("damaged"));

@@ -1,16 +1,16 @@
 //! UTF-8 text in pieces or in lines, from a file that may be compressed.
 
-use super::format::Input;
+use super::format::TextInput;
 use super::unpack::{PIECE, Unpacked};
 use crate::formats::FormatError;
 use crate::formats::content::{self, ContentKind};
 use std::path::{Path, PathBuf};
 
 /// The longest line, in bytes: a line is held in memory as a whole.
-const LONGEST_LINE: usize = 64 << 20;
+const MAX_LINE: usize = 64 << 20;
 
 /// A reader of a file's text.
-pub(super) struct Reader {
+pub(super) struct Utf8Reader {
     path: PathBuf,
     file: Unpacked,
     buffer: Vec<u8>,
@@ -25,11 +25,11 @@ pub(super) struct Reader {
     kind: Option<ContentKind>,
 }
 
-impl Reader {
-    pub(super) fn open(input: &Input) -> Result<Self, FormatError> {
+impl Utf8Reader {
+    pub(super) fn open(input: &TextInput) -> Result<Self, FormatError> {
         let (path, file) = match input {
-            Input::File(path) => (path.as_path(), Unpacked::open(path).map_err(|error| FormatError::unreadable(path, error))?),
-            Input::Embedded(text) => (Path::new("the embedded corpus"), Unpacked::embedded(text)),
+            TextInput::File(path) => (path.as_path(), Unpacked::open(path).map_err(|error| FormatError::unreadable(path, error))?),
+            TextInput::Embedded(text) => (Path::new("the embedded corpus"), Unpacked::embedded(text)),
         };
         Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, at_end: false, kind: None })
     }
@@ -60,12 +60,12 @@ impl Reader {
         self.buffer.drain(..self.used);
         self.before += self.used as u64;
         self.used = 0;
-        let there = self.buffer.len();
-        self.buffer.resize(there + PIECE, 0);
-        let filled = self.file.fill(&mut self.buffer[there..]).map_err(|problem| FormatError::new(&self.path, problem))?;
-        self.buffer.truncate(there + filled);
+        let kept_bytes = self.buffer.len();
+        self.buffer.resize(kept_bytes + PIECE, 0);
+        let filled = self.file.fill(&mut self.buffer[kept_bytes..]).map_err(|problem| FormatError::new(&self.path, problem))?;
+        self.buffer.truncate(kept_bytes + filled);
         self.at_end = filled < PIECE;
-        if self.before == 0 && there == 0 && filled > 0 {
+        if self.before == 0 && kept_bytes == 0 && filled > 0 {
             self.check_start()?;
         }
         Ok(())
@@ -107,21 +107,21 @@ impl Reader {
 
     /// The next line without its line feed; `None` at the end.
     pub(super) fn line(&mut self) -> Result<Option<&str>, FormatError> {
-        let mut looked = self.used;
+        let mut searched = self.used;
         let end = loop {
-            if let Some(at) = self.buffer[looked..].iter().position(|&byte| byte == b'\n') {
-                break looked + at;
+            if let Some(at) = self.buffer[searched..].iter().position(|&byte| byte == b'\n') {
+                break searched + at;
             }
             if self.at_end {
                 break self.buffer.len();
             }
             let seen = self.buffer.len() - self.used;
-            if seen > LONGEST_LINE {
+            if seen > MAX_LINE {
                 self.lines += 1;
-                return Err(self.problem(format!("is longer than {} MiB. Write one row per line, and split long documents", LONGEST_LINE >> 20)));
+                return Err(self.problem(format!("is longer than {} MiB. Write one row per line, and split long documents", MAX_LINE >> 20)));
             }
             self.more()?;
-            looked = seen;
+            searched = seen;
         };
         if end == self.buffer.len() && end == self.used {
             return Ok(None);
@@ -137,12 +137,12 @@ impl Reader {
 }
 
 /// The lines of a file, decompressed if needed.
-pub struct Lines(Reader);
+pub struct Lines(Utf8Reader);
 
 impl Lines {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        Reader::open(&Input::File(path.to_path_buf())).map(Self)
+        Utf8Reader::open(&TextInput::File(path.to_path_buf())).map(Self)
     }
 
     /// The number of the next line, from 1, and the line without its line feed; `None` at the end.
@@ -160,7 +160,7 @@ impl Lines {
 
 /// Reads the whole text of a plain text file.
 pub fn read_text(path: &Path) -> Result<String, FormatError> {
-    let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
+    let mut reader = Utf8Reader::open(&TextInput::File(path.to_path_buf()))?;
     let mut text = String::new();
     while let Some(piece) = reader.piece()? {
         text.push_str(piece);

@@ -3,7 +3,7 @@
 
 use super::Format;
 use crate::assets;
-use crate::data::{Ends, Tokenizer};
+use crate::data::{EndTokens, Tokenizer};
 use crate::formats::content::{self, ContentKind, MAX_HEADER};
 use crate::formats::safetensors::{Dtype, HeaderEntry, SealedWriter, TensorFile};
 use crate::formats::{FormatError, TensorSource};
@@ -277,10 +277,10 @@ fn chat_format(file: &TensorFile) -> Result<ChatFormat, String> {
 
 /// The end tokens of a header: `end_tokens` has their ids, the one that ends a document first. Older files name only the
 /// eos token; special tokens ended a reply, too.
-fn ends(tokenizer: &Tokenizer, declared: Option<&str>, eos: Option<&str>) -> Result<Option<Ends>, serde_json::Error> {
+fn ends(tokenizer: &Tokenizer, declared: Option<&str>, eos: Option<&str>) -> Result<Option<EndTokens>, serde_json::Error> {
     match declared {
-        Some(ids) => Ok(Some(Ends::new(None, serde_json::from_str::<Vec<u32>>(ids)?))),
-        None => Ok(eos.and_then(|text| tokenizer.id(text)).map(|eos| Ends::new(Some(eos), tokenizer.ends()))),
+        Some(ids) => Ok(Some(EndTokens::new(None, serde_json::from_str::<Vec<u32>>(ids)?))),
+        None => Ok(eos.and_then(|text| tokenizer.id(text)).map(|eos| EndTokens::new(Some(eos), tokenizer.ends()))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Verifies the checksums of files that Signet wrote, and the structure of other models.
 
-use crate::data::{Store, TeacherCache};
+use crate::data::{TeacherCache, TokenStore};
 use crate::model::{ModelFile, WEIGHTS};
 use crate::platform;
 use crate::runner::hub_models::COMPANION_FILES;
@@ -116,7 +116,7 @@ impl Checker<'_> {
             Kind::Checkpoint => train::verify_checkpoint(path, &mut |verifying| self.advance(verifying)),
             Kind::Store => {
                 let megabytes = |bytes: u64| (bytes >> 20) as usize;
-                let verified = Store::verify(path, &mut |done, of| self.report_progress(megabytes(done), megabytes(of), "MB of token ids read"));
+                let verified = TokenStore::verify(path, &mut |done, of| self.report_progress(megabytes(done), megabytes(of), "MB of token ids read"));
                 self.report(path.into(), outcome(verified));
             }
             Kind::TeacherCache => self.teacher_cache(path),

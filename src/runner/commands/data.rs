@@ -1,6 +1,6 @@
 //! Statistics of a text as a run would read it, with its split and its first documents.
 
-use crate::data::{Corpus, stores};
+use crate::data::{Corpus, count_stores};
 use crate::platform::Clock;
 use crate::runner::corpus::{TextReader, cache, expand_data, refused, split, texts};
 use crate::runner::protocol::{DataReport, DataRequest};
@@ -22,7 +22,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let (tokenizer, chat) = tokenizer(&config, teacher.as_ref())?;
     let reading = TextReader::new(&chat);
     let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
-    let (about, place) = (text.about().clone(), text.directory().map(PathBuf::from));
+    let (about, place) = (text.info().clone(), text.directory().map(PathBuf::from));
     let mut shown = Vec::new();
     for n in 0..about.documents.min(rows as u64) {
         let at = text.document(n)?;
@@ -35,7 +35,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let corpus = Corpus::new(text, held_out, split(&config));
     let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
     let (cache, seconds) = (cache(), clock.seconds());
-    let cached = cache.as_deref().map_or((0, 0), stores);
+    let cached = cache.as_deref().map_or((0, 0), count_stores);
     emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept: cached, seconds, rows: shown }));
     corpus.map(drop).map_err(|error| refused("data", error))
 }

@@ -1,6 +1,6 @@
 //! Validates files and directories that are inputs of a run.
 
-use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, sample};
+use crate::data::{ChatRenderer, DataError, TeacherCache, TextFormat, expand, format_of, sample};
 use crate::formats::FormatError;
 use crate::model::{ModelFile, format_by_name, is_model_directory, open_tokenizer};
 use crate::platform::{self, RandomAccessFile};
@@ -84,9 +84,9 @@ fn describe_text(path: &Path) -> Result<String> {
             bail!("{}: the file is empty", path.display());
         }
         bytes += length;
-        rows += usize::from(format_of(path) == Format::Rows);
+        rows += usize::from(format_of(path) == TextFormat::Rows);
         // Of several files, only the beginnings are validated, to keep it fast.
-        if let ([_], Format::Text, false) = (&files[..], format_of(path), is_compressed(path)?) {
+        if let ([_], TextFormat::Text, false) = (&files[..], format_of(path), is_compressed(path)?) {
             check_beginning(path)?;
             if let Some(at) = first_invalid_byte(path).with_context(|| format!("cannot read {}", path.display()))? {
                 return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
@@ -109,7 +109,7 @@ fn is_compressed(path: &Path) -> Result<bool> {
 
 /// Reads the beginning of a file, as text or rows. The field of rows is detected, since settings are not known here.
 fn check_beginning(path: &Path) -> Result<(), DataError> {
-    sample(path, "", "auto", Chat { id: 0, render: &|_| Ok(String::new()) }, 64 << 10).map(drop)
+    sample(path, "", "auto", ChatRenderer { id: 0, render: &|_| Ok(String::new()) }, 64 << 10).map(drop)
 }
 
 /// Returns the position of the first byte that is not valid UTF-8. The file is read in chunks.

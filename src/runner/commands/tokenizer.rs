@@ -9,7 +9,7 @@ use anyhow::Result;
 
 pub(super) fn train(request: &TokenizerRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let text = corpus::plain(&request.texts)?;
-    let tokenizer = data::train(&[&text], request.vocabulary)?;
+    let tokenizer = data::train_tokenizer(&[&text], request.vocabulary)?;
     let json = tokenizer.to_json()?;
     platform::write_atomic(&request.out, json.as_bytes()).map_err(|error| FormatError::new(&request.out, format!("cannot be written: {error}")))?;
     let tokens = tokenizer.encode(&text)?.len();

@@ -1,6 +1,6 @@
 //! Results of commands.
 
-use crate::data::About;
+use crate::data::StoreInfo;
 use crate::runner::{Average, Losses, MemoryPlan, Metrics, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ pub struct DataReport {
     /// Number of files.
     pub files: usize,
     /// Numbers of documents, token ids and bytes.
-    pub about: About,
+    pub about: StoreInfo,
     /// Token ids of the training split.
     pub train: usize,
     /// Token ids of the held-out split.

@@ -2,7 +2,7 @@
 //! BPE).
 
 use super::tokenizer_kind::{TokenizerKind, is_byte, merges, tokenizer_kind};
-use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
+use crate::data::{GGUF_ENDS, LLAMA_CPP_ENDS, Tokenizer};
 use crate::formats::FormatError;
 use crate::formats::gguf::GgufValue;
 use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
@@ -89,7 +89,7 @@ fn adds_bos_and_eos(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>)
 fn end_keys(tokenizer: &Tokenizer) -> Vec<(&'static str, u32)> {
     let text = |id: u32| tokenizer.token(id).unwrap_or_default();
     let mut others: Vec<u32> = tokenizer.ends().into_iter().filter(|&id| tokenizer.end() != Some(id)).collect();
-    others.sort_by_key(|&id| LLAMA_CPP.contains(&text(id).as_str()));
+    others.sort_by_key(|&id| LLAMA_CPP_ENDS.contains(&text(id).as_str()));
     let message = others.iter().position(|&id| text(id) == "<|eom_id|>").map(|at| others.remove(at));
     let mut others = others.into_iter();
     let turn = others.next();

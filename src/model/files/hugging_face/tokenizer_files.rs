@@ -1,6 +1,6 @@
 //! The tokenizer files of a Hugging Face directory: tokenizer, added and special tokens, end tokens, and chat templates.
 
-use crate::data::{Beside, Ends, Fields, Tokenizer};
+use crate::data::{CompanionFiles, EndTokens, JsonFields, Tokenizer};
 use crate::formats::{FileSums, FormatError, json, json_file, template_file};
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::error::ModelError;
@@ -32,23 +32,23 @@ impl TokenizerFiles {
         let declares_end = chat.is_some();
         let mut chat = chat.unwrap_or_default();
         chat.template = template_files(path)?.or(chat.template);
-        let fields = |name: &str| Ok::<_, FormatError>(files.read(name, Fields::parse)?.unwrap_or_default());
+        let fields = |name: &str| Ok::<_, FormatError>(files.read(name, JsonFields::parse)?.unwrap_or_default());
         let value = |bytes: &[u8]| json::value(bytes).map_err(|error| error.to_string());
         let config = value(config).map_err(|problem| FormatError::new(&path.join("config.json"), problem))?;
-        let beside = Beside {
+        let companions = CompanionFiles {
             config: fields("tokenizer_config.json")?,
             special_tokens_map: fields("special_tokens_map.json")?,
             added_tokens: fields("added_tokens.json")?,
             class: config["tokenizer_class"].as_str().map(str::to_string),
             model_type: config["model_type"].as_str().map(str::to_string),
         };
-        let read = |bytes: &[u8]| Tokenizer::with_beside(bytes, &beside).map_err(|error| error.to_string());
+        let read = |bytes: &[u8]| Tokenizer::with_files(bytes, &companions).map_err(|error| error.to_string());
         let Some((tokenizer, named)) = files.read(TOKENIZER, read)? else { return Ok(Self { tokenizer: None, chat }) };
         let generation = files.read(GENERATION, value)?;
         let replies = end_ids(generation.as_ref().unwrap_or(&config));
         let eos = named.iter().find(|(name, _)| name == "eos_token").and_then(|(_, text)| tokenizer.id(text));
         let declares_end = declares_end || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
-        let tokenizer = tokenizer.with_ends(declares_end.then(|| Ends::new(eos, replies)));
+        let tokenizer = tokenizer.with_ends(declares_end.then(|| EndTokens::new(eos, replies)));
         let chat = ChatFormat { special_tokens: named.into_iter().collect(), ..chat };
         Ok(Self { tokenizer: Some(tokenizer), chat })
     }
