@@ -70,7 +70,7 @@ type Encodings<'a> = &'a [(&'a str, &'a [u32])];
 type SpecialTokens<'a> = &'a [(&'a str, &'a str)];
 
 #[test]
-fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
+fn llama_tokenizers_encode_spaces_and_bytes() {
     let class = |name: &str| json!({ "tokenizer_class": name });
     let cases: [(Value, Encodings); 5] = [
         (json!({}), &[("hi", &[286, 268]), (" hi", &[259, 286, 268]), ("h</s>hi", &[286, 2, 286, 268]), ("\u{fc}", &[259, 0])]),
@@ -86,11 +86,11 @@ fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
         let (tokenizer, named) = read(&pieces(), &config);
         let own = [("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
         assert_eq!(names(&named), if config == json!({}) { vec![] } else { own.to_vec() });
-        let again = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
+        let reread = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
         for (text, ids) in texts {
             assert_eq!(tokenizer.encode(text).unwrap(), *ids, "{text:?} with {config}");
             assert_eq!(tokenizer.encode_document(text).unwrap(), [&[1][..], *ids].concat(), "{text:?} with {config}");
-            assert_eq!(again.encode(text).unwrap(), *ids, "written and read again: {text:?} with {config}");
+            assert_eq!(reread.encode(text).unwrap(), *ids, "written and read again: {text:?} with {config}");
         }
     }
     let (tokenizer, _) = read(&pieces(), &json!({ "tokenizer_class": "LlamaTokenizer", "add_prefix_space": false }));
@@ -98,7 +98,7 @@ fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
 }
 
 #[test]
-fn a_class_adds_its_own_tokens_to_those_that_files_name() {
+fn a_class_adds_its_own_tokens_to_declared_ones() {
     // A null field counts as absent, and tokens missing from `added_tokens_decoder` are not added.
     let mut plain = pieces();
     plain["added_tokens"] = json!([]);
@@ -114,7 +114,7 @@ fn a_class_adds_its_own_tokens_to_those_that_files_name() {
 }
 
 #[test]
-fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
+fn byte_level_classes_split_as_in_transformers() {
     let (bos, eos, unk, pad) = ("bos_token", "eos_token", "unk_token", "pad_token");
     let end = "<|endoftext|>";
     let cases: [(&str, &[u32], SpecialTokens); 8] = [
@@ -140,7 +140,7 @@ fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
 }
 
 #[test]
-fn a_code_llama_has_tokens_to_fill_in_and_begins_every_document() {
+fn code_llama_has_fill_tokens_and_a_bos_token() {
     let read = |config: Value| read(&pieces(), &config);
     for class in ["CodeLlamaTokenizer", "CodeLlamaTokenizerFast"] {
         let (tokenizer, named) = read(json!({ "tokenizer_class": class, "eos_token": "</s>", "legacy": true }));
@@ -174,7 +174,7 @@ fn a_code_llama_has_tokens_to_fill_in_and_begins_every_document() {
 }
 
 #[test]
-fn a_gemma_tokenizer_puts_no_space_in_front() {
+fn gemma_tokenizers_add_no_leading_space() {
     let common = [("bos_token", "<bos>"), ("eos_token", "<eos>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"), ("mask_token", "<mask>")];
     for (class, upper) in [("GemmaTokenizer", &[75, 268][..]), ("GemmaTokenizerFast", &[75, 268]), ("Siglip2Tokenizer", &[287])] {
         let (tokenizer, named) = read(&pieces(), &json!({ "tokenizer_class": class }));
@@ -191,7 +191,7 @@ fn a_gemma_tokenizer_puts_no_space_in_front() {
 }
 
 #[test]
-fn a_roberta_tokenizer_is_byte_level_between_its_own_tokens() {
+fn roberta_tokenizers_are_byte_level_with_cls_and_sep() {
     let roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
     let texts = ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"];
     let cohere = ["<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "<SEP>", "<PAD>", "<CLS>", "<MASK_TOKEN>"];
@@ -211,7 +211,7 @@ fn a_roberta_tokenizer_is_byte_level_between_its_own_tokens() {
 }
 
 #[test]
-fn a_class_that_signet_does_not_have_is_refused_by_name() {
+fn unsupported_classes_are_refused_by_name() {
     for class in ["BertTokenizer", "T5TokenizerFast", "XLMRobertaTokenizer", "WhisperTokenizerFast", "ElectraTokenizer", "CTRLTokenizer"] {
         let files = CompanionFiles { class: Some(class.into()), model_type: Some("llama".into()), ..CompanionFiles::default() };
         let error = Tokenizer::with_files(bytes().to_string().as_bytes(), &files).unwrap_err().to_string();
@@ -224,7 +224,7 @@ fn a_class_that_signet_does_not_have_is_refused_by_name() {
 }
 
 #[test]
-fn model_types_have_classes_of_their_own() {
+fn model_types_have_registered_classes() {
     let read = |json: Value, model_type: &str, class: Option<&str>| {
         let files = CompanionFiles { class: class.map(String::from), model_type: Some(model_type.into()), ..CompanionFiles::default() };
         let (tokenizer, named) = Tokenizer::with_files(json.to_string().as_bytes(), &files).unwrap();
@@ -249,7 +249,7 @@ fn model_types_have_classes_of_their_own() {
 }
 
 #[test]
-fn the_token_that_fills_texts_is_special_whatever_lies_beside() {
+fn the_padding_token_is_special_without_declarations() {
     let mut json = bytes();
     json["padding"] =
         json!({ "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<|b|>" });
@@ -261,7 +261,7 @@ fn the_token_that_fills_texts_is_special_whatever_lies_beside() {
 }
 
 #[test]
-fn objects_in_lists_of_special_tokens_count_where_transformers_reads_them() {
+fn objects_in_lists_of_special_tokens_are_read_as_in_transformers() {
     let fields = |json: Value| JsonFields::parse(json.to_string().as_bytes()).unwrap();
     let object = json!({ "__type": "AddedToken", "content": "<e>", "lstrip": false, "rstrip": false, "normalized": false, "special": true });
     let short = json!({ "content": "<e>", "lstrip": false });
@@ -287,7 +287,7 @@ fn objects_in_lists_of_special_tokens_count_where_transformers_reads_them() {
 }
 
 #[test]
-fn tokens_keep_the_properties_that_a_class_leaves_them() {
+fn classes_keep_or_reset_token_properties() {
     let token = |text: &str, special: bool| json!({ "content": text, "special": special, "lstrip": true });
     let decoder = json!({ "31": token("<|endoftext|>", true), "32": token("<e>", false), "33": token("<n>", true) });
     let texts = ["a <|endoftext|>", "a <e>", "a <n>"];
@@ -304,7 +304,7 @@ fn tokens_keep_the_properties_that_a_class_leaves_them() {
 }
 
 #[test]
-fn older_files_and_models_serve_a_class() {
+fn older_files_and_models_work_with_a_class() {
     let fields = |text: &str| JsonFields::parse(text.as_bytes()).unwrap();
     let (special_tokens_map, added_tokens) = (fields(r#"{"eos_token": "<q>"}"#), fields(r#"{"<new>": 289}"#));
     let files = CompanionFiles { special_tokens_map, added_tokens, class: Some("LlamaTokenizerFast".into()), ..CompanionFiles::default() };
@@ -322,7 +322,7 @@ fn older_files_and_models_serve_a_class() {
 }
 
 #[test]
-fn special_tokens_are_split_where_that_is_asked_for() {
+fn split_special_tokens_encodes_them_as_text() {
     let mut json = bytes();
     json["added_tokens"] = json!([added(31, "<|endoftext|>")]);
     for (split, ids) in [(json!(true), &[0, 4, 13, 3, 14, 5, 19, 4, 23, 19][..]), (json!(false), &[0, 31][..])] {

@@ -46,18 +46,18 @@ fn parts(corpus: &Corpus) -> (Vec<u32>, Vec<u32>) {
     (corpus.train.read(0..corpus.train.len()).unwrap(), corpus.held_out.read(0..corpus.held_out.len()).unwrap())
 }
 
-fn gz(bytes: &[u8]) -> Vec<u8> {
+fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::best());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
 }
 
-fn zst(bytes: &[u8]) -> Vec<u8> {
+fn zstd(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
 /// The ids of a text as the first version of this program encoded it, before there were token stores.
-fn as_ever(text: &str, seq: usize) -> (Vec<u32>, Vec<u32>) {
+fn reference_split(text: &str, seq: usize) -> (Vec<u32>, Vec<u32>) {
     let tokenizer = tokenizer();
     let documents: Vec<&str> = text.split_inclusive("<|end|>").filter(|text| !text.trim().is_empty()).map(str::trim_start).collect();
     let (mut train, mut held_out) = (Vec::new(), Vec::new());
@@ -73,26 +73,26 @@ fn as_ever(text: &str, seq: usize) -> (Vec<u32>, Vec<u32>) {
 }
 
 #[test]
-fn plain_text_is_split_as_it_always_was() {
+fn plain_text_is_split_as_in_the_first_version() {
     let scratch = Scratch::new("data-plain");
     let file = scratch.path("a.txt");
     let corpus = assets::corpus().unwrap();
     let embedded = TokenStore::embedded(corpus, &options(&tokenizer(), None)).unwrap();
-    let now = parts(&Corpus::new(embedded, None, SPLIT).unwrap());
-    assert!(now == as_ever(corpus, SPLIT.seq), "the embedded corpus");
+    let actual = parts(&Corpus::new(embedded, None, SPLIT).unwrap());
+    assert!(actual == reference_split(corpus, SPLIT.seq), "the embedded corpus");
     let few = format!("\n\n {} \n<|end|>\n\n  {}", "some words ".repeat(300), "of two documents ".repeat(40));
     let many: String = (0..173).map(|n| format!("\n {}document {n} ends here.{}", " ".repeat(n % 3), "<|end|>\n\n".repeat(1 + n % 2))).collect();
     // Pieces end inside of end tokens and characters.
     let long: String = (0..60).map(|n| format!("{}é東<|end|>\n", "x ".repeat(5000 + n))).collect();
     for text in [few, many.clone() + "and one without", many + " \n ", long, "word ".repeat(400_000)] {
         std::fs::write(&file, &text).unwrap();
-        let now = parts(&Corpus::new(open(std::slice::from_ref(&file), None).unwrap(), None, SPLIT).unwrap());
-        assert!(now == as_ever(&text, SPLIT.seq), "{:?}…", &text[..20]);
+        let actual = parts(&Corpus::new(open(std::slice::from_ref(&file), None).unwrap(), None, SPLIT).unwrap());
+        assert!(actual == reference_split(&text, SPLIT.seq), "{:?}…", &text[..20]);
     }
 }
 
 #[test]
-fn several_files_are_documents_of_one_text() {
+fn several_files_form_one_text() {
     let scratch = Scratch::new("data-several");
     let (b, a) = (scratch.path("b.txt"), scratch.path("a.txt"));
     std::fs::write(&a, "the first file\n").unwrap();
@@ -107,14 +107,14 @@ fn several_files_are_documents_of_one_text() {
 }
 
 #[test]
-fn rows_give_the_ids_of_another_library_however_they_are_packed() {
+fn compressed_rows_give_the_reference_ids() {
     let scratch = Scratch::new("data-rows");
     let rows = include_bytes!("data/rows.jsonl");
     let expected: Vec<Vec<u32>> = serde_json::from_str(include_str!("data/ids.json")).unwrap();
     let (first, second) = rows.split_at(300);
-    let skipped = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &zst(first)[..], &zst(second)].concat();
-    let packed = [("a.jsonl", rows.to_vec()), ("a.jsonl.gz", [gz(first), gz(second)].concat()), ("a.ndjson.zst", zst(rows)), ("b.jsonl.zst", skipped)];
-    for (name, bytes) in packed {
+    let skipped = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &zstd(first)[..], &zstd(second)].concat();
+    let compressed = [("a.jsonl", rows.to_vec()), ("a.jsonl.gz", [gzip(first), gzip(second)].concat()), ("a.ndjson.zst", zstd(rows)), ("b.jsonl.zst", skipped)];
+    for (name, bytes) in compressed {
         std::fs::write(scratch.path(name), bytes).unwrap();
         let store = open(&[scratch.path(name)], None).unwrap();
         assert_eq!(ids(&store), expected.concat(), "{name}");
@@ -133,7 +133,7 @@ fn rows_give_the_ids_of_another_library_however_they_are_packed() {
 }
 
 #[test]
-fn bad_files_are_named_with_the_place_and_what_to_do() {
+fn errors_name_file_position_and_remedy() {
     let scratch = Scratch::new("data-bad");
     let row = "{\"text\": \"a\"}\n";
     // A frame with a window of 3.75 TB, and one with 64 MiB, more than its few bytes allow.
@@ -150,22 +150,22 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
         ("a.json", "[{\"text\": \"a\"}]".into(), &["one JSON array", "one row per line"]),
         ("a.jsonl", "\n \n".into(), &["is empty"]),
         ("a.txt", "".into(), &["a.txt", "is empty"]),
-        ("a.txt.gz", gz(b""), &["is empty"]),
+        ("a.txt.gz", gzip(b""), &["is empty"]),
         ("a.txt", b"caf\xe9".to_vec(), &["UTF-8", "byte 3"]),
         ("a.txt", b"caf\xc3".to_vec(), &["UTF-8", "byte 3"]),
-        ("a.txt.gz", gz(b"caf\xe9 au lait"), &["UTF-8", "byte 3"]),
+        ("a.txt.gz", gzip(b"caf\xe9 au lait"), &["UTF-8", "byte 3"]),
         ("a.zst", window(0xff), &["a.zst", "window", "--long"]),
         ("a.zst", window(0x80), &["window"]),
         ("a.gz", bomb, &["unpack to more than 500 times", "unpack it yourself"]),
-        ("a.gz", [&gz(b"some words")[..], b"junk"].concat(), &["gzip", "Get the file again"]),
+        ("a.gz", [&gzip(b"some words")[..], b"junk"].concat(), &["gzip", "Get the file again"]),
         ("a.jsonl", [b"{\"text\": \"", &vec![b'a'; 70 << 20][..]].concat(), &["line 1", "longer than 64 MiB"]),
         ("a.jsonl", b"{\"text\": \"a\"}\n{\"text\": null, \"id\": 2}\n".to_vec(), &["line 2", "the field text is null"]),
         ("a.jsonl", b"{\"text\": -Infinity}\n".to_vec(), &["line 1", "-Infinity"]),
         ("a.jsonl", b" <html><body>404</body></html>".to_vec(), &["a.jsonl: ", "HTML"]),
         ("a.txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n".to_vec(), &["a.txt: ", "Git LFS pointer"]),
-        ("a.txt.gz", gz(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"), &["a.txt.gz: ", "Git LFS pointer"]),
-        ("a.txt", wide("plain words"), &["a.txt: ", "UTF-16"]),
-        ("a.jsonl", wide("\u{feff}{\"text\": \"words\"}"), &["a.jsonl: ", "UTF-16"]),
+        ("a.txt.gz", gzip(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"), &["a.txt.gz: ", "Git LFS pointer"]),
+        ("a.txt", utf16("plain words"), &["a.txt: ", "UTF-16"]),
+        ("a.jsonl", utf16("\u{feff}{\"text\": \"words\"}"), &["a.jsonl: ", "UTF-16"]),
         ("a.txt", b"\xfd7zXZ\0\0\x04\xe6".to_vec(), &["a.txt: ", "xz"]),
         ("a.jsonl", b"BZh91AY&SY\x94\x12".to_vec(), &["a.jsonl: ", "bzip2"]),
         ("a.jsonl", vec![0; 4096], &["a.jsonl: ", "zero bytes"]),
@@ -185,15 +185,15 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
 }
 
 /// A text in UTF-16.
-fn wide(text: &str) -> Vec<u8> {
+fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
 #[test]
-fn byte_order_marks_zeros_and_names_of_numbers_are_read_over() {
+fn byte_order_marks_padding_and_special_numbers_are_accepted() {
     let scratch = Scratch::new("data-over");
     let rows = "\u{feff}{\"text\": \"one row\", \"score\": NaN}\n\u{feff}{\"text\": \"half \\udc00 of a pair\"}\n";
-    let padded = [&gz(rows.as_bytes())[..], &[0; 1024]].concat();
+    let padded = [&gzip(rows.as_bytes())[..], &[0; 1024]].concat();
     let expected = ["one row<|end|>", "half \u{fffd} of a pair<|end|>"].map(|row| tokenizer().encode(row).unwrap()).concat();
     for (name, bytes) in [("a.jsonl", rows.as_bytes().to_vec()), ("b.jsonl.gz", padded)] {
         std::fs::write(scratch.path(name), bytes).unwrap();
@@ -204,10 +204,10 @@ fn byte_order_marks_zeros_and_names_of_numbers_are_read_over() {
 }
 
 #[test]
-fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
+fn truncated_and_damaged_files_are_refused() {
     let scratch = Scratch::new("data-cut");
     let words: String = (0..400).map(|n| format!("word {} ", n * n % 61)).collect();
-    for (name, whole) in [("a.gz", gz(words.as_bytes())), ("a.zst", zst(words.as_bytes()))] {
+    for (name, whole) in [("a.gz", gzip(words.as_bytes())), ("a.zst", zstd(words.as_bytes()))] {
         let path = scratch.path(name);
         // Shorter than the magic number, it is treated as text.
         for length in 4..whole.len() {
@@ -216,9 +216,9 @@ fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
             assert!(error.contains("is cut off") || error.contains("is damaged"), "{name} at {length}: {error}");
         }
         for at in (4..whole.len()).step_by(7) {
-            let mut spoilt = whole.clone();
-            spoilt[at] ^= 0x55;
-            std::fs::write(&path, &spoilt).unwrap();
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            std::fs::write(&path, &damaged).unwrap();
             // Some header bytes do not affect the contents.
             if let Ok(store) = open(std::slice::from_ref(&path), None) {
                 assert_eq!(ids(&store), tokenizer().encode(&words).unwrap(), "{name} at {at}");
@@ -235,17 +235,17 @@ fn large(scratch: &Scratch, name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_text_is_tokenized_once_for_all_who_want_it() {
+fn concurrent_opens_tokenize_a_text_once() {
     let scratch = Scratch::new("data-cache");
     let (file, cache, tokenizer) = (large(&scratch, "a.jsonl"), scratch.path("tokens"), tokenizer());
-    let made = Cell::new(0);
+    let tokenized = Cell::new(0);
     let open = |file: &PathBuf, stop: &dyn Fn() -> bool| {
-        let mut callbacks = Callbacks { stop, progress: &mut |progress| made.set(made.get() + usize::from(progress.tokenizing)) };
+        let mut callbacks = Callbacks { stop, progress: &mut |progress| tokenized.set(tokenized.get() + usize::from(progress.tokenizing)) };
         TokenStore::open(std::slice::from_ref(file), &options(&tokenizer, Some(&cache)), &mut callbacks)
     };
     // After a stop half-way, only the lock remains.
-    let asked = Cell::new(0);
-    let stop = || asked.replace(asked.get() + 1) > 0;
+    let calls = Cell::new(0);
+    let stop = || calls.replace(calls.get() + 1) > 0;
     assert!(matches!(open(&file, &stop), Err(DataError::Stopped)));
     let left: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(left.len() == 1 && left[0].ends_with(".lock"), "{left:?}");
@@ -254,25 +254,25 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
         let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(std::slice::from_ref(&file), Some(&cache)).unwrap())).collect();
         both.into_iter().map(|one| one.join().unwrap()).collect()
     });
-    let place = stores[0].directory().unwrap().to_path_buf();
-    assert_eq!((stores[1].directory(), ids(&stores[0]) == ids(&stores[1])), (Some(place.as_path()), true));
+    let directory = stores[0].directory().unwrap().to_path_buf();
+    assert_eq!((stores[1].directory(), ids(&stores[0]) == ids(&stores[1])), (Some(directory.as_path()), true));
     drop(stores);
-    made.set(0);
-    let again = open(&file, &|| false).unwrap();
-    assert_eq!((again.directory(), made.get(), again.info().documents), (Some(place.as_path()), 0, 30_000));
+    tokenized.set(0);
+    let reopened = open(&file, &|| false).unwrap();
+    assert_eq!((reopened.directory(), tokenized.get(), reopened.info().documents), (Some(directory.as_path()), 0, 30_000));
     let whole: String = std::fs::read_to_string(&file).unwrap();
     let expected = whole.lines().flat_map(|line| tokenizer.encode(&(line[10..line.len() - 2].to_string() + "<|end|>")).unwrap());
-    assert!(ids(&again).into_iter().eq(expected), "the ids of encoding directly");
+    assert!(ids(&reopened).into_iter().eq(expected), "the ids of encoding directly");
     // A copy has the same key; a changed byte changes it.
     std::fs::copy(&file, scratch.path("b.jsonl")).unwrap();
-    assert_eq!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(place.as_path()));
+    assert_eq!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(directory.as_path()));
     std::fs::write(scratch.path("b.jsonl"), whole.replace("number 7 ", "number 8 ")).unwrap();
-    assert_ne!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(place.as_path()));
+    assert_ne!(open(&scratch.path("b.jsonl"), &|| false).unwrap().directory(), Some(directory.as_path()));
     // A truncated cache is rebuilt; invalid ids are errors when read.
-    let ids_file = place.join("ids");
+    let ids_file = directory.join("ids");
     let bytes = std::fs::read(&ids_file).unwrap();
     std::fs::write(&ids_file, &bytes[..bytes.len() - 2]).unwrap();
-    drop(again);
+    drop(reopened);
     assert_eq!(std::fs::read(open(&file, &|| false).unwrap().directory().unwrap().join("ids")).unwrap(), bytes);
     std::fs::write(&ids_file, vec![0xff; bytes.len()]).unwrap();
     let mut out = Vec::new();
@@ -281,7 +281,7 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
 }
 
 #[test]
-fn documents_are_shuffled_as_wholes_and_the_same_are_held_out() {
+fn shuffling_keeps_documents_whole_and_the_held_out_set() {
     let scratch = Scratch::new("data-shuffle");
     // Documents of 1 to 7 ids that encode the document's number.
     let rows: String = (0..1000u32).map(|n| format!("{{\"token_ids\": {:?}}}\n", vec![n; 1 + n as usize % 7])).collect();
@@ -293,58 +293,58 @@ fn documents_are_shuffled_as_wholes_and_the_same_are_held_out() {
     for shuffle in [1, 2] {
         let corpus = corpus(shuffle);
         let shuffled = parts(&corpus);
-        for (now, then) in [(&shuffled.0, &plain.0), (&shuffled.1, &plain.1)] {
-            let documents: Vec<&[u32]> = now.chunk_by(|a, b| a == b).collect();
+        for (actual, expected) in [(&shuffled.0, &plain.0), (&shuffled.1, &plain.1)] {
+            let documents: Vec<&[u32]> = actual.chunk_by(|a, b| a == b).collect();
             assert!(documents.iter().all(|ids| ids.len() == 1 + ids[0] as usize % 7), "a document is torn");
-            let mut sorted = now.clone();
+            let mut sorted = actual.clone();
             sorted.sort_unstable();
-            assert_eq!(&sorted, then);
+            assert_eq!(&sorted, expected);
         }
-        let somewhere = corpus.train.read(1000..1100).unwrap();
-        assert_eq!(somewhere, shuffled.0[1000..1100]);
+        let middle = corpus.train.read(1000..1100).unwrap();
+        assert_eq!(middle, shuffled.0[1000..1100]);
         orders.push(shuffled.0);
     }
     assert!(orders[0] != orders[1] && orders[0] != plain.0);
     assert!(parts(&corpus(1)).0 == orders[0]);
     let other = open(&[scratch.path("a.jsonl")], None).unwrap();
-    let apart = Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), Some(other), SPLIT).unwrap();
-    assert_eq!(apart.train.len(), apart.held_out.len());
+    let separate = Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), Some(other), SPLIT).unwrap();
+    assert_eq!(separate.train.len(), separate.held_out.len());
 }
 
 #[test]
-fn runs_train_on_patterns_of_packed_rows_and_resume() {
+fn runs_train_on_patterns_of_compressed_rows_and_resume() {
     let scratch = Scratch::new("data-run");
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let chat = |n: usize| format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"say {n}\"}}, {{\"role\": \"assistant\", \"content\": \"{n}!\"}}]}}\n");
     for (part, rows) in [(0, 0..100), (1, 100..200)] {
-        std::fs::write(scratch.path(&format!("part-{part}.jsonl.gz")), gz(rows.map(chat).collect::<String>().as_bytes())).unwrap();
+        std::fs::write(scratch.path(&format!("part-{part}.jsonl.gz")), gzip(rows.map(chat).collect::<String>().as_bytes())).unwrap();
     }
     let (pattern, runs, small) = (scratch.path("part-*.gz"), scratch.path("runs"), scratch.path("small.json"));
     let (pattern, runs, small) = (pattern.to_str().unwrap(), runs.to_str().unwrap(), small.to_str().unwrap());
-    let (good, said) = run(&["data", pattern, "--teacher", "none", "--seq", "32", "--rows", "1", "--shuffle", "3"]);
-    assert!(good && said.contains("2 files: 200 documents") && said.contains(r#"document 1 "<|user|>say 0<|assistant|>0!<|end|>""#), "{said}");
+    let (success, output) = run(&["data", pattern, "--teacher", "none", "--seq", "32", "--rows", "1", "--shuffle", "3"]);
+    assert!(success && output.contains("2 files: 200 documents") && output.contains(r#"document 1 "<|user|>say 0<|assistant|>0!<|end|>""#), "{output}");
     let mut train = vec!["train", "--device", "cpu", "--teacher", "none", "--loss", "ar", "--model", small, "--runs", runs, "--name", "chat"];
     train.extend(["--data", pattern, "--seq", "32", "--batch", "2", "--steps", "4", "--warmup", "1", "--sample-every", "0", "--shuffle", "3"]);
-    let (good, said) = run(&train);
-    assert!(good, "{said}");
+    let (success, output) = run(&train);
+    assert!(success, "{output}");
     let settings = std::fs::read_to_string(scratch.path("runs/chat/run.toml")).unwrap();
     assert!(settings.contains("part-0.jsonl.gz") && settings.contains("part-1.jsonl.gz") && !settings.contains('*'), "{settings}");
     // The same pattern resumes; with one more file it is different data.
-    let again = [&train[..], &["--resume"]].concat();
-    assert!(run(&again).0);
-    std::fs::write(scratch.path("part-2.jsonl.gz"), gz(chat(3).as_bytes())).unwrap();
-    let (good, said) = run(&again);
-    assert!(!good && said.contains("data was") && said.contains("part-2"), "{said}");
-    let (good, said) = run(&["train", "--resume", "--runs", runs, "--name", "chat"]);
-    assert!(good, "{said}");
+    let resume = [&train[..], &["--resume"]].concat();
+    assert!(run(&resume).0);
+    std::fs::write(scratch.path("part-2.jsonl.gz"), gzip(chat(3).as_bytes())).unwrap();
+    let (success, output) = run(&resume);
+    assert!(!success && output.contains("data was") && output.contains("part-2"), "{output}");
+    let (success, output) = run(&["train", "--resume", "--runs", runs, "--name", "chat"]);
+    assert!(success, "{output}");
 }
 
 #[test]
-fn perplexity_reads_packed_text_and_rows() {
+fn perplexity_reads_compressed_text_and_rows() {
     let scratch = Scratch::new("data-perplexity");
     let words: String = (0..400).map(|n| format!("word {} ", n * n % 61)).collect();
     std::fs::write(scratch.path("a.txt"), &words).unwrap();
-    std::fs::write(scratch.path("a.txt.gz"), gz(words.as_bytes())).unwrap();
+    std::fs::write(scratch.path("a.txt.gz"), gzip(words.as_bytes())).unwrap();
     std::fs::write(scratch.path("a.jsonl"), format!("{{\"text\": {words:?}}}\n")).unwrap();
     let measure = |name: &str| {
         let output = signet(&["eval", "--device", "cpu", "--json", "--perplexity", scratch.path(name).to_str().unwrap()]).output().unwrap();

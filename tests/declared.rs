@@ -36,7 +36,7 @@ fn tokenizer(added: &[&str]) -> Value {
 }
 
 /// A model that predicts the next id after each token, in a folder with these files.
-fn speaker(path: &Path, files: &[(&str, Value)]) {
+fn write_model(path: &Path, files: &[(&str, Value)]) {
     std::fs::create_dir_all(path).unwrap();
     let config = json!({
         "hidden_size": ROWS, "intermediate_size": 2, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": ROWS,
@@ -46,11 +46,11 @@ fn speaker(path: &Path, files: &[(&str, Value)]) {
     for (name, json) in files {
         std::fs::write(path.join(name), json.to_string()).unwrap();
     }
-    write(&path.join("model.safetensors"), true, |row| Some((row + ROWS - 1) % ROWS));
+    write_tensors(&path.join("model.safetensors"), true, |row| Some((row + ROWS - 1) % ROWS));
 }
 
 /// Writes tensors: the embedding is the identity, blocks add zero, and each row of the head has a 1 at the index `head`.
-fn write(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
+fn write_tensors(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
     let layer = |name: &str, rows: usize, cols: usize| (format!("model.layers.0.{name}.weight"), vec![rows, cols]);
     let mut tensors = vec![("model.embed_tokens.weight".to_string(), vec![ROWS, ROWS])];
     tensors.extend(["q_proj", "k_proj", "v_proj", "o_proj"].map(|name| layer(&format!("self_attn.{name}"), ROWS, ROWS)));
@@ -76,7 +76,7 @@ fn write(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
 }
 
 /// The ids of a text, and the ids that a model generates after it.
-fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
+fn generate(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
     let file = ModelFile::open(path).unwrap();
     let tokenizer = file.tokenizer.clone().unwrap();
     let prompt = tokenizer.encode_document(prompt).unwrap();
@@ -84,8 +84,8 @@ fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
     let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
     let mut generator = Generator::new(Engine::new(&mut machine, &weights, 48).unwrap());
     let request = Request { max_tokens: 12, sampling: Sampling::GREEDY, stop_tokens: tokenizer.ends(), ..Request::default() };
-    let said = block_on(generator.generate(&mut machine, &tokenizer, &prompt, &request, &|| false, &mut |_| {})).unwrap();
-    (prompt, said.ids)
+    let reply = block_on(generator.generate(&mut machine, &tokenizer, &prompt, &request, &|| false, &mut |_| {})).unwrap();
+    (prompt, reply.ids)
 }
 
 /// The tokenizer of a `tokenizer.json` with the files beside it, and its special tokens.
@@ -96,26 +96,26 @@ fn files(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<
 }
 
 #[test]
-fn an_entry_of_the_vocabulary_may_lie_above_the_embedding() {
+fn the_vocabulary_may_exceed_the_embedding() {
     let scratch = Scratch::new("above");
     let mut json = tokenizer(&["<pad>"]);
     json["model"]["vocab"]["<pad>"] = ROWS.into();
     json["added_tokens"][0]["id"] = ROWS.into();
-    speaker(&scratch.path("m"), &[("tokenizer.json", json)]);
+    write_model(&scratch.path("m"), &[("tokenizer.json", json)]);
     let file = ModelFile::open(&scratch.path("m")).unwrap();
     let tokenizer = file.tokenizer.as_ref().unwrap();
     assert_eq!((tokenizer.vocabulary(), tokenizer.ids(), file.padding()), (ROWS, ROWS + 1, 0));
     assert_eq!(tokenizer.encode("hi").unwrap(), [7, 8]);
     let error = tokenizer.encode("hi<pad>").unwrap_err().to_string();
     assert!(error.contains("\"<pad>\" has the id 36, but the model's embedding has only 36 rows"), "{error}");
-    assert_eq!(says(&scratch.path("m"), "h").0, [7]);
+    assert_eq!(generate(&scratch.path("m"), "h").0, [7]);
     // The packed model gives the same ids.
     pack(&file, &scratch.path("p")).unwrap();
     assert_eq!(ModelFile::open(&scratch.path("p")).unwrap().tokenizer.unwrap().encode("hi").unwrap(), [7, 8]);
 }
 
 #[test]
-fn added_tokens_beside_the_tokenizer_have_the_ids_of_transformers() {
+fn declared_tokens_have_the_ids_of_transformers() {
     // The ids are those of `AutoTokenizer`.
     let plain = tokenizer(&["<x>"]);
     let cases: [(&str, &str, &str, &str, &[u32]); 12] = [
@@ -147,7 +147,7 @@ fn added_tokens_beside_the_tokenizer_have_the_ids_of_transformers() {
 }
 
 #[test]
-fn what_is_wrong_beside_a_tokenizer_is_named() {
+fn invalid_companion_files_are_named() {
     let many: String = (0..20_000).map(|n| format!(r#""a{n}_token":"<{n}>","#)).collect();
     let many = format!("{{{many}\"x\":0}}");
     for (config, special, added, problem) in [
@@ -165,11 +165,11 @@ fn what_is_wrong_beside_a_tokenizer_is_named() {
 }
 
 #[test]
-fn a_token_beyond_the_embedding_is_refused_only_in_a_text() {
+fn a_token_beyond_the_embedding_is_refused_when_encoded() {
     let scratch = Scratch::new("declared-beyond");
     let path = scratch.path("m");
     let names: Vec<String> = (0..9).map(|n| format!("<{n}>")).collect();
-    speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({ "extra_special_tokens": names }))]);
+    write_model(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({ "extra_special_tokens": names }))]);
     let file = ModelFile::open(&path).unwrap();
     let tokenizer = file.tokenizer.unwrap();
     assert_eq!((tokenizer.vocabulary(), tokenizer.ids()), (ROWS, ROWS + 1));
@@ -179,19 +179,19 @@ fn a_token_beyond_the_embedding_is_refused_only_in_a_text() {
 }
 
 /// The end tokens of replies and documents that a folder's files declare.
-fn ends(name: &str, files: &[(&str, Value)]) -> (Vec<u32>, Option<u32>) {
+fn end_tokens(name: &str, files: &[(&str, Value)]) -> (Vec<u32>, Option<u32>) {
     let scratch = Scratch::new(&format!("declared-{name}"));
     let files = [&[("tokenizer.json", tokenizer(&["<|end|>", "<a>", "<b>", "<|endoftext|>"]))][..], files].concat();
-    speaker(&scratch.path("m"), &files);
+    write_model(&scratch.path("m"), &files);
     let tokenizer = ModelFile::open(&scratch.path("m")).unwrap().tokenizer.unwrap();
     (tokenizer.ends(), tokenizer.end())
 }
 
 #[test]
-fn a_reply_ends_where_the_files_say_and_a_document_at_the_eos_token() {
+fn end_tokens_follow_the_declarations() {
     let config = |ids: Value| {
         let scratch = Scratch::new("declared-config");
-        speaker(&scratch.path("m"), &[]);
+        write_model(&scratch.path("m"), &[]);
         let mut config: Value = serde_json::from_slice(&std::fs::read(scratch.path("m").join("config.json")).unwrap()).unwrap();
         config["eos_token_id"] = ids;
         ("config.json", config)
@@ -199,34 +199,34 @@ fn a_reply_ends_where_the_files_say_and_a_document_at_the_eos_token() {
     let generation = |ids: Value| ("generation_config.json", json!({ "eos_token_id": ids }));
     let eos = |text: &str| ("tokenizer_config.json", json!({ "eos_token": text }));
     let map = ("special_tokens_map.json", json!({ "eos_token": { "content": "<b>" } }));
-    assert_eq!(ends("list", &[generation(json!([29, 30])), config(json!(28)), eos("<|endoftext|>")]), (vec![31, 29, 30], Some(31)));
-    assert_eq!(ends("config", &[config(json!(29)), eos("<|endoftext|>")]), (vec![31, 29], Some(31)));
-    assert_eq!(ends("null", &[generation(Value::Null), config(json!(29)), eos("<b>")]), (vec![30], Some(30)), "the generation's own file counts alone");
-    assert_eq!(ends("map", &[map, eos("<a>")]), (vec![30], Some(30)));
-    assert_eq!(ends("config-alone", &[config(json!([30, 29]))]), (vec![30, 29], Some(30)));
-    assert_eq!(ends("unknown", &[eos("<new>")]), (vec![32], Some(32)));
-    assert_eq!(ends("vocabulary", &[eos("</s>")]), (vec![27], Some(27)), "an entry that is declared");
-    assert_eq!(ends("nobody", &[("tokenizer_config.json", json!({}))]), (vec![], None), "none is declared");
+    assert_eq!(end_tokens("list", &[generation(json!([29, 30])), config(json!(28)), eos("<|endoftext|>")]), (vec![31, 29, 30], Some(31)));
+    assert_eq!(end_tokens("config", &[config(json!(29)), eos("<|endoftext|>")]), (vec![31, 29], Some(31)));
+    assert_eq!(end_tokens("null", &[generation(Value::Null), config(json!(29)), eos("<b>")]), (vec![30], Some(30)), "the generation's own file counts alone");
+    assert_eq!(end_tokens("map", &[map, eos("<a>")]), (vec![30], Some(30)));
+    assert_eq!(end_tokens("config-alone", &[config(json!([30, 29]))]), (vec![30, 29], Some(30)));
+    assert_eq!(end_tokens("unknown", &[eos("<new>")]), (vec![32], Some(32)));
+    assert_eq!(end_tokens("vocabulary", &[eos("</s>")]), (vec![27], Some(27)), "an entry that is declared");
+    assert_eq!(end_tokens("nobody", &[("tokenizer_config.json", json!({}))]), (vec![], None), "none is declared");
     // End tokens are inferred from special tokens only if the files declare none.
-    assert_eq!(ends("silent", &[]), (vec![28, 31], Some(28)));
+    assert_eq!(end_tokens("silent", &[]), (vec![28, 31], Some(28)));
 }
 
 #[test]
-fn numbers_that_json_has_not_hide_no_declaration() {
+fn special_numbers_do_not_hide_declarations() {
     let scratch = Scratch::new("declared-numbers");
     let path = scratch.path("m");
-    speaker(&path, &[("tokenizer.json", tokenizer(&["<a>", "<b>"]))]);
+    write_model(&path, &[("tokenizer.json", tokenizer(&["<a>", "<b>"]))]);
     let put = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
-    let ends = || ModelFile::open(&path).unwrap().tokenizer.unwrap().ends();
+    let end_tokens = || ModelFile::open(&path).unwrap().tokenizer.unwrap().ends();
     let config = std::fs::read_to_string(path.join("config.json")).unwrap();
     put("config.json", &config.replacen('{', r#"{"loss": NaN, "eos_token_id": 29, "#, 1));
-    assert_eq!(ends(), [29]);
+    assert_eq!(end_tokens(), [29]);
     put("generation_config.json", r#"{"length_penalty": -Infinity, "eos_token_id": [28, 29]}"#);
-    assert_eq!(ends(), [28, 29]);
+    assert_eq!(end_tokens(), [28, 29]);
     put("tokenizer_config.json", r#"{"model_max_length": Infinity, "eos_token": "<b>", "odd_token": NaN}"#);
     put("special_tokens_map.json", r#"{"limit": Infinity}"#);
     put("added_tokens.json", r#"{"<c>": 30}"#);
-    assert_eq!(ends(), [29, 28]);
+    assert_eq!(end_tokens(), [29, 28]);
     let tokenizer = ModelFile::open(&path).unwrap().tokenizer.unwrap();
     assert_eq!((tokenizer.encode("<c>").unwrap(), tokenizer.ids()), (vec![30], 31));
     put("config.json", "{");
@@ -234,7 +234,7 @@ fn numbers_that_json_has_not_hide_no_declaration() {
 }
 
 #[test]
-fn what_is_written_declares_the_same_tokens_and_ends() {
+fn exports_declare_the_same_tokens_and_end_tokens() {
     let scratch = Scratch::new("declared-written");
     let path = scratch.path("m");
     let files = json!({ "eos_token": "<|over|>", "extra_special_tokens": ["<a>", "<b>", "<c>"], "chat_template": "{{ messages[0].content }}" });
@@ -242,19 +242,19 @@ fn what_is_written_declares_the_same_tokens_and_ends() {
     let generation = json!({ "eos_token_id": [31, 30, 29] });
     let mut json = tokenizer(&[]);
     json["post_processor"] = Value::Null;
-    speaker(&path, &[("tokenizer.json", json), ("tokenizer_config.json", files), ("generation_config.json", generation)]);
+    write_model(&path, &[("tokenizer.json", json), ("tokenizer_config.json", files), ("generation_config.json", generation)]);
     let source = ModelFile::open(&path).unwrap();
-    let ends = source.tokenizer.as_ref().unwrap().ends();
-    assert_eq!(ends, [28, 31, 30, 29]);
-    assert_eq!(says(&path, "x"), (vec![23], vec![24, 25, 26, 27]));
+    let end_tokens = source.tokenizer.as_ref().unwrap().ends();
+    assert_eq!(end_tokens, [28, 31, 30, 29]);
+    assert_eq!(generate(&path, "x"), (vec![23], vec![24, 25, 26, 27]));
     export_dense(&source, &scratch.path("dense"), Floats::F32, &mut |_, _| true).unwrap();
     export_gguf(&source, &scratch.path("m.gguf"), &mut |_, _| true).unwrap();
     pack(&source, &scratch.path("m.signet")).unwrap();
     for name in ["dense", "m.gguf", "m.signet"] {
         let tokenizer = ModelFile::open(&scratch.path(name)).unwrap().tokenizer.unwrap();
-        assert_eq!((tokenizer.ends(), tokenizer.end()), (ends.clone(), Some(28)), "{name}");
+        assert_eq!((tokenizer.ends(), tokenizer.end()), (end_tokens.clone(), Some(28)), "{name}");
         assert_eq!(tokenizer.encode("a<c>b").unwrap(), [0, 31, 1], "{name}");
-        assert_eq!(says(&scratch.path(name), "x").1, [24, 25, 26, 27], "{name}");
+        assert_eq!(generate(&scratch.path(name), "x").1, [24, 25, 26, 27], "{name}");
     }
     let written = |name: &str| serde_json::from_slice::<Value>(&std::fs::read(scratch.path("dense").join(name)).unwrap()).unwrap();
     assert_eq!(written("generation_config.json")["eos_token_id"], json!([28, 31, 30, 29]));
@@ -266,14 +266,14 @@ fn what_is_written_declares_the_same_tokens_and_ends() {
 }
 
 #[test]
-fn all_templates_and_special_tokens_go_along() {
+fn exports_keep_templates_and_special_tokens() {
     let scratch = Scratch::new("declared-templates");
     let path = scratch.path("m");
     let config = json!({
         "eos_token": "<a>", "unk_token": "<u>", "pad_token": "<p>", "turn_token": "<t>", "extra_special_tokens": {"image": "<i>"},
         "chat_template": {"default": "d", "tool_use": "t", "rag": "r"},
     });
-    speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", config)]);
+    write_model(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", config)]);
     let source = ModelFile::open(&path).unwrap();
     let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect::<BTreeMap<_, _>>();
     let templates = |pairs: &[(&str, &str)]| Some(Templates::Named(texts(pairs)));
@@ -295,14 +295,14 @@ fn all_templates_and_special_tokens_go_along() {
 }
 
 #[test]
-fn what_a_class_makes_of_a_tokenizer_is_written() {
+fn exports_contain_the_rebuilt_tokenizer() {
     let scratch = Scratch::new("declared-class");
     let path = scratch.path("m");
     let mut json = tokenizer(&[]);
     json["model"]["vocab"].as_object_mut().unwrap().extend([("1".to_string(), json!(28)), ("2".into(), json!(29)), ("12".into(), json!(30))]);
     json["model"]["merges"] = json!([["1", "2"]]);
     json["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [{ "type": "Digits", "individual_digits": true }, json["pre_tokenizer"]] });
-    speaker(&path, &[("tokenizer.json", json)]);
+    write_model(&path, &[("tokenizer.json", json)]);
     let open = |name: &str| ModelFile::open(&scratch.path(name)).unwrap();
     assert_eq!(open("m").tokenizer.unwrap().encode("12").unwrap(), [28, 29]);
     let config = std::fs::read_to_string(path.join("config.json")).unwrap();
@@ -320,12 +320,12 @@ fn what_a_class_makes_of_a_tokenizer_is_written() {
 }
 
 #[test]
-fn that_special_tokens_are_text_is_written() {
+fn exports_keep_split_special_tokens() {
     let scratch = Scratch::new("declared-split");
     let config = json!({ "split_special_tokens": true, "eos_token": "<a>" });
     let mut json = tokenizer(&[]);
     json["model"]["vocab"].as_object_mut().unwrap().extend([("<".to_string(), json!(28)), (">".into(), json!(29))]);
-    speaker(&scratch.path("m"), &[("tokenizer.json", json), ("tokenizer_config.json", config)]);
+    write_model(&scratch.path("m"), &[("tokenizer.json", json), ("tokenizer_config.json", config)]);
     let source = ModelFile::open(&scratch.path("m")).unwrap();
     export_dense(&source, &scratch.path("dense"), Floats::F32, &mut |_, _| true).unwrap();
     pack(&source, &scratch.path("m.signet")).unwrap();
@@ -338,7 +338,7 @@ fn that_special_tokens_are_text_is_written() {
 }
 
 #[test]
-fn a_named_tokenizer_comes_with_what_lies_beside_it() {
+fn a_tokenizer_path_includes_its_companion_files() {
     let scratch = Scratch::new("declared-named");
     let folder = scratch.path("t");
     std::fs::create_dir_all(&folder).unwrap();
@@ -372,7 +372,7 @@ fn a_named_tokenizer_comes_with_what_lies_beside_it() {
 }
 
 #[test]
-fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
+fn an_untied_head_overrides_tie_word_embeddings() {
     let scratch = Scratch::new("declared-head");
     let config = |tied: bool, path: &Path| {
         let mut config: Value = serde_json::from_slice(&std::fs::read(path.join("config.json")).unwrap()).unwrap();
@@ -381,21 +381,21 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     };
     let model = |name: &str, tied: bool| {
         let path = scratch.path(name);
-        speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({}))]);
+        write_model(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({}))]);
         config(tied, &path);
         path
     };
     let own = model("own", true);
     let file = ModelFile::open(&own).unwrap();
-    assert!(!file.config.tie_word_embeddings && says(&own, "c").1[..3] == [3, 4, 5]);
+    assert!(!file.config.tie_word_embeddings && generate(&own, "c").1[..3] == [3, 4, 5]);
     // A head equal to the embedding is tied, and so is a missing head.
     let same = model("same", true);
-    write(&same.join("model.safetensors"), true, Some);
+    write_tensors(&same.join("model.safetensors"), true, Some);
     let none = model("none", true);
-    write(&none.join("model.safetensors"), false, |_| None);
+    write_tensors(&none.join("model.safetensors"), false, |_| None);
     // A head without an embedding is the embedding.
     let alone = model("alone", true);
-    write(&alone.join("model.safetensors"), false, |_| None);
+    write_tensors(&alone.join("model.safetensors"), false, |_| None);
     let mut bytes = std::fs::read(alone.join("model.safetensors")).unwrap();
     let name = b"\"model.embed_tokens.weight\":";
     let at = bytes.windows(name.len()).position(|bytes| bytes == name).unwrap();
@@ -403,7 +403,7 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     std::fs::write(alone.join("model.safetensors"), bytes).unwrap();
     for path in [&same, &none, &alone] {
         let file = ModelFile::open(path).unwrap();
-        assert!(file.config.tie_word_embeddings && says(path, "c").1[..2] == [2, 2], "{}", path.display());
+        assert!(file.config.tie_word_embeddings && generate(path, "c").1[..2] == [2, 2], "{}", path.display());
     }
     config(false, &none);
     assert!(ModelFile::open(&none).unwrap_err().to_string().contains("no tensor lm_head.weight"));
@@ -413,7 +413,7 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     export_dense(&file, &scratch.path("own-dense"), Floats::F32, &mut |_, _| true).unwrap();
     for name in ["own.signet", "own.gguf", "own-dense"] {
         assert!(!ModelFile::open(&scratch.path(name)).unwrap().config.tie_word_embeddings);
-        assert_eq!(says(&scratch.path(name), "c").1[..3], [3, 4, 5], "{name}");
+        assert_eq!(generate(&scratch.path(name), "c").1[..3], [3, 4, 5], "{name}");
     }
     assert!(Gguf::open(&scratch.path("own.gguf")).unwrap().shape("output.weight").is_some());
     // A tied model cannot load an untied head; an untied model can load a tied one.
@@ -426,17 +426,17 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
 }
 
 #[test]
-fn a_context_of_millions_takes_no_memory_for_it() {
+fn a_huge_context_length_allocates_no_memory() {
     let scratch = Scratch::new("declared-long");
     let path = scratch.path("m");
-    speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({}))]);
+    write_model(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({}))]);
     let before = std::fs::read_to_string(path.join("config.json")).unwrap();
     for (context, fine) in [("4194304", true), ("10485760", true), ("2147483647", true), ("2147483648", false), ("0", false)] {
         std::fs::write(path.join("config.json"), before.replace("64", context)).unwrap();
         let opened = ModelFile::open(&path);
         assert_eq!(opened.is_ok(), fine, "{context}");
         if let Ok(file) = opened {
-            assert_eq!(says(&path, "a").1[..2], [1, 2]);
+            assert_eq!(generate(&path, "a").1[..2], [1, 2]);
             pack(&file, &scratch.path("m.signet")).unwrap();
             assert_eq!(ModelFile::open(&scratch.path("m.signet")).unwrap().config, file.config);
             let _ = std::fs::remove_file(scratch.path("m.gguf"));

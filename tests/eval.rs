@@ -90,31 +90,31 @@ fn reference(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(tests().join(format!("eval/reference/{name}.json"))).unwrap()).unwrap()
 }
 
-/// Runs an evaluation. Returns reports and messages; `heard` may stop it.
-fn evaluate(request: EvalRequest, heard: impl Fn(&Event, &Stop)) -> Result<(EvalReport, String), String> {
+/// Runs an evaluation. Returns reports and messages; `on_event` may stop it.
+fn evaluate(request: EvalRequest, on_event: impl Fn(&Event, &Stop)) -> Result<(EvalReport, String), String> {
     let stop = Stop::default();
-    let (mut report, mut said) = (None, String::new());
+    let (mut report, mut output) = (None, String::new());
     let mut runner = Runner::new(stop.clone());
     let result = runner.run(Command::Evaluate(Box::new(request)), &mut |event| {
-        heard(&event, &stop);
+        on_event(&event, &stop);
         match event {
-            Event::Evaluated { report: found, table } => (report, said) = (Some(*found), said.clone() + &table),
-            Event::Note { text } => said += &text,
+            Event::Evaluated { report: found, table } => (report, output) = (Some(*found), output.clone() + &table),
+            Event::Note { text } => output += &text,
             _ => {}
         }
     });
     result.map_err(|error| format!("{error:#}"))?;
-    Ok((report.expect("an evaluation ends in a report"), said))
+    Ok((report.expect("an evaluation ends in a report"), output))
 }
 
-fn quietly(request: EvalRequest) -> Result<EvalReport, String> {
+fn evaluate_silently(request: EvalRequest) -> Result<EvalReport, String> {
     Ok(evaluate(request, |_, _| {})?.0)
 }
 
 /// Compares rows and accuracies with the reference.
 fn assert_equal(name: &str, outcomes: &[RowOutcome], report: &EvalReport) {
-    let wanted = reference(name);
-    let rows = wanted["rows"].as_array().unwrap();
+    let expected = reference(name);
+    let rows = expected["rows"].as_array().unwrap();
     assert_eq!(outcomes.len(), rows.len(), "{name}");
     for (outcome, row) in outcomes.iter().zip(rows) {
         let requests = row["requests"].as_array().unwrap();
@@ -130,29 +130,29 @@ fn assert_equal(name: &str, outcomes: &[RowOutcome], report: &EvalReport) {
         }
     }
     let task = report.tasks.iter().find(|task| name.split('.').next() == Some(task.task.as_str())).unwrap();
-    let shares = [("acc", Some(task.acc)), ("acc_norm", task.acc_norm)];
-    for (metric, share) in shares {
-        let figure = |what: &str| wanted["figures"][format!("{metric}{what},none")].as_f64();
-        assert_eq!(share.is_some(), figure("").is_some(), "{name}: {metric}");
-        let Some(share) = share else { continue };
-        assert!((share.mean - figure("").unwrap()).abs() < 1e-12, "{name}: {share:?}");
-        assert!((share.standard_error.unwrap() - figure("_stderr").unwrap()).abs() < 1e-12, "{name}: {share:?}");
+    let metrics = [("acc", Some(task.acc)), ("acc_norm", task.acc_norm)];
+    for (metric, estimate) in metrics {
+        let figure = |what: &str| expected["figures"][format!("{metric}{what},none")].as_f64();
+        assert_eq!(estimate.is_some(), figure("").is_some(), "{name}: {metric}");
+        let Some(estimate) = estimate else { continue };
+        assert!((estimate.mean - figure("").unwrap()).abs() < 1e-12, "{name}: {estimate:?}");
+        assert!((estimate.standard_error.unwrap() - figure("_stderr").unwrap()).abs() < 1e-12, "{name}: {estimate:?}");
     }
 }
 
 const TASKS: [&str; 7] = ["boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"];
 
 #[test]
-fn requests_are_those_of_lm_evaluation_harness_to_the_letter() {
+fn requests_equal_those_of_lm_evaluation_harness() {
     let mut requests = 0;
     for name in TASKS {
         let task = Task::open(name).unwrap();
         let reference = reference(name);
-        for (row, wanted) in Rows::read(&rows(name), None).unwrap().rows.iter().zip(reference["rows"].as_array().unwrap()) {
+        for (row, expected) in Rows::read(&rows(name), None).unwrap().rows.iter().zip(reference["rows"].as_array().unwrap()) {
             let question = task.question(&row.fields).unwrap();
-            for (choice, wanted) in question.choices.iter().zip(wanted["requests"].as_array().unwrap()) {
-                assert_eq!(choice.prompt, wanted["context"].as_str().unwrap(), "{name}");
-                assert_eq!(format!("{}{}", task.delimiter(), choice.continuation), wanted["continuation"].as_str().unwrap(), "{name}");
+            for (choice, expected) in question.choices.iter().zip(expected["requests"].as_array().unwrap()) {
+                assert_eq!(choice.prompt, expected["context"].as_str().unwrap(), "{name}");
+                assert_eq!(format!("{}{}", task.delimiter(), choice.continuation), expected["continuation"].as_str().unwrap(), "{name}");
                 requests += 1;
             }
         }
@@ -161,7 +161,7 @@ fn requests_are_those_of_lm_evaluation_harness_to_the_letter() {
 }
 
 #[test]
-fn log_likelihoods_and_shares_are_those_of_lm_evaluation_harness() {
+fn log_likelihoods_and_accuracies_equal_those_of_lm_evaluation_harness() {
     let scratch = Scratch::new("zero-shot");
     let (report, table) = evaluate(scratch.request(&TASKS), |_, _| {}).unwrap();
     let outcomes = scratch.outcomes();
@@ -179,7 +179,7 @@ fn log_likelihoods_and_shares_are_those_of_lm_evaluation_harness() {
 }
 
 #[test]
-fn shots_are_drawn_as_lm_evaluation_harness_draws_them() {
+fn shots_equal_those_of_lm_evaluation_harness() {
     for (name, task, shots, in_order) in
         [("piqa.3", "piqa", 3, false), ("winogrande.2", "winogrande", 2, false), ("openbookqa.2.in_order", "openbookqa", 2, true)]
     {
@@ -187,68 +187,68 @@ fn shots_are_drawn_as_lm_evaluation_harness_draws_them() {
         let mut request = scratch.request(&[task]);
         request.tasks[0].shots_from = Some(rows(&format!("{task}.shots")));
         (request.shots, request.shots_in_order) = (shots, in_order);
-        let report = quietly(request).unwrap();
+        let report = evaluate_silently(request).unwrap();
         assert_equal(name, &scratch.outcomes(), &report);
         assert_eq!(report.tasks[0].shots, shots);
     }
 }
 
 #[test]
-fn a_stopped_evaluation_goes_on_to_the_same_figures() {
+fn a_resumed_evaluation_gives_the_same_results() {
     let whole = Scratch::new("whole");
-    let wanted = quietly(whole.request(&["boolq", "hellaswag"])).unwrap();
+    let expected = evaluate_silently(whole.request(&["boolq", "hellaswag"])).unwrap();
     let scratch = Scratch::new("stopped");
     let request = scratch.request(&["boolq", "hellaswag"]);
-    let (partial, said) = evaluate(request.clone(), |event, stop| {
+    let (partial, output) = evaluate(request.clone(), |event, stop| {
         if matches!(event, Event::Progress { .. }) {
             stop.request();
         }
     })
     .unwrap();
     assert_eq!((partial.tasks.len(), partial.tasks[0].rows_asked), (1, 4));
-    assert!(partial.tasks[0].rows < 4 && said.contains("of 8 rows; run the same command to resume"), "{partial:?} {said}");
+    assert!(partial.tasks[0].rows < 4 && output.contains("of 8 rows; run the same command to resume"), "{partial:?} {output}");
     // A kill in the middle of a line.
     let path = scratch.0.join("out.rows.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.clone() + "{\"task\":\"boolq\",\"ro").unwrap();
-    let report = quietly(request.clone()).unwrap();
+    let report = evaluate_silently(request.clone()).unwrap();
     assert_eq!((report.tasks[0].resumed, report.tasks[1].resumed), (partial.tasks[0].rows, 0));
     assert_eq!(scratch.outcomes(), whole.outcomes());
-    for (a, b) in report.tasks.iter().zip(&wanted.tasks) {
+    for (a, b) in report.tasks.iter().zip(&expected.tasks) {
         assert_eq!((a.acc, a.acc_norm, a.rows), (b.acc, b.acc_norm, b.rows));
     }
     // A second run has nothing left to compute.
-    let again = quietly(request.clone()).unwrap();
-    assert_eq!((again.tasks[0].resumed, again.tasks[1].resumed, again.tasks[0].acc), (4, 4, wanted.tasks[0].acc));
+    let resumed = evaluate_silently(request.clone()).unwrap();
+    assert_eq!((resumed.tasks[0].resumed, resumed.tasks[1].resumed, resumed.tasks[0].acc), (4, 4, expected.tasks[0].acc));
     assert_eq!(scratch.outcomes(), whole.outcomes());
     // Results of other requests or another model must not be mixed.
-    let otherwise = quietly(EvalRequest { special_tokens: false, ..request.clone() }).unwrap_err();
+    let otherwise = evaluate_silently(EvalRequest { special_tokens: false, ..request.clone() }).unwrap_err();
     assert!(otherwise.contains("row 0 of boolq has a result for other rows, shots or another task") && otherwise.contains("another --out"), "{otherwise}");
-    let stored = quietly(EvalRequest { storage: Some(signet::runner::MatrixStorage::F16), ..request.clone() }).unwrap_err();
+    let stored = evaluate_silently(EvalRequest { storage: Some(signet::runner::MatrixStorage::F16), ..request.clone() }).unwrap_err();
     assert!(stored.contains("another model or is stored in another precision"), "{stored}");
     std::fs::write(&path, text + "{\"task\":1}\n").unwrap();
-    let broken = quietly(request).unwrap_err();
+    let broken = evaluate_silently(request).unwrap_err();
     assert!(broken.contains("out.rows.jsonl: line ") && broken.contains("This is not a results file"), "{broken}");
 }
 
 #[test]
-fn one_evaluation_at_a_time_writes_a_file_of_results() {
+fn a_results_file_is_locked_by_one_evaluation() {
     let scratch = Scratch::new("eval-twice");
     let request = scratch.request(&["piqa"]);
     let second = std::cell::RefCell::new(None);
     evaluate(request.clone(), |event, _| {
         if let Event::Progress { .. } = event {
-            second.borrow_mut().get_or_insert_with(|| quietly(request.clone()).map(drop));
+            second.borrow_mut().get_or_insert_with(|| evaluate_silently(request.clone()).map(drop));
         }
     })
     .unwrap();
-    let said = second.into_inner().expect("it makes progress").unwrap_err();
-    assert!(said.contains("out.rows.jsonl: locked by another evaluation"), "{said}");
-    assert_eq!(scratch.outcomes().len(), quietly(request).unwrap().tasks[0].rows);
+    let output = second.into_inner().expect("it makes progress").unwrap_err();
+    assert!(output.contains("out.rows.jsonl: locked by another evaluation"), "{output}");
+    assert_eq!(scratch.outcomes().len(), evaluate_silently(request).unwrap().tasks[0].rows);
 }
 
 #[test]
-fn choices_behind_a_long_beginning_score_as_they_do_side_by_side() {
+fn a_cached_prefix_gives_the_scores_of_a_batch() {
     let scratch = Scratch::new("behind");
     let file = ModelFile::open(Path::new(&scratch.model())).unwrap();
     let tokenizer = tokenizer();
@@ -292,7 +292,7 @@ fn a_gpu_gives_the_same_log_likelihoods() {
 }
 
 #[test]
-fn requests_are_cut_and_begun_as_lm_evaluation_harness_does_it() {
+fn requests_are_truncated_and_prefixed_as_in_lm_evaluation_harness() {
     let tokenizer = tokenizer();
     let request = |special, context, text: &str, continuation: &str| {
         RequestEncoder::new(&tokenizer, Some("<s>"), Some("</s>"), special, context).request(text, continuation)
@@ -321,7 +321,7 @@ fn requests_are_cut_and_begun_as_lm_evaluation_harness_does_it() {
 }
 
 #[test]
-fn rows_of_other_copies_ask_the_same() {
+fn alternative_row_formats_give_the_same_questions() {
     let question = |task: &str, row: serde_json::Value| Task::open(task).unwrap().question(row.as_object().unwrap());
     let same = |task: &str, own: serde_json::Value, other: serde_json::Value| {
         let own = question(task, own).unwrap();
@@ -342,13 +342,13 @@ fn rows_of_other_copies_ask_the_same() {
 }
 
 #[test]
-fn bad_rows_are_named_by_file_and_line() {
+fn errors_in_rows_name_file_and_line() {
     let scratch = Scratch::new("bad-rows");
     let good = r#"{"goal":"a","sol1":"b","sol2":"c","label":0}"#;
     let asked = |rows: PathBuf| {
         let mut request = scratch.request(&["piqa"]);
         request.tasks[0].rows = rows;
-        quietly(request).unwrap_err()
+        evaluate_silently(request).unwrap_err()
     };
     for (line, problem) in [
         (r#"{"goal":"a","sol1":"b","sol2":"c"}"#, "it lacks label. A row of piqa has goal, label, sol1, sol2; or answer, options, question"),
@@ -372,16 +372,16 @@ fn bad_rows_are_named_by_file_and_line() {
     assert!(absent.contains("cannot read") && absent.contains("absent.jsonl: "), "{absent}");
     let mut request = scratch.request(&["piqa"]);
     request.out = Some(scratch.0.join("out.md"));
-    assert!(quietly(request.clone()).unwrap_err().contains("another extension, such as .json"));
+    assert!(evaluate_silently(request.clone()).unwrap_err().contains("another extension, such as .json"));
     request.out = None;
     request.shots = 9;
-    assert!(quietly(request.clone()).unwrap_err().contains("--shots-from piqa=FILE"));
+    assert!(evaluate_silently(request.clone()).unwrap_err().contains("--shots-from piqa=FILE"));
     request.tasks[0].shots_from = Some(rows("piqa"));
-    assert!(quietly(request).unwrap_err().contains("4 are too few for 9 shots"));
+    assert!(evaluate_silently(request).unwrap_err().contains("4 are too few for 9 shots"));
 }
 
 #[test]
-fn bad_tasks_are_named_by_file_and_line() {
+fn errors_in_tasks_name_file_and_line() {
     let scratch = Scratch::new("bad-tasks");
     let unknown = Task::open("mmlu").unwrap_err().0;
     assert!(unknown.contains("unknown task mmlu") && TASKS.iter().all(|task| unknown.contains(task)), "{unknown}");
@@ -421,7 +421,7 @@ fn bad_tasks_are_named_by_file_and_line() {
 }
 
 #[test]
-fn tasks_of_the_program_have_the_names_they_are_asked_for_by_and_figures_to_compare() {
+fn built_in_tasks_have_their_names_and_published_results() {
     assert_eq!(assets::TASKS.map(|(name, _)| name), TASKS);
     for (name, _) in assets::TASKS {
         let task = Task::open(name).unwrap();

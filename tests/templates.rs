@@ -26,7 +26,7 @@ fn render(template: &str, input: &Json) -> Result<String, String> {
 }
 
 #[test]
-fn templates_give_what_jinja2_gives() {
+fn templates_render_as_in_jinja2() {
     let mut lines = CASES.lines().map(json);
     let head = lines.next().expect("a first line");
     let (mut count, mut wrong) = (0, Vec::new());
