@@ -109,10 +109,10 @@ impl<'a> LongText<'a> {
             self.join(bounds[0], bounds[1], tokens, out)?;
         }
         self.next = *bounds.last().expect("bounds are not empty");
-        let kept = self.last.as_ref().map_or(0, |last| last.start.saturating_sub(2 * CONTEXT)).max(self.before);
-        let kept = self.boundary(kept);
-        self.text.drain(..kept - self.before);
-        self.before = kept;
+        let first = self.last.as_ref().map_or(0, |last| last.start.saturating_sub(2 * CONTEXT)).max(self.before);
+        let first = self.boundary(first);
+        self.text.drain(..first - self.before);
+        self.before = first;
         Ok(())
     }
 

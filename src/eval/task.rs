@@ -70,14 +70,14 @@ enum Choices {
 /// A template or expression and its position in the task file.
 #[derive(Clone, Copy)]
 struct Snippet<'a> {
-    what: &'a str,
+    name: &'a str,
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Snippet<'a> {
-    fn new(what: &'a str, source: &'a Spanned<String>) -> Self {
-        Self { what, text: source.get_ref(), at: source.span().start }
+    fn new(name: &'a str, source: &'a Spanned<String>) -> Self {
+        Self { name, text: source.get_ref(), at: source.span().start }
     }
 }
 
@@ -180,7 +180,7 @@ impl Task {
 
     fn check(&self) -> Result<(), TaskError> {
         let Definition { name, metrics, choices, .. } = &self.definition;
-        let problem = |what: String| Err(TaskError(format!("task {}: {what}", self.path)));
+        let problem = |detail: String| Err(TaskError(format!("task {}: {detail}", self.path)));
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
             return problem(format!("its name {name:?} must consist of letters, digits, _ and -"));
         }
@@ -258,7 +258,7 @@ impl Task {
     fn choices(&self, fields: &BTreeMap<String, Json>) -> Result<Vec<String>, TaskError> {
         let source = match self.definition.choices.get_ref() {
             Choices::Fixed(choices) => return Ok(choices.clone()),
-            Choices::Of(source) => Snippet { what: "choices", text: source, at: self.definition.choices.span().start },
+            Choices::Of(source) => Snippet { name: "choices", text: source, at: self.definition.choices.span().start },
         };
         let value = self.value(source, fields)?;
         let text = |item: &Json| item.as_str().map(str::to_string);
@@ -309,7 +309,7 @@ impl Task {
             ErrorKind::Undefined => "it uses a field that the row does not have",
             _ => error.message.as_str(),
         };
-        TaskError(format!("task {}, line {line}: {}: {detail}", self.path, source.what))
+        TaskError(format!("task {}, line {line}: {}: {detail}", self.path, source.name))
     }
 
     /// Determines the required fields of each row format, by parsing all templates and expressions.
@@ -320,7 +320,7 @@ impl Task {
             required.extend(template.variables());
         }
         if let Choices::Of(text) = choices.get_ref() {
-            required.extend(self.variables(Snippet { what: "choices", text, at: choices.span().start })?);
+            required.extend(self.variables(Snippet { name: "choices", text, at: choices.span().start })?);
         }
         required.extend(self.variables(Snippet::new("label", label))?);
         required.remove("choice");
@@ -363,8 +363,8 @@ fn wikihow(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     while let Some(open) = rest.find('[') {
         let close = rest[open..].find([']', '\n']).map(|close| open + close).filter(|&close| rest[close..].starts_with(']'));
-        let (kept, after) = close.map_or((open + 1, open + 1), |close| (open, close + 1));
-        out.push_str(&rest[..kept]);
+        let (end, after) = close.map_or((open + 1, open + 1), |close| (open, close + 1));
+        out.push_str(&rest[..end]);
         rest = &rest[after..];
     }
     (out + rest).replace("  ", " ")
@@ -376,7 +376,7 @@ fn lettered(text: &str) -> Result<Json, String> {
     for line in text.split('\n') {
         let letter = char::from(b'A' + texts.len().min(25) as u8);
         match (line.strip_prefix(letter).and_then(|line| line.strip_prefix(". ")), texts.last_mut()) {
-            (Some(begun), _) => texts.push(begun.into()),
+            (Some(start), _) => texts.push(start.into()),
             (None, Some(last)) => *last = format!("{last}\n{line}"),
             (None, None) => return Err("its choices do not begin with \"A. \"".into()),
         }

@@ -36,11 +36,11 @@ impl FileBytes {
 
     /// Reads a range, which must exist.
     pub(super) fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
-        let within = range.start as usize..range.end as usize;
+        let indices = range.start as usize..range.end as usize;
         match self {
             FileBytes::File(file) => file.part(range),
-            FileBytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
-            FileBytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
+            FileBytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[indices])),
+            FileBytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[indices])),
         }
     }
 

@@ -168,17 +168,17 @@ fn number(text: &[u8]) -> Option<(usize, bool)> {
 }
 
 /// Returns a name that an object has twice: the outermost object, or one directly inside it under one of the names
-/// `within`. `None` if it is not an object; fails if it is not JSON.
-pub(super) fn duplicate_name(text: &[u8], within: &[&str]) -> Result<Option<String>, String> {
+/// `nested_in`. `None` if it is not an object; fails if it is not JSON.
+pub(super) fn duplicate_name(text: &[u8], nested_in: &[&str]) -> Result<Option<String>, String> {
     let mut twice = None;
     let mut reader = serde_json::Deserializer::from_slice(text);
-    Names { within, twice: &mut twice }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| error.to_string())?;
+    Names { nested_in, twice: &mut twice }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| error.to_string())?;
     Ok(twice)
 }
 
 /// The visitor of an object's names.
 struct Names<'a> {
-    within: &'a [&'a str],
+    nested_in: &'a [&'a str],
     twice: &'a mut Option<String>,
 }
 
@@ -200,8 +200,8 @@ impl<'de> Visitor<'de> for Names<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            match self.within.contains(&name.as_str()) {
-                true => map.next_value_seed(Names { within: &[], twice: self.twice })?,
+            match self.nested_in.contains(&name.as_str()) {
+                true => map.next_value_seed(Names { nested_in: &[], twice: self.twice })?,
                 false => drop(map.next_value::<IgnoredAny>()?),
             }
             if let Some(name) = names.replace(name) {

@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn an_index_lists_files_next_to_it() {
-        let good = weight_map(br#"{"metadata": {"total_size": 1}, "weight_map": {"b": "parts/2.bin", "a": "1.bin"}}"#).unwrap();
-        assert_eq!(good.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "parts/2.bin".into())]);
+        let valid = weight_map(br#"{"metadata": {"total_size": 1}, "weight_map": {"b": "parts/2.bin", "a": "1.bin"}}"#).unwrap();
+        assert_eq!(valid.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "parts/2.bin".into())]);
         let duplicate = weight_map(br#"{"weight_map": {"a": "1.bin", "b": "1.bin", "a": "1.bin"}}"#).unwrap();
         assert_eq!(duplicate.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "1.bin".into())]);
         for (text, word) in [

@@ -83,8 +83,8 @@ fn range(arguments: Arguments) -> Result<Value> {
 /// The entries of `dict(…)`: of a mapping or of pairs, then of keyword arguments.
 fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<(Value, Value)>> {
     let Arguments { positional, named } = arguments;
-    let [given] = Arguments::of(positional).bind(name, [""], 0)?;
-    let mut entries = match given {
+    let [mapping] = Arguments::of(positional).bind(name, [""], 0)?;
+    let mut entries = match mapping {
         None => Vec::new(),
         Some(Value::Dict(dict)) => dict.entries.clone(),
         Some(pairs) => {

@@ -208,11 +208,11 @@ impl<'t> Interpreter<'t> {
             ExprKind::Compare(first, others) => self.compare(first, others),
             ExprKind::Slice(value, bounds) => {
                 let value = self.eval(value)?;
-                let mut given = [None, None, None];
-                for (slot, bound) in given.iter_mut().zip(bounds.iter()) {
+                let mut values = [None, None, None];
+                for (slot, bound) in values.iter_mut().zip(bounds.iter()) {
                     *slot = bound.as_ref().map(|bound| self.eval(bound)).transpose()?;
                 }
-                self.slice(&value, &given)
+                self.slice(&value, &values)
             }
             _ => Ok(Value::None),
         }

@@ -94,7 +94,7 @@ fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runt
     };
     let test: Option<Arc<str>> = positional.next().map(|test| expect_text(Some(test), name)).transpose()?.map(|text| text.text);
     let arguments = Arguments { positional: positional.collect(), named };
-    let mut taken = Vec::new();
+    let mut selected = Vec::new();
     for item in runtime.iterate(&value)? {
         let subject = getter.get(&item, runtime)?;
         let passes = match &test {
@@ -102,24 +102,24 @@ fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runt
             None => subject.truth(),
         };
         if passes == name.starts_with("select") {
-            taken.push(item);
+            selected.push(item);
         }
     }
-    Ok(taken)
+    Ok(selected)
 }
 
 /// `unique`: the first of equal items.
 fn unique(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     let [case_sensitive, attribute] = arguments.bind("unique", ["case_sensitive", "attribute"], 0)?;
     let getter = Getter::new(attribute, !is_true(case_sensitive), None)?;
-    let (mut seen, mut taken) = (HashSet::new(), Vec::new());
+    let (mut seen, mut selected) = (HashSet::new(), Vec::new());
     for item in runtime.iterate(&value)? {
         runtime.meter().memory(64)?;
         if seen.insert(getter.get(&item, runtime)?.key(runtime.meter())?) {
-            taken.push(item);
+            selected.push(item);
         }
     }
-    Ok(taken)
+    Ok(selected)
 }
 
 /// `batch`: lists of `count` items. As in Python, a list is full when its length equals `count`, whatever its type.

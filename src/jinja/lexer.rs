@@ -159,8 +159,8 @@ impl<'a> Lexer<'a> {
             return text.trim_end_matches(is_space);
         }
         let line = text.rfind('\n').map_or(0, |at| at + 1);
-        let begins = line > 0 || self.line_starting;
-        let strips = sign != Some('+') && self.syntax.lstrip_blocks && !variable && begins;
+        let at_line_start = line > 0 || self.line_starting;
+        let strips = sign != Some('+') && self.syntax.lstrip_blocks && !variable && at_line_start;
         if strips && text[line..].chars().all(is_space) { &text[..line] } else { text }
     }
 

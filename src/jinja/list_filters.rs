@@ -128,13 +128,13 @@ fn sort(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result
 fn sort_dict(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [case_sensitive, by, reverse] = arguments.bind("dictsort", ["case_sensitive", "by", "reverse"], 0)?;
     let by = by.map_or(Ok("key".into()), |by| expect_text(Some(by), "dictsort").map(|text| text.text))?;
-    let place = match &*by {
+    let index = match &*by {
         "key" => 0,
         "value" => 1,
         _ => return Err(JinjaError::new("dictsort sorts by key or by value")),
     };
     let Value::Dict(dict) = &value else { return Err(value.mismatch("dictsort expects a mapping")) };
-    let getter = Getter::new(Some(Value::Int(place)), !is_true(case_sensitive), None)?;
+    let getter = Getter::new(Some(Value::Int(index)), !is_true(case_sensitive), None)?;
     let mut keyed = Vec::new();
     for (key, value) in &dict.entries {
         let pair = Value::tuple(vec![key.clone(), value.clone()], runtime.meter())?;

@@ -90,38 +90,38 @@ impl Meter {
 
     /// Refunds the bytes of a text when it is dropped: a template that appends to a text per message holds only the last
     /// one.
-    pub(super) fn track_text(&self, text: &Arc<str>, paid: usize) -> Result<()> {
-        if paid < MIN_TRACKED { Ok(()) } else { self.track(Tracked::Text(Arc::downgrade(text)), paid) }
+    pub(super) fn track_text(&self, text: &Arc<str>, charged: usize) -> Result<()> {
+        if charged < MIN_TRACKED { Ok(()) } else { self.track(Tracked::Text(Arc::downgrade(text)), charged) }
     }
 
     /// The same for a list or tuple.
-    pub(super) fn track_items<T: Any>(&self, items: &Rc<T>, paid: usize) -> Result<()> {
-        if paid < MIN_TRACKED { Ok(()) } else { self.track(Tracked::Items(Rc::<T>::downgrade(items)), paid) }
+    pub(super) fn track_items<T: Any>(&self, items: &Rc<T>, charged: usize) -> Result<()> {
+        if charged < MIN_TRACKED { Ok(()) } else { self.track(Tracked::Items(Rc::<T>::downgrade(items)), charged) }
     }
 
-    fn track(&self, value: Tracked, paid: usize) -> Result<()> {
-        let due = {
+    fn track(&self, value: Tracked, charged: usize) -> Result<()> {
+        let over_limit = {
             let mut tracked = self.tracked.borrow_mut();
-            tracked.list.push((value, paid as u64));
-            tracked.bytes += paid as u64;
+            tracked.list.push((value, charged as u64));
+            tracked.bytes += charged as u64;
             tracked.bytes > tracked.limit
         };
-        if due { self.collect() } else { Ok(()) }
+        if over_limit { self.collect() } else { Ok(()) }
     }
 
     /// Refunds the bytes of dropped values.
     fn collect(&self) -> Result<()> {
         let mut tracked = self.tracked.borrow_mut();
         self.steps(tracked.list.len() / 16)?;
-        let mut back = 0;
-        tracked.list.retain(|(value, paid)| {
+        let mut refund = 0;
+        tracked.list.retain(|(value, charged)| {
             let in_use = value.is_in_use();
-            back += if in_use { 0 } else { *paid };
+            refund += if in_use { 0 } else { *charged };
             in_use
         });
-        tracked.bytes -= back;
+        tracked.bytes -= refund;
         tracked.limit = 2 * tracked.bytes + COLLECTION_SLACK;
-        self.bytes.set(self.bytes.get() + back);
+        self.bytes.set(self.bytes.get() + refund);
         Ok(())
     }
 

@@ -71,11 +71,11 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
 /// Capitalizes words, which follow spaces, hyphens and opening brackets.
 fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut begins = true;
+    let mut word_starts = true;
     let mut word = String::new();
     for c in text.chars() {
         let between = is_space(c) || "-({[<".contains(c);
-        match (between, begins) {
+        match (between, word_starts) {
             (true, _) => {
                 out.push_str(&word.to_lowercase());
                 word.clear();
@@ -84,7 +84,7 @@ fn title(text: &str) -> String {
             (false, true) => out.extend(c.to_uppercase()),
             (false, false) => word.push(c),
         }
-        begins = between;
+        word_starts = between;
     }
     out + &word.to_lowercase()
 }

@@ -232,28 +232,28 @@ impl PatternReader<'_> {
             return Err(format!("[:{name}:] is not supported"));
         }
         self.at += length + usize::from(negative) + 3;
-        let set = self.ascii_if_asked(&name, sets::posix(&name));
+        let set = self.ascii_if_set(&name, sets::posix(&name));
         Ok(Some(if negative { complement(&set) } else { set }))
     }
 
     /// Restricts a named set to ASCII if an option asks for it.
-    fn ascii_if_asked(&self, name: &str, set: ClassUnicode) -> ClassUnicode {
+    fn ascii_if_set(&self, name: &str, set: ClassUnicode) -> ClassUnicode {
         let options = self.options;
-        let asked = match name {
+        let ascii_option = match name {
             "word" => options.ascii_word,
             "digit" => options.ascii_digit,
             "space" => options.ascii_space,
             _ => false,
         };
         let posix = sets::POSIX.contains(&name) && name != "ascii" && options.ascii_posix;
-        if asked || posix { sets::ascii(&set) } else { set }
+        if ascii_option || posix { sets::ascii(&set) } else { set }
     }
 
     /// The set of `\w`, `\d` and so on; `\w` outside brackets has more characters than `[\w]`.
-    pub(super) fn class_letter(&self, letter: char, alone: bool) -> ClassUnicode {
+    pub(super) fn class_letter(&self, letter: char, outside_brackets: bool) -> ClassUnicode {
         let options = self.options;
         let (set, ascii) = match letter.to_ascii_lowercase() {
-            'w' if alone => (sets::word(), options.ascii_word),
+            'w' if outside_brackets => (sets::word(), options.ascii_word),
             'w' => (sets::posix("word"), options.ascii_word),
             'd' => (sets::posix("digit"), options.ascii_digit),
             's' => (sets::posix("space"), options.ascii_space),
@@ -263,8 +263,8 @@ impl PatternReader<'_> {
         if letter.is_ascii_uppercase() { complement(&set) } else { set }
     }
 
-    /// Parses a property in braces, after `\p` or `\P`; `alone` if outside brackets.
-    pub(super) fn property(&mut self, negative: bool, alone: bool) -> Result<ClassUnicode, String> {
+    /// Parses a property in braces, after `\p` or `\P`; `\p{word}` outside brackets has more characters than inside.
+    pub(super) fn property(&mut self, negative: bool, outside_brackets: bool) -> Result<ClassUnicode, String> {
         self.at += 1;
         let negative = negative ^ self.eat("^");
         let start = self.at;
@@ -272,8 +272,8 @@ impl PatternReader<'_> {
         let name: String = self.chars[start..self.at - 1].iter().collect();
         let set = sets::property(&name).ok_or_else(|| format!("\\p{{{name}}} is not supported"))?;
         let plain: String = name.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).map(|char| char.to_ascii_lowercase()).collect();
-        let set = if alone && plain == "word" { sets::word() } else { set };
-        let set = self.ascii_if_asked(&plain, set);
+        let set = if outside_brackets && plain == "word" { sets::word() } else { set };
+        let set = self.ascii_if_set(&plain, set);
         Ok(if negative { complement(&set) } else { set })
     }
 

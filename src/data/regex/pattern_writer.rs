@@ -75,12 +75,12 @@ fn ranges(node: &RegexNode) -> u64 {
         RegexNode::Set(set) => set.ranges().len() as u64,
         _ => 1,
     };
-    let within: u64 = node.children().iter().map(ranges).sum();
+    let inner: u64 = node.children().iter().map(ranges).sum();
     let times = match node {
         RegexNode::Repeat { min, max, .. } => u64::from(max.unwrap_or(*min).max(1)),
         _ => 1,
     };
-    own.saturating_add(within.saturating_mul(times))
+    own.saturating_add(inner.saturating_mul(times))
 }
 
 impl PatternWriter {

@@ -24,8 +24,8 @@ fn compared(golden: &Value, table: &str) -> (Vec<String>, Vec<String>, usize) {
                 continue;
             }
         };
-        for (place, want) in row[1].as_object().unwrap() {
-            let text = texts[place.parse::<usize>().unwrap()];
+        for (index, want) in row[1].as_object().unwrap() {
+            let text = texts[index.parse::<usize>().unwrap()];
             let want: Vec<&str> = want.as_array().unwrap().iter().map(|piece| piece.as_str().unwrap()).collect();
             let got = pieces(&regex, text);
             match got == want {

@@ -28,7 +28,7 @@ fn tensor(name: &str, dimensions: &[u64], code: u32, offset: u64) -> Vec<u8> {
 }
 
 /// Two tensors of floats, 64 bytes each.
-fn good() -> Builder {
+fn valid() -> Builder {
     Builder {
         version: 3,
         values: vec![value("answer", 4, &42u32.to_le_bytes())],
@@ -51,16 +51,16 @@ impl Builder {
 }
 
 fn refused(change: impl FnOnce(&mut Builder), reason: &str) {
-    let mut builder = good();
+    let mut builder = valid();
     change(&mut builder);
     let problem = builder.open().err().unwrap_or_else(|| panic!("accepted what should be refused because {reason}"));
     assert!(problem.starts_with("made: ") && problem.contains(reason), "{problem}\nwas to say: {reason}");
 }
 
 #[test]
-fn a_good_file_is_read_in_both_versions() {
+fn a_valid_file_is_read_in_both_versions() {
     for version in [2, 3] {
-        let file = Builder { version, ..good() }.open().unwrap();
+        let file = Builder { version, ..valid() }.open().unwrap();
         assert_eq!(file.names(), ["b", "a"]);
         assert_eq!(file.shape("a"), Some(&[4, 4][..]));
         assert_eq!(file.read_finite("a", 4, 1..2).unwrap(), [20.0, 21.0, 22.0, 23.0]);
@@ -71,7 +71,7 @@ fn a_good_file_is_read_in_both_versions() {
 #[test]
 fn values_of_every_type_are_read() {
     let array = |code: u32, count: u64, bytes: &[u8]| [&code.to_le_bytes()[..], &count.to_le_bytes(), bytes].concat();
-    let mut builder = good();
+    let mut builder = valid();
     builder.values = vec![
         value("u8", 0, &[200]),
         value("i8", 1, &[0xff]),
@@ -110,7 +110,7 @@ fn values_of_every_type_are_read() {
 }
 
 #[test]
-fn errors_name_what_is_wrong() {
+fn errors_name_the_problem() {
     refused(|builder| builder.version = 1, "is GGUF version 1");
     refused(|builder| builder.version = 3u32.swap_bytes(), "big-endian");
     let magic = Gguf::owned("made", Arc::new(b"GGML and more bytes".to_vec())).err().unwrap().to_string();

@@ -142,11 +142,11 @@ fn pickles_run_no_code() {
 
 #[test]
 fn an_archive_that_is_not_pytorchs_is_refused() {
-    let good = pickle(b"K\x02\x85", b"K\x01\x85", 0, 4);
+    let valid = pickle(b"K\x02\x85", b"K\x01\x85", 0, 4);
     for (entries, word) in [
-        (&[("a/data.pkl", &good[..]), ("b/data.pkl", &good[..])][..], "several data.pkl"),
-        (&[("a/data.pkl", &good[..]), ("a/data/0", &DATA[..]), ("a/data/0", &DATA[..])], "two entries named a/data/0"),
-        (&[("a/data.pkl", &good[..]), ("a/byteorder", b"middle"), ("a/data/0", &DATA[..])], "byte order, \"middle\""),
+        (&[("a/data.pkl", &valid[..]), ("b/data.pkl", &valid[..])][..], "several data.pkl"),
+        (&[("a/data.pkl", &valid[..]), ("a/data/0", &DATA[..]), ("a/data/0", &DATA[..])], "two entries named a/data/0"),
+        (&[("a/data.pkl", &valid[..]), ("a/byteorder", b"middle"), ("a/data/0", &DATA[..])], "byte order, \"middle\""),
         (&[("a/weights", &DATA[..])], "no data.pkl"),
     ] {
         let problem = open(entries).err().expect(word);
@@ -165,8 +165,8 @@ fn an_archive_that_is_not_pytorchs_is_refused() {
 
 #[test]
 fn data_after_an_archive_is_ignored() {
-    for behind in [&[0; 512][..], &[0; 70_000], b"letters", b"PK\x05\x06 and no more", &[1; 60_000]] {
-        let file = opened([&whole()[..], behind].concat()).unwrap();
+    for trailing in [&[0; 512][..], &[0; 70_000], b"letters", b"PK\x05\x06 and no more", &[1; 60_000]] {
+        let file = opened([&whole()[..], trailing].concat()).unwrap();
         assert_eq!(file.floats("w", 1, 2).unwrap(), [2.0, 3.0]);
     }
     assert!(opened([&whole()[..], &[1; 70_000]].concat()).err().unwrap().contains("does not end as a zip archive does"));

@@ -105,15 +105,15 @@ pub(super) fn entries(file: &FileBytes) -> Result<ZipEntries, String> {
     let mut rest = &table[..];
     let mut entries = ZipEntries::new();
     for _ in 0..count {
-        let Some((head, behind)) = rest.split_at_checked(46).filter(|(head, _)| head.starts_with(b"PK\x01\x02")) else {
+        let Some((head, after_head)) = rest.split_at_checked(46).filter(|(head, _)| head.starts_with(b"PK\x01\x02")) else {
             return Err(format!("its directory ends after {} of {count} entries", entries.len()));
         };
         let head = Record(head);
         let [name, extra, comment] = [28, 30, 32].map(|at| head.u16(at) as usize);
-        if behind.len() < name + extra + comment {
+        if after_head.len() < name + extra + comment {
             return Err(format!("its directory ends within entry {}", entries.len()));
         }
-        let (name, more) = behind.split_at(name);
+        let (name, more) = after_head.split_at(name);
         let name = std::str::from_utf8(name).map_err(|_| format!("the name of entry {} is not UTF-8", entries.len()))?;
         let entry = locate(file, &head, name, &more[..extra], start)?;
         if entries.insert(name.to_string(), entry).is_some() {
@@ -204,9 +204,9 @@ fn locate(file: &FileBytes, head: &Record, name: &str, extra: &[u8], limit: u64)
 fn sizes(head: &Record, extra: &[u8]) -> Option<(u64, u64, u64)> {
     let (mut packed, mut size, mut at) = (head.u32(20), head.u32(24), head.u32(42));
     let mut rest = extra;
-    while let Some((field, behind)) = rest.split_at_checked(4) {
+    while let Some((field, tail)) = rest.split_at_checked(4) {
         let (field, length) = (Record(field).u16(0), Record(field).u16(2) as usize);
-        let (body, after) = behind.split_at_checked(length)?;
+        let (body, after) = tail.split_at_checked(length)?;
         if field == 1 {
             let mut wide = body.as_chunks::<8>().0.iter().map(|bytes| Record(bytes).u64(0));
             for value in [&mut size, &mut packed, &mut at] {

@@ -278,10 +278,10 @@ impl Interpreter<'_> {
         }))?;
         let Some(Object::Loop(state)) = value.as_object() else { return Ok(Flow::Next) };
         // `else` runs unless the body completed for an item.
-        let (mut begun, mut finished) = (false, false);
+        let (mut started, mut finished) = (false, false);
         while let Some(item) = self.next_item(state)? {
-            state.index.set(state.index.get() + usize::from(begun));
-            begun = true;
+            state.index.set(state.index.get() + usize::from(started));
+            started = true;
             let before = state.current.borrow_mut().replace(item.clone());
             *state.previous.borrow_mut() = before;
             let inner = Scope::inside(&scope);
