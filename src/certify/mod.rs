@@ -1,8 +1,8 @@
 //! Conformance of whole models: one training step, and greedy and sampled tokens of the demo student, compared with the CPU
 //! device. Together with the operations in `conform` they certify an adapter.
 
-mod step;
 mod tokens;
+mod train_step;
 
 use crate::conform::{ConformTarget, ModelCheck};
 use crate::infer::Sampling;
@@ -23,7 +23,7 @@ pub async fn models(target: &ConformTarget, stop: &dyn Fn() -> bool, mut done: i
     let Some(gpu) = ways.first() else { return checks };
     for n in 0..count(target) {
         let (what, finding) = match n {
-            0 => ("one training step of a small model", step::check(gpu, stop).await),
+            0 => ("one training step of a small model", train_step::check(gpu, stop).await),
             1 => ("64 greedy tokens of the packed demo student", tokens::check(gpu, Sampling::GREEDY, stop).await),
             _ => ("64 drawn tokens of the packed demo student", tokens::check(gpu, tokens::DRAWN, stop).await),
         };

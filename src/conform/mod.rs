@@ -11,11 +11,11 @@ mod limits;
 mod markdown;
 mod report;
 mod trial;
-mod verify;
+mod variant_check;
 
 pub use environment::{AdapterInfo, Environment};
 pub use report::{KnownFailureReport, ModelCheck, Report, ReportRow, Unavailable};
-pub use verify::{Verdict, verify};
+pub use variant_check::{Verdict, verify};
 
 use crate::device::{Checks, Gpu};
 use crate::graph::{Calculus, Case, Data, GpuMachine, Machine, Storage, Traced, VariantSupport, Variants};

@@ -2,9 +2,9 @@
 //! only records and submits.
 
 use super::count::Counter;
-use super::error::MachineError;
 use super::fuse::{Fusion, fuse};
 use super::ids::{MemoryId, TensorId};
+use super::machine_error::MachineError;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::params::encode_params;
 use super::plan::{Plan, Pool, Slot, check_overlaps};

@@ -3,10 +3,10 @@
 
 use super::count::{CountedProgram, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
-use super::error::MachineError;
 use super::execute::{GpuMachine, GpuProgram};
 use super::fuse::Fusion;
 use super::ids::{MemoryId, TensorId};
+use super::machine_error::MachineError;
 use super::profile::Timed;
 use super::shape::{Class, Spec};
 use super::tape::{Home, Tape};

@@ -14,7 +14,7 @@ mod shape;
 pub mod log_codes;
 mod traced;
 
-mod blocks;
+mod packing;
 
 mod view;
 
@@ -37,7 +37,7 @@ mod recompute;
 // Executors.
 mod count;
 mod cpu;
-mod error;
+mod machine_error;
 
 mod execute;
 
@@ -47,17 +47,17 @@ mod support;
 mod machine;
 
 pub use backward::BackwardError;
-pub use blocks::{pack, unpack};
 pub use case::{Calculus, Case, CaseStep, Expect, Fill, Forward, GradientRole, Input, LINEAR_SIZES, Loss, StepOperand, Update};
 pub use count::{CountedProgram, Counter};
 pub use cpu::{CpuMachine, CpuProgram};
-pub use error::MachineError;
 pub use execute::{GpuMachine, GpuProgram};
 pub use fuse::{FusedStep, Fusion};
 pub use ids::{MemoryId, TensorId};
 pub use machine::{Machine, Pending, Program};
+pub use machine_error::MachineError;
 pub use mat::{Mat, OutMat};
 pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, Runs, ShapeError, Specs, Variant, grid};
+pub use packing::{pack, unpack};
 #[cfg(test)]
 pub(crate) use params::encode_params;
 pub use params::{FIRST_BAND, Params, Word};

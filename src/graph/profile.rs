@@ -1,7 +1,7 @@
 //! Timing of each dispatch of a program.
 
-use super::error::MachineError;
 use super::execute::{GpuMachine, GpuProgram};
+use super::machine_error::MachineError;
 use super::work::Work;
 use crate::platform::Clock;
 

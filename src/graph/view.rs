@@ -1,6 +1,6 @@
 //! The contents of tensors on the CPU, and views of them for the operations' CPU implementations (twins).
 
-use super::blocks::unpack;
+use super::packing::unpack;
 use super::real::Real;
 use super::shape::{Class, Spec};
 

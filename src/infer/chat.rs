@@ -1,7 +1,7 @@
 //! Chat: messages, the model's template, and truncation to the context.
 
+use super::chat_template::{Message, Template, TemplateError};
 use super::generate::{GenerateError, GenerateReport, Generator, Request, Stopped};
-use super::template::{Message, Template, TemplateError};
 use crate::data::{Tokenizer, TokenizerError, USER};
 use crate::graph::Machine;
 

@@ -3,7 +3,7 @@
 use super::decode_queue::DecodeQueue;
 use super::engine::{Engine, EngineError};
 use super::sampler::{Sampler, Sampling};
-use super::stop::StopScan;
+use super::stop_strings::StopScan;
 use crate::data::{TextStream, Tokenizer, TokenizerError};
 use crate::graph::{Machine, MachineError};
 use crate::platform::Clock;

@@ -1,19 +1,19 @@
 //! Inference: prefill and decode with a KV cache, sampling, generation, chat, and the divergence of two models on a text.
 
 mod chat;
+mod chat_template;
 mod compare;
 mod decode_queue;
 mod engine;
 mod generate;
 mod sampler;
-mod stop;
-mod template;
+mod stop_strings;
 
 pub use chat::{Chat, ChatError, Reply};
+pub use chat_template::{DEFAULT_TEMPLATE, Message, Template, TemplateError, TemplateVariables};
 pub use compare::{Comparison, TokenKl, compare};
 pub use decode_queue::DecodeQueue;
 pub use engine::{Engine, EngineError};
 pub use generate::{GenerateError, GenerateReport, Generated, Generator, Request, Stopped};
 pub use sampler::{Sampler, Sampling};
-pub use stop::StopScan;
-pub use template::{DEFAULT_TEMPLATE, Message, Template, TemplateError, TemplateVariables};
+pub use stop_strings::StopScan;

@@ -1,6 +1,6 @@
 //! The configuration of a model: the fields of a Hugging Face `config.json`, and presets.
 
-use super::rope::RopeScaling;
+use super::rope_scaling::RopeScaling;
 use serde::{Deserialize, Serialize};
 
 /// The configuration of a model of any architecture, with Hugging Face's field names.

@@ -2,9 +2,9 @@
 
 use super::chat_format::ChatFormat;
 use super::config::ModelConfig;
-use super::error::ModelError;
 use super::floats::Floats;
 use super::init::{init_from_dense, load};
+use super::model_error::ModelError;
 use super::signs;
 use super::weights::{Linears, Purpose, Weights};
 use crate::data::Tokenizer;

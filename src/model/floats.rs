@@ -1,6 +1,6 @@
 //! Encoding of floats in files: f32, f16 or bf16.
 
-use super::error::ModelError;
+use super::model_error::ModelError;
 use crate::formats::FormatError;
 use crate::formats::safetensors::Dtype;
 use half::{bf16, f16};

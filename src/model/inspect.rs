@@ -1,9 +1,9 @@
 //! Inspection of a model: bits, α, β and signs of each layer, and file sizes.
 
 use super::config::ModelConfig;
-use super::error::ModelError;
 use super::file::ModelFile;
-use super::files::{bits_per_weight, packed_bytes};
+use super::file_formats::{bits_per_weight, packed_bytes};
+use super::model_error::ModelError;
 use super::weights::Linears;
 use crate::platform::parallel::*;
 use serde::{Deserialize, Serialize};

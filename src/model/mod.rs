@@ -3,29 +3,28 @@
 mod arch;
 mod chat_format;
 mod config;
-mod error;
 mod file;
-mod files;
+mod file_formats;
 mod floats;
 mod forward;
 mod init;
 mod inspect;
 mod loss;
-mod memory;
-mod rope;
+mod memory_plan;
+mod model_error;
+mod rope_scaling;
 mod rounding;
 mod signs;
 mod snapshot;
 mod tensors;
-mod verify;
+mod verify_model;
 mod weights;
 
 pub use arch::{ALL as ARCHITECTURES, Architecture, IsSupported};
 pub use chat_format::{ChatFormat, Templates};
 pub use config::{ConfigError, ModelConfig, PRESET_CHOICES, PRESETS, TEACHERS};
-pub use error::ModelError;
 pub use file::ModelFile;
-pub use files::{
+pub use file_formats::{
     FORMAT, FORMATS, Format, PackReport, TEMPLATES, TOKENIZER, WEIGHTS, bits_per_weight, check_start, checkpoint_shape, checkpoint_tokenizer, export_dense,
     export_gguf, export_latent, format_by_name, generation_config, is_model_directory, open_tokenizer, pack, packed_bytes, tokenizer_config,
 };
@@ -34,8 +33,9 @@ pub use forward::{Forward, KvCache, Positions, logits};
 pub use init::{BandSource, init_dense, init_from_dense, load};
 pub use inspect::{Inspection, LayerReport, Sizes, Stats, inspect};
 pub use loss::{Loss, TeacherOutput, chunk_rows};
-pub use memory::{MemoryPlan, bytes_of};
-pub use rope::{Factors, RopeScaling};
+pub use memory_plan::{MemoryPlan, bytes_of};
+pub use model_error::ModelError;
+pub use rope_scaling::{Factors, RopeScaling};
 pub use rounding::{MatrixStorage, Rounding};
 pub use snapshot::snapshot;
 pub use tensors::{Group, HeadKind, ModelTensor, Role, TensorRow};

@@ -1,7 +1,7 @@
 //! The rounding error of storing a model's matrices in fewer bits.
 
-use super::error::ModelError;
 use super::file::ModelFile;
+use super::model_error::ModelError;
 use super::weights::Linears;
 use crate::formats::{FormatError, bands};
 use crate::graph::{Spec, Storage, pack, unpack};

@@ -1,7 +1,7 @@
 //! Loading of packed files: sign words and f16 values are copied to the machine unchanged.
 
-use super::error::ModelError;
 use super::init::write_floats;
+use super::model_error::ModelError;
 use super::weights::Weights;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource, bands};

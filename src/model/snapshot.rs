@@ -2,9 +2,9 @@
 //! sign words, so latent weights are not read back.
 
 use super::chat_format::ChatFormat;
-use super::error::ModelError;
-use super::error::write_error;
-use super::files::packed::{PackedMetadata, PackedTensors, write};
+use super::file_formats::packed::{PackedMetadata, PackedTensors, write};
+use super::model_error::ModelError;
+use super::model_error::write_error;
 use super::weights::{BinaryGroup, Weights};
 use crate::data::Tokenizer;
 use crate::graph::{Home, Machine};

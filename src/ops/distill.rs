@@ -2,12 +2,12 @@
 //! (autoregressive distillation), the next token's cross-entropy, or a mix. The teacher has its full
 //! distribution, or its top-k tokens and one bucket for the others.
 
-mod cases;
+mod distill_cases;
 mod divergence;
 mod term;
 mod top;
 
-pub(crate) use cases::cases;
+pub(crate) use distill_cases::cases;
 pub use divergence::{DIVERGENCE_CHOICES, DIVERGENCE_HELP, Divergence, DivergenceInfo};
 pub use term::{TERMS, Term};
 pub use top::{DistillTop, MOST_KEPT};

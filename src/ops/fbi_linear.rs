@@ -4,9 +4,9 @@
 //! Backward, with u = dy·S: dx = α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and through the
 //! straight-through estimator (the identity) dW = α ⊙ (dyᵀ·x).
 
-mod cases;
+mod linear_cases;
 
-pub(crate) use cases::cases;
+pub(crate) use linear_cases::cases;
 
 use super::check_operands;
 use super::group::Members;

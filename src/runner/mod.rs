@@ -17,18 +17,18 @@ mod stop;
 mod devices;
 mod hub_models;
 mod kind;
-mod numbers;
-mod plan;
+mod run_plan;
+mod sizes;
 mod tuning;
 
 mod damage;
-mod model;
+mod model_loader;
 
-mod corpus;
 mod sources;
+mod text_reader;
 
 mod plan_cache;
-mod settings;
+mod settings_files;
 
 mod shapes;
 
@@ -56,7 +56,7 @@ pub use protocol::{
     PlaneView, RunInfo, RunLength, SweepRequest, SweepRun, TaskRequest, TeachRequest, TokenizerRequest, TrainRequest,
 };
 pub use resume::{RUNS, resume_command, with_resume};
-pub use settings::{settings, settings_over};
+pub use settings_files::{settings, settings_over};
 pub use stop::Stop;
 pub use tuning::Tuning;
 pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Reply, Spawn, StartEngine, Wake, Worker, bug, connect, restart};

@@ -2,7 +2,7 @@
 
 use super::shapes::{named_shape, shapes, teacher_shape};
 use super::sources::{check_vocabulary, open_teacher, saved_tokenizer, setting, tokenizer};
-use super::{Event, Stop, corpus};
+use super::{Event, Stop, text_reader};
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::model::{ChatFormat, ModelFile, checkpoint_shape, checkpoint_tokenizer};
 use crate::platform;
@@ -66,7 +66,7 @@ impl Inputs {
         }
         let taught = teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears));
         let shapes = shapes(config, own, taught, &tokenizer)?;
-        let corpus = corpus::open(config, &tokenizer, &chat, stop, emit)?;
+        let corpus = text_reader::open(config, &tokenizer, &chat, stop, emit)?;
         let cache = match &config.teacher_cache {
             Some(dir) => {
                 let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus)?;

@@ -1,6 +1,6 @@
 //! Shapes of a run's models: the student's, the teacher's, and checks that depend on them.
 
-use super::model;
+use super::model_loader;
 use super::plan_cache::PlanCache;
 use super::sources::{check_vocabulary, setting};
 use crate::data::{TeacherCache, Tokenizer};
@@ -38,7 +38,7 @@ pub(super) fn cached_shapes(config: &TrainConfig, saved: Option<&Path>, teacher:
         Some(name) => {
             let shape = match ModelConfig::teacher(name) {
                 Some(shape) => shape,
-                None => model::config(Path::new(name))
+                None => model_loader::config(Path::new(name))
                     .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
             };
             (Some((shape, Linears::Dense)), None)
@@ -70,7 +70,7 @@ pub(super) fn named_shape(model: &str, vocabulary: usize) -> Result<ModelConfig>
         return Ok(ModelConfig::preset(model, vocabulary)?);
     }
     let missing = || format!("neither a preset ({}) nor a config.json that can be read", PRESETS.join(", "));
-    model::config(Path::new(model)).with_context(missing).map_err(|error| setting("model", error))
+    model_loader::config(Path::new(model)).with_context(missing).map_err(|error| setting("model", error))
 }
 
 /// Returns the student's shape: `own` of a checkpoint, else that of the settings. `vocabulary` is the teacher's.

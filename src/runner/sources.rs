@@ -1,6 +1,6 @@
 //! Opens the models and tokenizers that a run's settings name: teacher, tokenizer, and initial weights.
 
-use super::model;
+use super::model_loader;
 use crate::assets;
 use crate::data::Tokenizer;
 use crate::model::{ChatFormat, ModelConfig, ModelError, ModelFile, init_dense, init_from_dense, open_tokenizer};
@@ -18,7 +18,7 @@ pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     match source {
         Source::None => Ok(None),
         Source::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
-        Source::Path(path) => Ok(Some(model::open(&path.display().to_string()).map_err(|error| setting("teacher", error))?)),
+        Source::Path(path) => Ok(Some(model_loader::open(&path.display().to_string()).map_err(|error| setting("teacher", error))?)),
     }
 }
 
@@ -83,5 +83,5 @@ pub(super) fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>, re
 }
 
 fn open_init(path: &Path) -> Result<ModelFile, String> {
-    model::open(&path.display().to_string()).map_err(|error| format!("{error:#}"))
+    model_loader::open(&path.display().to_string()).map_err(|error| format!("{error:#}"))
 }

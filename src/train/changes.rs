@@ -1,8 +1,8 @@
 //! Changes of settings while a run trains, by the first step to which they apply: `changes.jsonl`, which a
 //! resume and a rollback replay. Only settings that are live in the table can be changed. Pure.
 
-use super::config::TrainConfig;
 use super::settings::{SETTINGS, Setting, SettingValue};
+use super::train_config::TrainConfig;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;

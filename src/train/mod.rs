@@ -3,7 +3,6 @@
 mod baseline;
 mod changes;
 mod checkpoint;
-mod config;
 pub mod csv;
 mod curve;
 #[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "they are thinned for pictures"))]
@@ -12,7 +11,6 @@ mod curves;
 mod draw;
 #[cfg(feature = "pictures")]
 mod draw_landscape;
-mod event;
 mod follow;
 mod gaps;
 mod guard;
@@ -39,22 +37,22 @@ mod spread;
 mod step;
 mod sweep;
 mod teach;
+mod train_config;
 mod train_error;
+mod train_event;
 mod trainer;
 mod validate;
-mod verify;
+mod verify_run;
 
 pub use crate::ops::{DIVERGENCE_CHOICES, Divergence, Term};
 pub use changes::{Changed, Changes};
 pub use checkpoint::{Checkpoint, CheckpointError, State};
-pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use curve::{Column, Curve};
 pub use curves::{Axis, Curves, Group};
 #[cfg(feature = "pictures")]
 pub use draw::{png, svg};
 #[cfg(feature = "pictures")]
 pub use draw_landscape::{landscape_png, landscape_svg};
-pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use follow::{Piece, Place, read_last, read_piece};
 pub use gaps::Gaps;
 pub use guard::{Guard, GuardConfig, Verdict};
@@ -76,6 +74,8 @@ pub use spread::Average;
 pub use step::{PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
+pub use train_config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use train_error::TrainError;
+pub use train_event::{GuardAction, Snapshot, TrainEvent};
 pub use trainer::{Ending, FirstWeights, Parts, Trainer, close, last_scheduled};
-pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};
+pub use verify_run::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};

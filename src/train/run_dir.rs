@@ -16,7 +16,6 @@ mod tests;
 
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
-use super::config::TrainConfig;
 use super::follow::{Place, read_piece};
 use super::gaps::{Gaps, up_to};
 use super::metrics::Metrics;
@@ -24,6 +23,7 @@ use super::record::{GrowingFile, RunRecord};
 use super::run_error::{RunError, repair_command};
 use super::run_toml;
 use super::samples;
+use super::train_config::TrainConfig;
 use crate::graph::Variants;
 use crate::platform::{self, Lock, UNLIMITED, append, cut_lines, discard_dir, read_up_to, remove_dir, write_atomic};
 use std::io;

@@ -1,7 +1,7 @@
 //! `run.toml`: the settings of a run as TOML, with a first line that announces a checksum and a last line with it. Pure.
 
-use super::config::TrainConfig;
 use super::settings::{SETTINGS, SettingValue};
+use super::train_config::TrainConfig;
 use crate::formats::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};

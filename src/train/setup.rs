@@ -1,8 +1,8 @@
 //! The parts of a run that need device memory: both models, the programs of a step, and the engine for
 //! samples. The same code sets up a run and counts its memory.
 
-use super::config::TrainConfig;
 use super::step::{Step, StepShape};
+use super::train_config::TrainConfig;
 use super::train_error::TrainError;
 use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;

@@ -1,8 +1,8 @@
 //! Sweeps: grids of runs in a TOML file. `[base]` has settings as in a `run.toml`, and `[grid]` a list of values
 //! for each varied setting; every combination is a run. Several `[[grid]]` follow each other. Pure.
 
-use super::config::TrainConfig;
 use super::run_dir::check_name;
+use super::train_config::TrainConfig;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::{Table, Value};

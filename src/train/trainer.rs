@@ -3,15 +3,13 @@
 mod between_steps;
 mod change;
 mod due;
-mod report;
+mod finish_step;
 mod rollback;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
 use super::checkpoint::{Checkpoint, State, restore};
-use super::config::TrainConfig;
 use super::curves::{Axis, Curves};
-use super::event::TrainEvent;
 use super::guard::Guard;
 use super::orders::Orders;
 use super::record::RunRecord;
@@ -20,7 +18,9 @@ use super::schedule::Schedule;
 use super::setup::Setup;
 use super::speed::Span;
 use super::step::{PendingReport, Step};
+use super::train_config::TrainConfig;
 use super::train_error::TrainError;
+use super::train_event::TrainEvent;
 use crate::data::{Batch, Batches, Corpus, TeacherCache, Tokenizer, held_out};
 use crate::graph::Machine;
 use crate::infer::Engine;

@@ -1,8 +1,8 @@
 //! Validation of settings. Valid settings can be planned in reasonable time and without overflow, and written as
 //! TOML.
 
-use super::config::{Init, Loss, Precision, Source, TrainConfig};
 use super::settings::{SETTINGS, SettingError, between, refuse};
+use super::train_config::{Init, Loss, Precision, Source, TrainConfig};
 use crate::ops::Divergence;
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 const HEAD: &str = "# Settings
 
-<!-- Written from src/train/settings/table.rs by `UPDATE_PINS=1 cargo test pins`. -->
+<!-- Written from src/train/settings/settings_table.rs by `UPDATE_PINS=1 cargo test pins`. -->
 
 A run is described by its settings. `signet train` takes each as an option, `--config FILE` and a sweep's `[base]` and `[grid]` take them by their names in TOML (`lr = 1e-3`; `guard.window = 64`, or `window = 64` under `[guard]`), and the app's form shows them by their labels. A run keeps all of its settings in `runs/NAME/run.toml`; a resume refuses others.
 ";

@@ -63,7 +63,7 @@ fn described(path: &Path) -> Option<TrainConfig> {
     let mut found = None;
     let told = &mut |event| {
         let Event::Run { run: Some(run), .. } = event else { return };
-        assert_eq!(run.problem, None, "a setting that is newer than this file needs `.before(…)` in src/train/settings/table.rs");
+        assert_eq!(run.problem, None, "a setting that is newer than this file needs `.before(…)` in src/train/settings/settings_table.rs");
         found = run.config;
     };
     Runner::new(Stop::default()).run(Command::DescribeRun { path: path.into() }, told).unwrap();

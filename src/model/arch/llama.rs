@@ -1,7 +1,7 @@
 //! LLaMA (arXiv 2302.13971), and models of the same architecture: SmolLM2, TinyLlama, Llama 2 and 3.
 
 use super::Architecture;
-use super::hugging_face::{is_off, no_window};
+use super::hugging_face_config::{is_off, no_window};
 use crate::graph::{ShapeError, Tape, TensorId};
 use crate::model::config::ModelConfig;
 use crate::model::forward::Forward;

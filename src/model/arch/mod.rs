@@ -1,13 +1,13 @@
 //! Architectures, one file each: keys of its configuration, its table of tensors, and its tape. All else asks the list
 //! here; a new one needs its file, a place in the list, a test and a golden run.
 
-mod gguf;
-mod hugging_face;
+mod gguf_config;
+mod hugging_face_config;
 mod llama;
 
 use super::config::{ConfigError, ModelConfig};
 use super::forward::Forward;
-use super::rope::MAX_CONTEXT;
+use super::rope_scaling::MAX_CONTEXT;
 use super::tensors::{Group, ModelTensor, Role, TensorRow};
 use crate::graph::{ShapeError, Tape, TensorId};
 use serde_json::Value;

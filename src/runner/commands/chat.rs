@@ -7,7 +7,7 @@ use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
 use crate::model::ModelFile;
-use crate::runner::model::{self, LoadedModel};
+use crate::runner::model_loader::{self, LoadedModel};
 use crate::runner::protocol::ChatRequest;
 use crate::runner::{Event, Snapshot, Stop, Tuning};
 use anyhow::{Context, Result, bail};
@@ -55,18 +55,18 @@ struct Files {
 fn open_student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
     match snapshot {
         Some(snapshot) => Ok(ModelFile::from_snapshot(&format!("{name} at step {}", snapshot.step), snapshot.bytes.clone())?),
-        None => model::open(name),
+        None => model_loader::open(name),
     }
 }
 
 impl Files {
     fn open(request: &ChatRequest) -> Result<Self> {
         let student = open_student(&request.model, request.snapshot.as_ref())?;
-        let tokenizer = model::tokenizer(&student)?;
+        let tokenizer = model_loader::tokenizer(&student)?;
         let teacher = match request.teacher.as_deref() {
             None => None,
             Some("embedded") => Some(ModelFile::embedded_teacher()?),
-            Some(name) => Some(model::open(name).context("the teacher")?),
+            Some(name) => Some(model_loader::open(name).context("the teacher")?),
         };
         if let Some(teacher) = &teacher {
             check_same_vocabulary(&student, &tokenizer, teacher)?;
@@ -80,7 +80,7 @@ impl Files {
 
     /// Returns the context length that all models support.
     fn context(&self, asked: Option<usize>) -> Result<usize> {
-        let contexts = self.all().into_iter().map(|file| model::context(&file.config, asked)).collect::<Result<Vec<_>>>()?;
+        let contexts = self.all().into_iter().map(|file| model_loader::context(&file.config, asked)).collect::<Result<Vec<_>>>()?;
         contexts.into_iter().min().context("there is a student")
     }
 }
@@ -118,7 +118,7 @@ impl Session {
         if self.models.is_none() {
             let files = Files::open(&self.request)?;
             let scores = files.teacher.is_some();
-            let (machine, models) = model::load(&files.all(), &self.request.device, self.context, scores, self.tuning, emit).await?;
+            let (machine, models) = model_loader::load(&files.all(), &self.request.device, self.context, scores, self.tuning, emit).await?;
             let mut models = models.into_iter();
             let student = models.next().context("there is a student")?;
             self.models = Some(Models { machine, student, teacher: models.next() });

@@ -2,9 +2,9 @@
 
 use crate::data::{Corpus, count_stores};
 use crate::platform::Clock;
-use crate::runner::corpus::{TextReader, cache, expand_data, refused, split, texts};
 use crate::runner::protocol::{DataReport, DataRequest};
 use crate::runner::sources::{open_teacher, tokenizer};
+use crate::runner::text_reader::{TextReader, cache, expand_data, refused, split, texts};
 use crate::runner::{Event, Stop};
 use anyhow::Result;
 use std::path::PathBuf;

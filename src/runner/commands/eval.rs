@@ -9,7 +9,7 @@ use crate::graph::Machine;
 use crate::model::{MatrixStorage, ModelFile, Purpose, Weights};
 use crate::platform::{self, Clock};
 use crate::runner::protocol::{EvalRequest, TaskRequest};
-use crate::runner::{Event, Stop, Tuning, corpus, devices, model, tuning};
+use crate::runner::{Event, Stop, Tuning, devices, model_loader, text_reader, tuning};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -51,11 +51,11 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
         bail!("cannot write report {}: the report is JSON, with Markdown beside it. Use another extension, such as .json", out.display());
     }
     let opened = request.tasks.iter().map(|task| open(task, &request)).collect::<Result<Vec<_>>>()?;
-    let file = model::open(&request.model)?;
+    let file = model_loader::open(&request.model)?;
     let storage = request.storage.map_or(file.storage(), MatrixStorage::storage);
-    let tokenizer = model::tokenizer(&file)?;
+    let tokenizer = model_loader::tokenizer(&file)?;
     let text = match &request.perplexity {
-        Some(path) => Some(corpus::tokenize_for_eval(path, &tokenizer, &file.chat, stop, emit)?),
+        Some(path) => Some(text_reader::tokenize_for_eval(path, &tokenizer, &file.chat, stop, emit)?),
         None => None,
     };
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));

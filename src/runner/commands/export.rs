@@ -3,7 +3,7 @@
 use super::pack;
 use crate::model::ModelConfig;
 use crate::platform;
-use crate::runner::{Event, Stop, model, settings};
+use crate::runner::{Event, Stop, model_loader, settings};
 use crate::train::{self, Axis, Curves, Group, Place, csv};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
@@ -94,7 +94,7 @@ fn note_broken_lines(broken: &[String], emit: &mut dyn FnMut(Event)) {
 fn sizes(run: &Path) -> Vec<usize> {
     let checkpoint = || {
         let step = train::checkpoints(run).ok()?.pop()?;
-        model::config(&train::checkpoint(run, step).join("config.json")).ok()
+        model_loader::config(&train::checkpoint(run, step).join("config.json")).ok()
     };
     let preset = || {
         let config = settings(&run.join("run.toml")).ok()?;

@@ -3,13 +3,13 @@
 use crate::data::Tokenizer;
 use crate::infer::Request;
 use crate::runner::protocol::GenerateRequest;
-use crate::runner::{Event, Stop, Tuning, model};
+use crate::runner::{Event, Stop, Tuning, model_loader};
 use anyhow::Result;
 
 pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let file = model::open(&request.model)?;
-    let tokenizer = model::tokenizer(&file)?;
-    let context = model::context(&file.config, request.context)?;
+    let file = model_loader::open(&request.model)?;
+    let tokenizer = model_loader::tokenizer(&file)?;
+    let context = model_loader::context(&file.config, request.context)?;
     let mut prompt = tokenizer.encode_document(&request.prompt)?;
     if prompt.is_empty() {
         // An empty prompt starts with the end token, as the start of a document does in training.
@@ -17,7 +17,7 @@ pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &St
     }
     let mut settings = stop_tokens(request.request, &tokenizer);
     settings.stop_tokens.extend(tokenizer.ends());
-    let (mut machine, mut models) = model::load(&[&file], &request.device, context, false, tuning, emit).await?;
+    let (mut machine, mut models) = model_loader::load(&[&file], &request.device, context, false, tuning, emit).await?;
     let stop = || stop.is_requested();
     let mut text = |piece: &str| emit(Event::Text { text: piece.into() });
     let generated = models[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &stop, &mut text).await?;

@@ -7,7 +7,7 @@ use crate::platform::{self, RandomAccessFile};
 use crate::runner::amounts::{format_bytes, format_count};
 use crate::runner::kind::is_run;
 use crate::runner::protocol::InputKind;
-use crate::runner::{Event, model, settings};
+use crate::runner::{Event, model_loader, settings};
 use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn describe(path: &Path, kind: InputKind) -> Result<String> {
     match kind {
         InputKind::Text | InputKind::Any => describe_text(path),
         InputKind::Model => {
-            let file = model::open(&path.display().to_string())?;
+            let file = model_loader::open(&path.display().to_string())?;
             let kind = if file.packed() { "a packed student" } else { "a model" };
             let padding = file.padding();
             let ModelFile { config, tokenizer, .. } = file;
@@ -59,7 +59,7 @@ fn describe(path: &Path, kind: InputKind) -> Result<String> {
             Ok(format!("{kind} of {} parameters, {} token ids, {vocabulary}", format_count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Shape => {
-            let config = model::config(path)?;
+            let config = model_loader::config(path)?;
             Ok(format!("a model's shape: {} parameters, {} token ids", format_count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Tokenizer => Ok(format!("a tokenizer of {} tokens", open_tokenizer(path)?.0.vocabulary())),

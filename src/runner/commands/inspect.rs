@@ -1,13 +1,13 @@
 //! Statistics of a model's layers, and for a run the sign flips per weight.
 
 use crate::runner::kind::has_settings;
-use crate::runner::{Event, Stop, model};
+use crate::runner::{Event, Stop, model_loader};
 use crate::train::{self, Place};
 use anyhow::{Result, bail};
 use std::path::Path;
 
 pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let file = model::open(name)?;
+    let file = model_loader::open(name)?;
     let path = Path::new(name);
     let flips = if has_settings(path) { flips(path, stop)? } else { None };
     let mut progress = |done, of| {

@@ -3,7 +3,7 @@
 use crate::platform;
 use crate::runner::protocol::LandscapeRequest;
 use crate::runner::run_inputs::Inputs;
-use crate::runner::{Event, Stop, corpus, devices, model, settings};
+use crate::runner::{Event, Stop, devices, model_loader, settings, text_reader};
 use crate::train::{self, landscape_png, landscape_svg};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -14,9 +14,9 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     if !["svg", "png", "json"].contains(&ending.as_str()) {
         bail!("cannot write {}: unknown extension. Use .svg or .png for the picture, .json for the numbers", out.display());
     }
-    let file = model::open(&name)?;
+    let file = model_loader::open(&name)?;
     let mut tokens = match text {
-        Some(text) => corpus::tokenize_for_eval(&text, &model::tokenizer(&file)?, &file.chat, stop, emit)?,
+        Some(text) => text_reader::tokenize_for_eval(&text, &model_loader::tokenizer(&file)?, &file.chat, stop, emit)?,
         None => held_out(&name, window * windows.max(1), stop, emit)?,
     };
     if tokens.len() < window {

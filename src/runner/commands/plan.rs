@@ -5,11 +5,11 @@ use crate::graph::{Machine, Storage};
 use crate::infer::Engine;
 use crate::model::{Linears, MemoryPlan, ModelConfig, PRESETS, Purpose, Weights};
 use crate::runner::devices::PlannedDevice;
-use crate::runner::plan::{DeviceMemory, Planned, recompute_text};
 use crate::runner::plan_cache::PlanCache;
 use crate::runner::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
+use crate::runner::run_plan::{DeviceMemory, Planned, recompute_text};
 use crate::runner::shapes::cached_shapes;
-use crate::runner::{Event, model};
+use crate::runner::{Event, model_loader};
 use crate::train::SettingError;
 use anyhow::Result;
 
@@ -49,11 +49,11 @@ pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache,
     let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
         (ModelConfig::preset(&name, bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
     } else {
-        let file = model::open(&name)?;
+        let file = model_loader::open(&name)?;
         let storage = file.storage();
         (file.config, file.linears, storage)
     };
-    let context = model::context(&config, context)?;
+    let context = model_loader::context(&config, context)?;
     let PlannedDevice { counter, memory, name: device } = cache.device(&device).await?;
     let device_memory = DeviceMemory::new(counter, memory, given);
     let mut counting = Machine::Counting(device_memory.counter.clone());

@@ -7,7 +7,7 @@ use crate::platform::Clock;
 use crate::runner::amounts::format_bytes;
 use crate::runner::protocol::TeachRequest;
 use crate::runner::run_inputs::{Inputs, origin};
-use crate::runner::{Event, Stop, corpus, devices};
+use crate::runner::{Event, Stop, devices, text_reader};
 use crate::train::{self, Source, Teaching, TrainConfig};
 use anyhow::{Context, Result, bail};
 
@@ -24,7 +24,7 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
     if config.teacher == Source::None {
         bail!("cannot create a teacher cache: teacher is none. Use embedded or a model directory");
     }
-    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..corpus::expand_data(config)? };
+    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..text_reader::expand_data(config)? };
     config.check()?;
     let inputs = Inputs::open(&config, None, stop, emit)?;
     let file = inputs.teacher.as_ref().context("cannot create a teacher cache: no teacher")?;

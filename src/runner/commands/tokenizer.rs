@@ -4,11 +4,11 @@ use crate::data;
 use crate::formats::FormatError;
 use crate::platform;
 use crate::runner::protocol::TokenizerRequest;
-use crate::runner::{Event, corpus};
+use crate::runner::{Event, text_reader};
 use anyhow::Result;
 
 pub(super) fn train(request: &TokenizerRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let text = corpus::plain(&request.texts)?;
+    let text = text_reader::plain(&request.texts)?;
     let tokenizer = data::train_tokenizer(&[&text], request.vocabulary)?;
     let json = tokenizer.to_json()?;
     platform::write_atomic(&request.out, json.as_bytes()).map_err(|error| FormatError::new(&request.out, format!("cannot be written: {error}")))?;

@@ -5,7 +5,7 @@ use crate::model::{Linears, ModelFile, bits_per_weight};
 use crate::platform::parallel::*;
 use crate::runner::kind::has_settings;
 use crate::runner::protocol::{LayerInfo, PlaneView};
-use crate::runner::{Event, model};
+use crate::runner::{Event, model_loader};
 use crate::train;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ pub(super) struct Weights {
 impl Weights {
     /// Opens a model by name or path; an error if it has no binarized layers.
     pub(super) fn open(name: &str, emit: &mut dyn FnMut(Event)) -> Result<Self> {
-        let file = model::open(name)?;
+        let file = model_loader::open(name)?;
         check_binarized(&file)?;
         let layers: Vec<LayerInfo> = file.config.linears().into_iter().map(|(name, rows, cols)| LayerInfo { name, rows, cols }).collect();
         emit(Event::Weights {
@@ -162,7 +162,7 @@ fn checkpoints(name: &str) -> Result<Vec<(u64, PathBuf)>> {
 
 /// Opens the model to compare with; an error if its shape differs.
 fn baseline(path: &Path, shown: &ModelFile) -> Result<Baseline> {
-    let file = model::open(&path.to_string_lossy())?;
+    let file = model_loader::open(&path.to_string_lossy())?;
     check_binarized(&file)?;
     let (ours, theirs) = (shown.config.linears(), file.config.linears());
     let describe = |layer: Option<&(String, usize, usize)>| layer.map_or("no layer".into(), |(name, rows, cols)| format!("{name} of {rows} × {cols}"));

@@ -4,18 +4,18 @@
 //!
 //! A new setting needs a row in `table.rs`, a field in [`TrainConfig`] with its default, and code that uses it.
 
-mod error;
-mod table;
+mod setting_error;
+mod setting_value;
+mod settings_table;
 #[cfg(test)]
 pub(super) mod tests;
-mod value;
 
-use super::config::TrainConfig;
-pub use error::SettingError;
-pub(super) use error::{between, refuse};
+use super::train_config::TrainConfig;
+pub use setting_error::SettingError;
+pub(super) use setting_error::{between, refuse};
+pub use setting_value::{NONE, SettingValue};
+pub use settings_table::SETTINGS;
 use std::sync::LazyLock;
-pub use table::SETTINGS;
-pub use value::{NONE, SettingValue};
 
 /// Named values with their descriptions.
 pub type Words = &'static [(&'static str, &'static str)];

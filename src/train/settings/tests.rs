@@ -38,7 +38,7 @@ fn every_field_of_the_settings_has_a_row() {
     let fields: BTreeSet<String> = flat(&full()).into_keys().collect();
     let rows: BTreeSet<String> = SETTINGS.iter().map(|setting| setting.name.to_string()).collect();
     let missing: Vec<&String> = fields.difference(&rows).collect();
-    assert!(missing.is_empty(), "src/train/settings/table.rs has no row for {missing:?}");
+    assert!(missing.is_empty(), "src/train/settings/settings_table.rs has no row for {missing:?}");
     assert_eq!(rows, fields);
     assert_eq!(rows.len(), SETTINGS.len(), "a setting has two rows");
 }

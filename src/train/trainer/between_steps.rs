@@ -4,8 +4,8 @@
 use super::{Emit, TrainError, Trainer};
 use crate::model::{ModelError, snapshot};
 use crate::platform::{self, Clock};
-use crate::train::event::TrainEvent;
 use crate::train::orders::{Order, Orders};
+use crate::train::train_event::TrainEvent;
 use std::sync::Arc;
 
 /// The note for runs without samples.

@@ -4,8 +4,8 @@ use super::{Emit, TrainError, Trainer};
 use crate::data::Tokenizer;
 use crate::infer::Engine;
 use crate::train::changes::{Changed, Changes};
-use crate::train::config::TrainConfig;
 use crate::train::settings::{Setting, SettingValue};
+use crate::train::train_config::TrainConfig;
 
 /// The engine for samples, and the tokens of their prompt.
 type Sampler = (Engine, Vec<u32>);

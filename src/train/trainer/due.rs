@@ -7,8 +7,8 @@ use crate::model::{ChatFormat, generation_config, tokenizer_config};
 use crate::platform;
 use crate::train::changes::Changes;
 use crate::train::checkpoint::{State, save};
-use crate::train::event::TrainEvent;
 use crate::train::svg;
+use crate::train::train_event::TrainEvent;
 
 /// The work that is due after a step.
 #[derive(Clone, Copy)]

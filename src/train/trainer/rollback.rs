@@ -5,10 +5,10 @@ use super::{Saved, TrainError, Trainer};
 use crate::graph::Machine;
 use crate::platform;
 use crate::train::checkpoint::{Checkpoint, State, clear_gradients, restore};
-use crate::train::config::TrainConfig;
 use crate::train::record::RunRecord;
 use crate::train::run_dir::{RunDir, checkpoint, checkpoints};
 use crate::train::step::Step;
+use crate::train::train_config::TrainConfig;
 use std::path::Path;
 
 impl Trainer {

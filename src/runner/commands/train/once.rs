@@ -4,10 +4,10 @@ use super::{Control, advice};
 use crate::graph::{Machine, Recompute};
 use crate::model::Rounding;
 use crate::runner::devices::Opened;
-use crate::runner::plan::{self, DeviceMemory, Planned};
 use crate::runner::protocol::TrainRequest;
 use crate::runner::run_inputs::Inputs;
-use crate::runner::{Event, Tuning, corpus, damage, sources, tuning};
+use crate::runner::run_plan::{self, DeviceMemory, Planned};
+use crate::runner::{Event, Tuning, damage, sources, text_reader, tuning};
 use crate::train::{
     Checkpoint, Ending, Parts, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, check_same, checkpoints, close, newest_whole,
 };
@@ -27,7 +27,7 @@ pub(super) async fn train(
         if !request.numbered {
             RunDir::check_free(&request.run)?;
         }
-        (None, corpus::refuse_stdin(corpus::expand_data(request.config.clone().unwrap_or_default())?)?)
+        (None, text_reader::refuse_stdin(text_reader::expand_data(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
     if let (Some(run), None) = (&mut opened, request.from_step)
@@ -122,7 +122,7 @@ fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
     let (run, then) = RunDir::open(&request.run)?;
     if let Some(now) = &request.config {
-        check_same(&request.run, &then, &corpus::expand_data(now.clone())?)?;
+        check_same(&request.run, &then, &text_reader::expand_data(now.clone())?)?;
     }
     Ok((run, then))
 }
@@ -131,8 +131,8 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
 fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
     let planned = Planned::new(config, &inputs.shapes, DeviceMemory::of(machine, memory))?;
     emit(Event::Note { text: planned.line() });
-    plan::refuse(&planned, config, &inputs.shapes)?;
-    let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match plan::out_of_memory(&error) {
+    run_plan::refuse(&planned, config, &inputs.shapes)?;
+    let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match run_plan::out_of_memory(&error) {
         true => anyhow::Error::from(error).context(format!("{}. To need less, {}", planned.line(), planned.advice(config, &inputs.shapes))),
         false => error.into(),
     })?;

@@ -1,11 +1,11 @@
 //! GGUF, llama.cpp's format: reads tensors under Hugging Face's names, tokenizer and chat templates, and writes them
 //! (`write`, `vocabulary`).
 
+mod export_gguf;
 mod tokenizer_kind;
 mod vocabulary;
-mod write;
 
-pub use write::export_gguf;
+pub use export_gguf::export_gguf;
 
 use super::Format;
 use crate::data::Tokenizer;
@@ -14,8 +14,8 @@ use crate::formats::gguf::{Gguf, GgufMetadata};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::arch::Architecture;
 use crate::model::chat_format::{ChatFormat, Templates};
-use crate::model::error::ModelError;
 use crate::model::file::{self, ModelFile};
+use crate::model::model_error::ModelError;
 use crate::model::tensors::{HeadKind, TensorRow, numbered};
 use crate::model::weights::Linears;
 use crate::platform::Verdict;

@@ -1,6 +1,6 @@
 //! Values of settings, and their conversion from and to fields of [`TrainConfig`](super::TrainConfig). Pure.
 
-use super::super::config::{Init, Loss, Precision, Recomputation, Source};
+use super::super::train_config::{Init, Loss, Precision, Recomputation, Source};
 use crate::model::{MatrixStorage, Moments};
 use crate::ops::Divergence;
 use serde::de::IntoDeserializer;

@@ -1,12 +1,12 @@
 //! Hugging Face model directories: `config.json`, tensors in one of [`WEIGHTS`], tokenizer and chat template (see
 //! `tokenizer_files`), and the export of such directories (`write`).
 
+mod export_hugging_face;
 mod tensor_names;
 mod tokenizer_files;
-mod write;
 
+pub use export_hugging_face::{export_dense, export_latent, generation_config, tokenizer_config};
 pub use tokenizer_files::{TEMPLATES, TOKENIZER, checkpoint_tokenizer, open_tokenizer};
-pub use write::{export_dense, export_latent, generation_config, tokenizer_config};
 
 use super::{Format, standalone_endings};
 use crate::data::Tokenizer;
@@ -14,8 +14,8 @@ use crate::formats::safetensors::TensorFile;
 use crate::formats::{FileSums, FormatError, OpenedSource, Shards, TensorSource, TorchFile, json, json_file};
 use crate::model::chat_format::ChatFormat;
 use crate::model::config::ModelConfig;
-use crate::model::error::ModelError;
 use crate::model::file::{self, ModelFile, untied_if_different};
+use crate::model::model_error::ModelError;
 use crate::model::weights::Linears;
 use crate::platform;
 use std::path::Path;

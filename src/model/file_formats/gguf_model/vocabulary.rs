@@ -7,7 +7,7 @@ use crate::formats::FormatError;
 use crate::formats::gguf::GgufValue;
 use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::model::chat_format::{ChatFormat, Templates};
-use crate::model::error::ModelError;
+use crate::model::model_error::ModelError;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::PathKind::{File, FileOrFolder, Folder};
 use super::SettingGroup::{Batch, Evaluation, Guard, Memory, Model, Optimizer, Schedule, Start, Teacher};
 use super::SettingKind::{Choice, Flag, Named, Path, Paths, PowerOfTwo, Real, Text, Whole};
-use super::value::Field;
+use super::setting_value::Field;
 use super::{NONE, Setting, Words};
 use crate::model::PRESET_CHOICES;
 use crate::ops::{DIVERGENCE_CHOICES, DIVERGENCE_HELP};

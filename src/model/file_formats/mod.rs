@@ -1,19 +1,19 @@
 //! Model file formats, one file or folder each: detection, reading and writing. To add one, add its file, an entry in
 //! [`FORMATS`], and a test.
 
-mod gguf;
+mod gguf_model;
 mod hugging_face;
 pub(super) mod packed;
 
-pub use gguf::export_gguf;
+pub use gguf_model::export_gguf;
 pub use hugging_face::{
     TEMPLATES, TOKENIZER, WEIGHTS, checkpoint_shape, checkpoint_tokenizer, export_dense, export_latent, generation_config, is_model_directory, open_tokenizer,
     tokenizer_config,
 };
 pub use packed::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
 
-use super::error::ModelError;
 use super::file::ModelFile;
+use super::model_error::ModelError;
 use crate::formats::{FormatError, content};
 use crate::platform::{self, Verdict};
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Format {
 }
 
 /// All formats, in the order of detection.
-pub static FORMATS: [&Format; 3] = [&hugging_face::HUGGING_FACE, &gguf::GGUF, &packed::PACKED];
+pub static FORMATS: [&Format; 3] = [&hugging_face::HUGGING_FACE, &gguf_model::GGUF, &packed::PACKED];
 
 /// Detects the format of the model at a path. The default is a packed file, whose error says what the file is instead.
 fn format_of(path: &Path) -> Result<&'static Format, FormatError> {

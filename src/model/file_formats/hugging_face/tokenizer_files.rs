@@ -3,7 +3,7 @@
 use crate::data::{CompanionFiles, EndTokens, JsonFields, Tokenizer};
 use crate::formats::{FileSums, FormatError, json, json_file, template_file};
 use crate::model::chat_format::{ChatFormat, Templates};
-use crate::model::error::ModelError;
+use crate::model::model_error::ModelError;
 use crate::platform;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,11 +1,11 @@
 //! The report of a step: awaited, judged by the guard, recorded, and acted upon.
 
 use super::{Emit, Launched, Outstanding, TrainError, Trainer};
-use crate::train::event::{GuardAction, TrainEvent};
 use crate::train::guard::Verdict;
 use crate::train::losses::Losses;
 use crate::train::metrics::Metrics;
 use crate::train::step::StepReport;
+use crate::train::train_event::{GuardAction, TrainEvent};
 
 /// The metrics of a step and the guard's verdict, not yet acted upon.
 pub(super) struct Judged {

@@ -1,7 +1,7 @@
 //! Reads settings from TOML: a run's `run.toml`, and files saved by users.
 
-use super::corpus;
 use super::protocol::TrainRequest;
+use super::text_reader;
 use crate::formats::toml_file;
 use crate::platform;
 use crate::train::{TrainConfig, check_same, checkpoint, checkpoints, run_settings};
@@ -51,7 +51,7 @@ impl TrainRequest {
         }
         let then = run_settings(&self.run)?;
         if let Some(now) = &self.config {
-            check_same(&self.run, &then, &corpus::expand_data(now.clone())?)?;
+            check_same(&self.run, &then, &text_reader::expand_data(now.clone())?)?;
         }
         Ok(then)
     }

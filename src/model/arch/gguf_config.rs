@@ -5,7 +5,7 @@ use super::{ALL, Architecture};
 use crate::formats::gguf::{Gguf, GgufMetadata, GgufValue, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::config::ModelConfig;
-use crate::model::rope::{Factors, RopeScaling};
+use crate::model::rope_scaling::{Factors, RopeScaling};
 use crate::model::tensors::TensorRow;
 
 /// Keys, after the architecture's prefix, that all architectures support.
