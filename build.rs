@@ -249,7 +249,7 @@ fn params(module: &Module, block: &TypeInner) -> Checked<String> {
         if member.offset as usize != 4 * word {
             return Err(format!("{name}: parameters must be contiguous"));
         }
-        Ok(format!("Field {{ name: {name:?}, float: {float} }}"))
+        Ok(format!("ParamField {{ name: {name:?}, float: {float} }}"))
     };
     let fields: Vec<String> = members.iter().enumerate().map(field).collect::<Checked<_>>()?;
     Ok(format!("&[{}]", fields.join(", ")))

@@ -7,7 +7,7 @@ use signet::eval::{Rows, Task};
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, content, json, weight_map};
-use signet::infer::{Message, Template, TemplateVariables};
+use signet::infer::{ChatTemplate, Message, TemplateVariables};
 use signet::jinja::Json;
 use signet::model::{ChatFormat, ModelConfig, ModelFile};
 use signet::train::{Changes, Checkpoint};
@@ -203,7 +203,7 @@ fn packed(bytes: &[u8]) {
 fn template(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let format = ChatFormat::new(text, &[("bos_token", "<s>")]);
-    if let Ok(template) = Template::new(&format) {
+    if let Ok(template) = ChatTemplate::new(&format) {
         let mut messages = vec![Message::new("system", "Be brief."), Message::new("user", " Hi, \u{e9}! "), Message::new("assistant", "Yo")];
         let _ = template.render(&messages, true);
         let json = |text: &str| serde_json::from_str::<Json>(text).expect("JSON");
@@ -255,7 +255,7 @@ fn settings(bytes: &[u8]) {
 fn metrics(bytes: &[u8]) {
     as_file("metrics.jsonl", bytes, |path| {
         let run = path.parent().expect("a directory");
-        drop(signet::train::read_piece(run, signet::train::Place::default()));
+        drop(signet::train::read_metrics_chunk(run, signet::train::MetricsPosition::default()));
         drop(signet::train::read_last(run));
     });
 }

@@ -4,7 +4,7 @@ use crate::shared::root;
 use pollster::block_on;
 use signet::data::Tokenizer;
 use signet::graph::Machine;
-use signet::infer::{Chat, Comparison, Engine, Generator, Reply, Template, compare};
+use signet::infer::{Chat, ChatReply, ChatTemplate, Engine, Generator, ModelComparison, compare};
 use signet::model::{ChatFormat, ModelFile, Purpose};
 use signet::runner::{ChatRequest, Command, Event, GenerateReport, Message, Request, Runner, Sampling, Stop, Stopped};
 use std::path::PathBuf;
@@ -21,12 +21,12 @@ fn generator(file: &ModelFile, machine: &mut Machine) -> Generator {
 }
 
 /// A reply of the embedded student, and its comparison with `teacher`.
-fn compared(teacher: &ModelFile) -> (Reply, Comparison, Tokenizer) {
+fn compared(teacher: &ModelFile) -> (ChatReply, ModelComparison, Tokenizer) {
     let student = ModelFile::embedded_student().unwrap();
     let tokenizer = student.tokenizer.clone().unwrap();
     let mut machine = Machine::cpu();
     let [mut ours, mut theirs] = [&student, teacher].map(|file| generator(file, &mut machine));
-    let mut chat = Chat::new(Template::new(&ChatFormat::default()).unwrap(), warm(40));
+    let mut chat = Chat::new(ChatTemplate::new(&ChatFormat::default()).unwrap(), warm(40));
     let mut last = None;
     for text in ["hello there", "and what do you like?"] {
         last = Some(block_on(chat.say(&mut machine, &mut ours, &tokenizer, text, &|| false, &mut |_| {})).unwrap());

@@ -13,7 +13,7 @@ use signet::graph::{Machine, Storage};
 use signet::infer::{Engine, Generator, Request, Sampling};
 use signet::model::{ChatFormat, Floats, ModelFile, Purpose, Templates, export_dense, export_gguf, pack};
 use signet::runner::{Command, DataRequest, Event, Loss, TrainConfig};
-use signet::train::Source;
+use signet::train::ModelSource;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -355,8 +355,8 @@ fn a_tokenizer_path_includes_its_companion_files() {
     let data = scratch.path("rows.jsonl");
     std::fs::write(&data, rows.repeat(200)).unwrap();
     let documents = |tokenizer: PathBuf| {
-        let source = Source::Path(tokenizer);
-        let config = TrainConfig { tokenizer: source, teacher: Source::None, loss: Loss::Ar, seq: 16, data: vec![data.clone()], ..TrainConfig::default() };
+        let source = ModelSource::Path(tokenizer);
+        let config = TrainConfig { tokenizer: source, teacher: ModelSource::None, loss: Loss::Ar, seq: 16, data: vec![data.clone()], ..TrainConfig::default() };
         let events = ask(Command::Data(Box::new(DataRequest { config, rows: 2 }))).unwrap();
         events.into_iter().find_map(|event| if let Event::Data(report) = event { Some(report.rows) } else { None }).unwrap()
     };
@@ -366,7 +366,7 @@ fn a_tokenizer_path_includes_its_companion_files() {
     // It lacks the characters around the roles of the default template.
     assert_eq!(documents(folder.join("alone.json")), ["anew", "userhiassistantyo"]);
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    let config = TrainConfig { tokenizer: Source::Path(folder), teacher: Source::None, loss: Loss::Ar, ..TrainConfig::default() };
+    let config = TrainConfig { tokenizer: ModelSource::Path(folder), teacher: ModelSource::None, loss: Loss::Ar, ..TrainConfig::default() };
     let error = ask(Command::Data(Box::new(DataRequest { config, rows: 0 }))).unwrap_err();
     assert!(error.contains("tokenizer.json: there is no such file"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! GPU errors: exceeded limits and a lost device.
 
 use signet::device::{Checks, DeviceChoice, Gpu, adapters, select};
-use signet::graph::{Class, Home, Machine, MachineError, Spec};
+use signet::graph::{BufferKind, Machine, MachineError, Spec, TensorLocation};
 use signet::ops::FUSIONS;
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ pub(crate) fn machine() -> (Arc<Gpu>, Machine) {
 #[test]
 fn memory_is_zeroed_written_and_read_back() {
     let (_, mut machine) = machine();
-    let memory = machine.allocate(Class::Words, 300).expect("allocates");
-    let home = Home { memory, offset: 0, spec: Spec::u32(3, 100) };
+    let memory = machine.allocate(BufferKind::Words, 300).expect("allocates");
+    let location = TensorLocation { memory, offset: 0, spec: Spec::u32(3, 100) };
     pollster::block_on(async {
-        assert_eq!(machine.read(&home).await.expect("reads"), [0; 300]);
-        machine.write(&home.rows(1, 1), &[7; 100]).expect("writes");
+        assert_eq!(machine.read(&location).await.expect("reads"), [0; 300]);
+        machine.write(&location.rows(1, 1), &[7; 100]).expect("writes");
         // Requested before the next write, which it must not see.
-        let pending = machine.read_later(&[home.rows(1, 1), home.rows(2, 1)]).expect("asks");
-        machine.write(&home.rows(1, 1), &[8; 100]).expect("writes");
+        let pending = machine.read_later(&[location.rows(1, 1), location.rows(2, 1)]).expect("asks");
+        machine.write(&location.rows(1, 1), &[8; 100]).expect("writes");
         machine.drain().await.expect("drains");
         assert_eq!(pending.wait().await.expect("reads"), [[7; 100], [0; 100]]);
-        assert_eq!(machine.read(&home.rows(1, 1)).await.expect("reads"), [8; 100]);
+        assert_eq!(machine.read(&location.rows(1, 1)).await.expect("reads"), [8; 100]);
     });
 }
 
@@ -32,7 +32,7 @@ fn memory_is_zeroed_written_and_read_back() {
 fn an_allocation_past_the_limit_names_its_bytes() {
     let (gpu, mut machine) = machine();
     let words = gpu.max_buffer_bytes() as usize / 4 + 1;
-    let error = machine.allocate(Class::Real, words).expect_err("too large");
+    let error = machine.allocate(BufferKind::Real, words).expect_err("too large");
     assert!(error.to_string().contains(&(4 * words).to_string()), "{error}");
 }
 
@@ -58,15 +58,15 @@ fn an_adapter_with_too_little_is_refused_with_limit_and_amount_and_never_taken_u
 #[test]
 fn a_lost_device_is_an_error_from_then_on() {
     let (gpu, mut machine) = machine();
-    let memory = machine.allocate(Class::Words, 4).expect("allocates");
-    let home = Home { memory, offset: 0, spec: Spec::u32(1, 4) };
-    let pending = machine.read_later(&[home]).expect("asks");
+    let memory = machine.allocate(BufferKind::Words, 4).expect("allocates");
+    let location = TensorLocation { memory, offset: 0, spec: Spec::u32(1, 4) };
+    let pending = machine.read_later(&[location]).expect("asks");
     gpu.destroy();
     pollster::block_on(async {
         assert!(matches!(pending.wait().await, Err(MachineError::Lost(_))));
-        assert!(matches!(machine.read(&home).await, Err(MachineError::Lost(_))));
+        assert!(matches!(machine.read(&location).await, Err(MachineError::Lost(_))));
         assert!(matches!(machine.drain().await, Err(MachineError::Lost(_))));
     });
-    assert!(matches!(machine.write(&home, &[1; 4]), Err(MachineError::Lost(_))));
-    assert!(matches!(machine.allocate(Class::Words, 4), Err(MachineError::Lost(_))));
+    assert!(matches!(machine.write(&location, &[1; 4]), Err(MachineError::Lost(_))));
+    assert!(matches!(machine.allocate(BufferKind::Words, 4), Err(MachineError::Lost(_))));
 }

@@ -2,15 +2,15 @@
 
 use crate::device::machine;
 use signet::data::Batch;
-use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape, Variants};
+use signet::graph::{BufferKind, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape, TensorLocation, Variants};
 use signet::infer::Engine;
 use signet::model::{Linears, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
 use signet::train::{Step, StepShape};
 
-fn home(machine: &mut Machine, spec: Spec) -> Home {
-    let memory = machine.allocate(Class::of(spec.storage), spec.words()).expect("allocates");
-    Home { memory, offset: 0, spec }
+fn location(machine: &mut Machine, spec: Spec) -> TensorLocation {
+    let memory = machine.allocate(BufferKind::of(spec.storage), spec.words()).expect("allocates");
+    TensorLocation { memory, offset: 0, spec }
 }
 
 #[test]
@@ -25,9 +25,9 @@ fn machines_programs_and_answers_can_change_threads() {
 fn a_program_runs_any_number_of_times_in_submits_of_32() {
     for mut machine in [machine().1, Machine::cpu()] {
         let spec = Spec::f32(3, 65);
-        let x = home(&mut machine, spec);
+        let x = location(&mut machine, spec);
         let mut tape = Tape::new();
-        let one = tape.lasting(x);
+        let one = tape.persistent(x);
         let mut sum = one;
         for _ in 0..70 {
             sum = tape.push_one(Add, &[sum, one], &[]).expect("fits");
@@ -50,9 +50,9 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
 #[test]
 fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
     let mut machine = Machine::counting(usize::MAX, &[]);
-    let (large, small) = (home(&mut machine, Spec::f32(100, 64)), home(&mut machine, Spec::f32(1, 64)));
+    let (large, small) = (location(&mut machine, Spec::f32(100, 64)), location(&mut machine, Spec::f32(1, 64)));
     let mut tape = Tape::new();
-    let [large, small] = [large, small].map(|home| tape.lasting(home));
+    let [large, small] = [large, small].map(|location| tape.persistent(location));
     let mut held = Vec::new();
     for _ in 0..8 {
         tape.push_one(Add, &[large, large], &[]).expect("fits");
@@ -68,9 +68,9 @@ fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
 #[test]
 fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
     let (_, mut machine) = machine();
-    let x = home(&mut machine, Spec::f32(4, 65));
+    let x = location(&mut machine, Spec::f32(4, 65));
     let mut tape = Tape::new();
-    let rows = [x.rows(0, 1), x.rows(1, 1)].map(|home| tape.lasting(home));
+    let rows = [x.rows(0, 1), x.rows(1, 1)].map(|location| tape.persistent(location));
     tape.push(Add, &rows, &[]).expect("fits");
     let error = machine.compile(tape).expect_err("refused").to_string();
     assert!(error.starts_with("add cannot run on this GPU: add/forward: input 1 (1, 65) F32: 260 bytes at offset 260"), "{error}");
@@ -79,9 +79,9 @@ fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
 #[test]
 fn one_buffer_read_and_written_by_an_operation_is_refused() {
     let (_, mut machine) = machine();
-    let x = home(&mut machine, Spec::f32(2, PARTIALS));
+    let x = location(&mut machine, Spec::f32(2, PARTIALS));
     let mut tape = Tape::new();
-    let [row, sums] = [x.rows(0, 1), x.rows(1, 1)].map(|home| tape.lasting(home));
+    let [row, sums] = [x.rows(0, 1), x.rows(1, 1)].map(|location| tape.persistent(location));
     tape.push(SumSquares, &[row], &[sums]).expect("fits");
     let error = machine.compile(tape).expect_err("refused").to_string();
     assert!(error.contains("both read-only and read-write"), "{error}");
@@ -103,10 +103,10 @@ fn short_submits_do_not_change_bits() {
             gpu.set_longest_submit(seconds);
         }
         let spec = Spec::f32(3, 5);
-        let home = home(&mut machine, spec);
-        machine.write_f32(&home, &[0.1; 15]).unwrap();
+        let location = location(&mut machine, spec);
+        machine.write_f32(&location, &[0.1; 15]).unwrap();
         let mut tape = Tape::new();
-        let first = tape.lasting(home);
+        let first = tape.persistent(location);
         let mut last = first;
         for _ in 0..40 {
             last = tape.push_one(Add, &[last, first], &[]).unwrap();
@@ -144,8 +144,8 @@ fn bands_do_not_change_bits() {
         for _ in 0..2 {
             step.micro(&mut machine, &batch, 2, 1.0).expect("runs");
         }
-        let homes: Vec<Home> = step.student.gradients();
-        let bits: Vec<Vec<u32>> = homes.iter().map(|home| pollster::block_on(machine.read(home)).expect("reads")).collect();
+        let locations: Vec<TensorLocation> = step.student.gradients();
+        let bits: Vec<Vec<u32>> = locations.iter().map(|location| pollster::block_on(machine.read(location)).expect("reads")).collect();
         (bits, step.micro_program().dispatches())
     };
     for (variant, more) in [("portable", 20), ("wide", 7)] {

@@ -9,7 +9,7 @@ use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
 use signet::formats::{FormatError, TensorSource};
 use signet::graph::{Machine, Storage};
-use signet::infer::{Message, Template};
+use signet::infer::{ChatTemplate, Message};
 use signet::model::{ModelConfig, ModelFile, Purpose, RopeScaling, export_gguf};
 use signet::runner::{Command, Event, InputKind};
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ fn a_tiny_model_says_what_transformers_has_it_say() {
         assert_eq!(tokenizer.encode(text["text"].as_str().unwrap()).unwrap(), ids(&text["ids"]), "{text}");
     }
     assert_eq!((file.chat.bos_token(), file.chat.eos_token()), (Some("<|im_start|>"), Some("<|im_end|>")));
-    let asked = Template::new(&file.chat).unwrap().render(&[Message::new("user", "Hi")], true).unwrap();
+    let asked = ChatTemplate::new(&file.chat).unwrap().render(&[Message::new("user", "Hi")], true).unwrap();
     assert_eq!(asked, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
 }
 

@@ -129,9 +129,9 @@ fn check_logits(machine: &mut Machine, golden: &Golden) {
         let batch = golden.batch(0);
         let mut tape = Tape::new();
         let spec = Spec::u32(batch.tokens.len(), 1);
-        let home = signet::graph::Home { memory: machine.allocate(signet::graph::Class::Words, spec.words()).unwrap(), offset: 0, spec };
-        machine.write(&home, &batch.tokens).unwrap();
-        let tokens = tape.lasting(home);
+        let location = signet::graph::TensorLocation { memory: machine.allocate(signet::graph::BufferKind::Words, spec.words()).unwrap(), offset: 0, spec };
+        machine.write(&location, &batch.tokens).unwrap();
+        let tokens = tape.persistent(location);
         let hidden = Forward { weights: &weights, positions, batch: h.batch, seq: h.seq, cache: None }.hidden(&mut tape, tokens).unwrap();
         let out = logits(&mut tape, &weights, hidden).unwrap();
         tape.keep(out);
@@ -218,9 +218,9 @@ fn check_flips(golden: &Golden, step: &Step, optimizer_step: usize, flips: &[u32
 fn compare(machine: &mut Machine, step: &Step, golden: &Golden, stage: &str, tolerance: f64) {
     for name in step.student.names() {
         let trained = step.student.trained(name).unwrap();
-        let home = if stage == "grad0" { trained.gradient } else { trained.value };
-        let got = block_on(machine.read_f32(&home)).unwrap();
-        let error = relative(&got, &golden.tensor(&format!("{stage}.{name}"), home.spec));
+        let location = if stage == "grad0" { trained.gradient } else { trained.value };
+        let got = block_on(machine.read_f32(&location)).unwrap();
+        let error = relative(&got, &golden.tensor(&format!("{stage}.{name}"), location.spec));
         assert!(error <= tolerance, "{}: {stage}.{name} differs by {error:e}, more than {tolerance:e}", golden.at.display());
     }
 }

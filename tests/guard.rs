@@ -5,7 +5,7 @@ use crate::rot::copy;
 use crate::train::{SMALL, Scratch};
 use signet::data::Batches;
 use signet::runner::{Changed, Command, DataRequest, Event, Loss, Metrics, Order, Orders, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
-use signet::train::{Checkpoint, GuardAction, GuardConfig, Place, Source, State, read_piece};
+use signet::train::{Checkpoint, GuardAction, GuardConfig, MetricsPosition, ModelSource, TrainState, read_metrics_chunk};
 use std::path::PathBuf;
 
 const STEPS: u64 = 70;
@@ -44,7 +44,7 @@ impl Spiky {
             binary: false,
             data: vec![scratch.path("text.jsonl")],
             held_out: Some(scratch.path("held.jsonl")),
-            teacher: Source::None,
+            teacher: ModelSource::None,
             loss: Loss::Ar,
             batch: 1,
             seq: SEQ,
@@ -105,7 +105,7 @@ impl Spiky {
         self.scratch.path(name).join(format!("checkpoints/step-{step:08}"))
     }
 
-    fn state(&self, name: &str, step: u64) -> State {
+    fn state(&self, name: &str, step: u64) -> TrainState {
         Checkpoint::read(&self.checkpoint(name, step)).unwrap().state
     }
 
@@ -117,7 +117,7 @@ impl Spiky {
     /// Parameters, moments, and metrics without their timings.
     fn result(&self, name: &str) -> (Vec<u8>, Vec<u8>, Vec<Metrics>) {
         let file = |file: &str| std::fs::read(self.checkpoint(name, STEPS).join(file)).unwrap();
-        let metrics = read_piece(&self.scratch.path(name), Place::default()).unwrap().metrics;
+        let metrics = read_metrics_chunk(&self.scratch.path(name), MetricsPosition::default()).unwrap().metrics;
         let untimed = metrics.into_iter().map(|line| Metrics { tokens_per_s: 0.0, seconds: 0.0, ..line });
         (file("model.safetensors"), file("optimizer.safetensors"), untimed.collect())
     }

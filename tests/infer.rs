@@ -7,7 +7,7 @@ use signet::data::{END, Tokenizer, USER};
 use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, HeaderEntry, TensorFile, TensorWriter};
 use signet::graph::{Machine, Storage};
-use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped, Template};
+use signet::infer::{Chat, ChatError, ChatTemplate, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped};
 use signet::model::{ChatFormat, Linears, ModelConfig, ModelFile, Moments, Purpose, Weights, init_dense, init_from_dense, pack};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -427,7 +427,7 @@ fn text_ends(mut machine: Machine) {
 fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     let mut machine = Machine::cpu();
     let (mut generator, tokenizer) = speaker(&mut machine, 160);
-    let mut chat = Chat::new(Template::new(&ChatFormat::default()).unwrap(), warm(12));
+    let mut chat = Chat::new(ChatTemplate::new(&ChatFormat::default()).unwrap(), warm(12));
     let (mut dropped, mut before) = (0, 0);
     for turn in 0..12 {
         let text = format!("turn {turn}: tell me about it");

@@ -5,7 +5,7 @@ use crate::shared::root;
 use pollster::block_on;
 use serde::Deserialize;
 use signet::device::{Checks, Gpu, adapters};
-use signet::graph::{Class, Home, Machine, Spec, Tape};
+use signet::graph::{BufferKind, Machine, Spec, Tape, TensorLocation};
 use signet::ops::{Distill, DistillTop, Divergence, FUSIONS, Objective, TERMS, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,15 +68,15 @@ impl Golden {
     fn run(&self, machine: &mut Machine, objective: Objective, gradient: bool, kept: Option<(&[u32], &[f32])>) -> (Vec<f32>, Vec<f32>) {
         let mut tape = Tape::new();
         let mut give = |spec: Spec, words: &[u32]| {
-            let home = Home { memory: machine.allocate(Class::of(spec.storage), spec.words()).unwrap(), offset: 0, spec };
-            machine.write(&home, words).unwrap();
-            (tape.lasting(home), home)
+            let location = TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words()).unwrap(), offset: 0, spec };
+            machine.write(&location, words).unwrap();
+            (tape.persistent(location), location)
         };
         let words = |values: &[f32]| bytemuck::cast_slice::<f32, u32>(values).to_vec();
         let (rows, logits) = (self.rows, Spec::f32(self.rows, self.vocabulary));
         let mut inputs = vec![give(Spec::u32(rows, 1), &self.tokens).0, give(Spec::f32(rows, 1), &words(&self.weights)).0];
         inputs.push(give(Spec::f32(1, 1), &words(&[1.0])).0);
-        let (student, home) = give(logits, &words(&self.student));
+        let (student, location) = give(logits, &words(&self.student));
         match kept {
             Some((ids, shares)) => {
                 inputs.push(give(Spec::u32(rows, ids.len() / rows), ids).0);
@@ -93,7 +93,7 @@ impl Golden {
         let mut program = machine.compile(tape).unwrap();
         machine.run(&mut program).unwrap();
         let terms = bytemuck::cast_vec(block_on(machine.read_tensor(&program, terms)).unwrap());
-        (terms, block_on(machine.read_f32(&home)).unwrap())
+        (terms, block_on(machine.read_f32(&location)).unwrap())
     }
 
     fn check(&self, machine: &mut Machine) {
@@ -165,7 +165,8 @@ fn every_divergence_has_its_formula_in_the_docs_and_golden_figures() {
 #[test]
 fn the_reverse_divergence_of_rounded_shares_is_refused() {
     let (mut machine, mut tape) = (Machine::cpu(), Tape::new());
-    let mut give = |spec: Spec| tape.lasting(Home { memory: machine.allocate(Class::of(spec.storage), spec.words()).unwrap(), offset: 0, spec });
+    let mut give =
+        |spec: Spec| tape.persistent(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words()).unwrap(), offset: 0, spec });
     let inputs = [Spec::u32(2, 1), Spec::f32(2, 1), Spec::f32(1, 1), Spec::u32(2, 3), Spec::f32(2, 4)].map(&mut give);
     let student = give(Spec::f32(2, 9));
     let objective = Objective { divergence: Divergence::Reverse, ..Objective::AD };

@@ -12,7 +12,7 @@ use signet::model::{Linears, ModelConfig, Purpose, Weights, init_dense, init_fro
 use signet::ops::Control;
 use signet::ops::FUSIONS;
 use signet::rng::Key;
-use signet::train::{Loss, Setup, Shapes, Source, TeacherShape, TrainConfig, plan};
+use signet::train::{Loss, ModelSource, Setup, Shapes, TeacherShape, TrainConfig, plan};
 use std::sync::Arc;
 
 const VOCABULARY: usize = 301;
@@ -30,7 +30,7 @@ fn shapes(taught: bool) -> Shapes {
 
 fn settings(taught: bool) -> TrainConfig {
     let config = TrainConfig { batch: 2, seq: 33, ..TrainConfig::default() };
-    if taught { config } else { TrainConfig { teacher: Source::None, loss: Loss::Ar, binary: false, ..config } }
+    if taught { config } else { TrainConfig { teacher: ModelSource::None, loss: Loss::Ar, binary: false, ..config } }
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn narrow_machine() -> Machine {
 #[test]
 fn what_no_binding_holds_is_split_and_gives_the_same() {
     let (mut wide, mut narrow) = (machine().1, narrow_machine());
-    assert!(narrow.most_words() * 3 < 1000 * 48, "the head must be split");
+    assert!(narrow.max_words() * 3 < 1000 * 48, "the head must be split");
     let model = ModelConfig { vocab_size: 1000, ..student() };
     let decoded = [&mut wide, &mut narrow].map(|machine| {
         let weights = Weights::allocate(machine, &model, Linears::Binary, Purpose::Inference(Storage::F32)).unwrap();
@@ -127,7 +127,7 @@ fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, rec
         assert!(block_on(step.update(machine, &control).unwrap().wait()).unwrap().taken);
     }
     let names = step.student.names().iter();
-    names.map(|name| block_on(machine.read(&step.student.home(name).unwrap())).unwrap()).collect()
+    names.map(|name| block_on(machine.read(&step.student.location(name).unwrap())).unwrap()).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::train::{SMALL, Scratch};
 use signet::runner::{Changed, Command, Event, Loss, Metrics, Order, Runner, SettingValue, Stop, TrainConfig, TrainEvent, TrainRequest};
-use signet::train::{GuardConfig, Place, Source, read_piece};
+use signet::train::{GuardConfig, MetricsPosition, ModelSource, read_metrics_chunk};
 use std::path::PathBuf;
 
 const STEPS: u64 = 24;
@@ -12,7 +12,7 @@ fn settings(scratch: &Scratch) -> TrainConfig {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     TrainConfig {
         model: scratch.path("small.json").display().to_string(),
-        teacher: Source::None,
+        teacher: ModelSource::None,
         loss: Loss::Ar,
         batch: 2,
         seq: 32,
@@ -59,7 +59,7 @@ fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
 /// The results of a run: parameters, moments, and metrics without timings.
 fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<Metrics>) {
     let file = |file: &str| std::fs::read(checkpoint(scratch, name, STEPS).join(file)).unwrap();
-    let metrics = read_piece(&scratch.path(name), Place::default()).unwrap().metrics;
+    let metrics = read_metrics_chunk(&scratch.path(name), MetricsPosition::default()).unwrap().metrics;
     let untimed = metrics.into_iter().map(|line| Metrics { tokens_per_s: 0.0, seconds: 0.0, ..line });
     (file("model.safetensors"), file("optimizer.safetensors"), untimed.collect())
 }
@@ -219,7 +219,7 @@ fn mistimed(scratch: &Scratch, name: &str, device: &str) -> Option<String> {
     train_on(device, scratch, name, false, &mut speak).unwrap();
     train_on(device, scratch, name, true, &mut |_, _, _| {}).unwrap();
     assert!(rests >= 5, "{rests}");
-    let metrics = read_piece(&scratch.path(name), Place::default()).unwrap().metrics;
+    let metrics = read_metrics_chunk(&scratch.path(name), MetricsPosition::default()).unwrap().metrics;
     let tokens = (settings(scratch).batch * settings(scratch).seq) as f64;
     let seconds: Vec<f64> = metrics.iter().map(|line| tokens / line.tokens_per_s).collect();
     let mut sorted = seconds.clone();

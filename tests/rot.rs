@@ -9,7 +9,7 @@ use signet::formats::seal;
 use signet::model::ModelFile;
 use signet::rng::Key;
 use signet::runner::{Command, Event, Loss, Outcome, TrainConfig, TrainEvent, TrainRequest};
-use signet::train::{Changes, Checkpoint, Source, Verifying, verify_run};
+use signet::train::{Changes, Checkpoint, ModelSource, Verifying, verify_run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn settings(scratch: &Scratch) -> TrainConfig {
         model: scratch.path("tiny.json").display().to_string(),
         tokenizer: scratch.path("tokenizer.json").display().to_string().into(),
         data: vec![scratch.path("text.txt")],
-        teacher: Source::None,
+        teacher: ModelSource::None,
         loss: Loss::Ar,
         batch: 2,
         seq: 16,

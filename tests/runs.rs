@@ -2,7 +2,7 @@
 
 use crate::shared::{Scratch, line, recorded};
 use signet::platform::Lock;
-use signet::runner::{Command, Event, Place, RunInfo, Runner, Stop};
+use signet::runner::{Command, Event, MetricsPosition, RunInfo, Runner, Stop};
 use std::path::{Path, PathBuf};
 
 /// The events of a command, or its error.
@@ -53,7 +53,7 @@ fn a_folder_is_listed_with_what_is_broken_in_it() {
 fn a_run_is_followed_while_it_grows_and_until_it_vanishes() {
     let scratch = Scratch::new("runs-follow");
     let run = recorded(&scratch.path("runs"), "growing", 3);
-    let follow = |from: Place| {
+    let follow = |from: MetricsPosition| {
         let events = ask(Command::FollowRun { path: run.clone(), from, pieces: 0 })?;
         let (mut steps, mut end, mut again, mut broken) = (Vec::new(), from, false, Vec::new());
         for event in events {
@@ -64,7 +64,7 @@ fn a_run_is_followed_while_it_grows_and_until_it_vanishes() {
         }
         Ok::<_, String>((steps, end, again, broken))
     };
-    let (steps, place, ..) = follow(Place::default()).unwrap();
+    let (steps, place, ..) = follow(MetricsPosition::default()).unwrap();
     assert_eq!(steps, [1, 2, 3]);
     let file = run.join("metrics.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();

@@ -5,7 +5,7 @@ mod earlier;
 
 use crate::shared::root;
 use crate::train::{Scratch, run};
-use signet::runner::{Command, Event, Init, InputKind, PlanReport, PlanTrainRequest, Runner, Source, Stop, TrainConfig, TrainRequest, settings};
+use signet::runner::{Command, Event, Init, InputKind, ModelSource, PlanReport, PlanTrainRequest, Runner, Stop, TrainConfig, TrainRequest, settings};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ fn a_model_that_nobody_could_hold_is_refused_at_once() {
 fn what_an_input_lacks_is_told_of_its_setting() {
     let mut runner = Runner::new(Stop::default());
     let config = TrainConfig::default;
-    let missing = || Source::Path("no/such/thing".into());
+    let missing = || ModelSource::Path("no/such/thing".into());
     for (name, config) in [
         ("teacher", TrainConfig { teacher: missing(), ..config() }),
         ("tokenizer", TrainConfig { tokenizer: missing(), ..config() }),
@@ -133,7 +133,7 @@ fn a_plan_from_an_adapters_limits_is_that_of_the_open_device() {
     let memory = open.memory();
     let machine = Machine::gpu(open.into(), signet::ops::FUSIONS);
     let report = plan(&mut Runner::new(Stop::default()), TrainConfig::default(), "0").unwrap();
-    assert_eq!(report.binding_bytes, Some(4 * machine.counter().most_words() as u64));
+    assert_eq!(report.binding_bytes, Some(4 * machine.counter().max_words() as u64));
     assert_eq!(report.memory, memory);
 }
 

@@ -54,7 +54,7 @@ fn trained(mut machine: Machine, moments: Moments, held: bool) -> Vec<Vec<u32>> 
         known += settled.map_or(0, |report| u64::from(block_on(report.wait()).unwrap().taken));
     }
     let names = step.student.names().to_vec();
-    names.iter().map(|name| block_on(machine.read(&step.student.home(name).unwrap())).unwrap()).collect()
+    names.iter().map(|name| block_on(machine.read(&step.student.location(name).unwrap())).unwrap()).collect()
 }
 
 fn adapter() -> Machine {

@@ -1,7 +1,7 @@
 //! Chat templates compared with jinja2 as configured by transformers: `templates/cases.jsonl` has the expected values, made
 //! by `templates/make.py`.
 
-use signet::infer::{Message, Template, TemplateVariables};
+use signet::infer::{ChatTemplate, Message, TemplateVariables};
 use signet::jinja::Json;
 use signet::model::ChatFormat;
 
@@ -21,7 +21,7 @@ fn render(template: &str, input: &Json) -> Result<String, String> {
     let messages = messages.map(|message| Message::from_json(message.clone())).collect::<Result<Vec<_>, _>>()?;
     let given = TemplateVariables::new(get("tools"), get("documents"), Json::Null)?;
     let format = ChatFormat::new(template, &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "[UNK]")]);
-    let template = Template::new(&format).map_err(|error| error.0)?;
+    let template = ChatTemplate::new(&format).map_err(|error| error.0)?;
     template.render_with(&messages, &given, get("add_generation_prompt") == Json::Bool(true)).map_err(|error| error.0)
 }
 

@@ -1,8 +1,8 @@
 //! `bench decode`: decoding speed of a packed model, compared with a dense f16 model of the same shape and with the memory
 //! bandwidth of the device.
 
-use super::{DispatchCounts, KernelRow, Progress, Rates};
-use crate::graph::{Home, Machine, Storage};
+use super::{BenchProgress, DispatchCounts, KernelRow, Rates};
+use crate::graph::{Machine, Storage, TensorLocation};
 use crate::infer::{DecodeQueue, Engine, Sampler, Sampling};
 use crate::model::{Linears, ModelConfig, Purpose, Role, Weights};
 use crate::platform::Clock;
@@ -64,7 +64,7 @@ pub struct DecodeReport {
 }
 
 /// Runs the benchmark. `machine` makes a new machine for each model, so that only one model is in memory.
-pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, progress: Progress<'_>) -> Result<DecodeReport> {
+pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, progress: BenchProgress<'_>) -> Result<DecodeReport> {
     let config = ModelConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
@@ -158,11 +158,11 @@ async fn time_model(
 
 /// Bytes of all tensors, without an untied embedding, of which only one row is read.
 fn bytes_per_token(weights: &Weights) -> u64 {
-    let words = |home: Home| 4 * home.spec.words() as u64;
+    let words = |location: TensorLocation| 4 * location.spec.words() as u64;
     let signs: u64 = weights.binary.iter().map(|layer| words(layer.signs)).sum();
     let embedding = weights.config.architecture().embedding();
     let read = weights.names().iter().filter(|name| *name != embedding || weights.head() == embedding);
-    signs + read.map(|name| words(weights.home(name).expect("named"))).sum::<u64>()
+    signs + read.map(|name| words(weights.location(name).expect("named"))).sum::<u64>()
 }
 
 /// Writes random weights, small enough that activations stay finite.
@@ -176,15 +176,15 @@ fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
         machine.write(&layer.signs, &words)?;
     }
     for name in weights.names() {
-        let home = weights.home(name).expect("named");
+        let location = weights.location(name).expect("named");
         let key = Key::new(0, name);
-        let words: Vec<u32> = match home.spec.storage {
+        let words: Vec<u32> = match location.spec.storage {
             // f16 of magnitude 1/64 to 1/32.
-            Storage::F16 => (0..home.spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x2400_2400).collect(),
-            _ if weights.config.role(name) == Some(Role::Norm) => vec![1f32.to_bits(); home.spec.words()],
-            _ => (0..home.spec.words() as u64).map(|i| (0.02 * key.uniform(i) as f32).to_bits()).collect(),
+            Storage::F16 => (0..location.spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x2400_2400).collect(),
+            _ if weights.config.role(name) == Some(Role::Norm) => vec![1f32.to_bits(); location.spec.words()],
+            _ => (0..location.spec.words() as u64).map(|i| (0.02 * key.uniform(i) as f32).to_bits()).collect(),
         };
-        machine.write(&home, &words)?;
+        machine.write(&location, &words)?;
     }
     Ok(())
 }

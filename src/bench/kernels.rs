@@ -1,7 +1,7 @@
 //! Kernel timings relative to measured peak rates, dispatch counts, and the cost of a dispatch.
 
-use super::Progress;
-use crate::graph::{Class, GpuMachine, Home, Machine, Program, Recompute, Spec, Storage, Tape, Timed, Variants};
+use super::BenchProgress;
+use crate::graph::{BufferKind, GpuMachine, Machine, Program, Recompute, Spec, Storage, Tape, TensorLocation, Timed, Variants};
 use crate::model::{Linears, ModelConfig, Purpose, Weights};
 use crate::ops::{Add, FUSIONS, Matmul, Objective};
 use crate::platform::Clock;
@@ -97,8 +97,8 @@ pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
         alone.set_variants(Variants::preferring(name));
         let mut alone = Machine::Gpu(alone);
         let mut tape = Tape::new();
-        let memory = alone.allocate(Class::Real, 2 * n * n)?;
-        let [a, b] = [0, n * n].map(|offset| tape.lasting(Home { memory, offset, spec: specs[0] }));
+        let memory = alone.allocate(BufferKind::Real, 2 * n * n)?;
+        let [a, b] = [0, n * n].map(|offset| tape.persistent(TensorLocation { memory, offset, spec: specs[0] }));
         tape.push_one(Matmul::LINEAR, &[a, b], &[])?;
         let program = alone.compile(tape)?;
         for _ in 0..4 {
@@ -126,7 +126,7 @@ pub fn dispatch_counts(config: &ModelConfig, batch: usize, seq: usize) -> Result
 }
 
 /// Measures the cost of a dependent dispatch in seconds, from a long and a short chain of small additions.
-pub async fn dispatch_cost(machine: &mut Machine, progress: Progress<'_>) -> Result<f64> {
+pub async fn dispatch_cost(machine: &mut Machine, progress: BenchProgress<'_>) -> Result<f64> {
     const LONG: usize = 1025;
     const SHORT: usize = 1;
     const RUNS: usize = 6;
@@ -134,7 +134,7 @@ pub async fn dispatch_cost(machine: &mut Machine, progress: Progress<'_>) -> Res
     let mut chain = async |length: usize| -> Result<f64> {
         let spec = Spec::f32(1, 64);
         let mut tape = Tape::new();
-        let first = tape.lasting(Home { memory: machine.allocate(Class::Real, spec.words())?, offset: 0, spec });
+        let first = tape.persistent(TensorLocation { memory: machine.allocate(BufferKind::Real, spec.words())?, offset: 0, spec });
         let mut last = first;
         for _ in 0..length {
             last = tape.push_one(Add, &[last, first], &[])?;
@@ -161,11 +161,11 @@ pub(super) async fn bandwidth(machine: &mut Machine) -> Result<f64> {
     const RUNS: usize = 6;
     const COPIES: usize = 4;
     let cols = 16 << 10;
-    let rows = ((32 << 20) / cols).min(machine.most_words() / cols);
+    let rows = ((32 << 20) / cols).min(machine.max_words() / cols);
     let spec = Spec::f32(rows, cols);
-    let home = Home { memory: machine.allocate(Class::Real, spec.words())?, offset: 0, spec };
+    let location = TensorLocation { memory: machine.allocate(BufferKind::Real, spec.words())?, offset: 0, spec };
     let mut tape = Tape::new();
-    let source = tape.lasting(home);
+    let source = tape.persistent(location);
     let mut copy = tape.push_one(Add, &[source, source], &[])?;
     for _ in 1..COPIES {
         copy = tape.push_one(Add, &[source, source], &[])?;

@@ -1,7 +1,7 @@
 //! `bench matmul`: dense products and FBI-Linear at the shapes of a model.
 
-use super::{Progress, Spread};
-use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId, Variants};
+use super::{BenchProgress, Spread};
+use crate::graph::{BufferKind, Machine, Spec, Tape, TensorId, TensorLocation, Variants};
 use crate::ops::{FbiLinear, Matmul, Members};
 use crate::platform::Clock;
 use crate::rng::Key;
@@ -27,7 +27,7 @@ const SHAPES: [[usize; 3]; 5] = [[256, 768, 768], [256, 768, 2048], [256, 2048, 
 const RUNS: usize = 7;
 
 /// Times all products and passes each result to `timed`.
-pub async fn matmul(machine: &mut Machine, timed: &mut dyn FnMut(&MatmulReport), progress: Progress<'_>) -> Result<Vec<MatmulReport>> {
+pub async fn matmul(machine: &mut Machine, timed: &mut dyn FnMut(&MatmulReport), progress: BenchProgress<'_>) -> Result<Vec<MatmulReport>> {
     let mut products = Vec::new();
     for shape in SHAPES {
         for kind in ["dense f32", "dense f16", "signs"] {
@@ -91,9 +91,9 @@ async fn time(machine: &mut Machine, kind: &str, shape: [usize; 3]) -> Result<Sp
     Ok(Spread::of(&rates))
 }
 
-/// Allocates a lasting tensor with small random values.
+/// Allocates a persistent tensor with small random values.
 fn filled(machine: &mut Machine, tape: &mut Tape, spec: Spec) -> Result<TensorId> {
-    let home = Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec };
+    let location = TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec };
     let key = Key::new(0, "matmul");
     let words: Vec<u32> = match spec.storage {
         crate::graph::Storage::F32 => (0..spec.words() as u64).map(|i| ((key.uniform(i) - 0.5) as f32).to_bits()).collect(),
@@ -101,6 +101,6 @@ fn filled(machine: &mut Machine, tape: &mut Tape, spec: Spec) -> Result<TensorId
         crate::graph::Storage::F16 => (0..spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x3c00_3c00).collect(),
         _ => (0..spec.words() as u64).map(|i| key.bits(i) as u32).collect(),
     };
-    machine.write(&home, &words)?;
-    Ok(tape.lasting(home))
+    machine.write(&location, &words)?;
+    Ok(tape.persistent(location))
 }

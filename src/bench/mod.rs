@@ -13,7 +13,7 @@ pub use train::{TrainBench, TrainBenchReport, train, train_set_up, vocabulary};
 use serde::{Deserialize, Serialize};
 
 /// Progress callback `(done, total, description)`. An error stops the benchmark.
-pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str) -> anyhow::Result<()>;
+pub type BenchProgress<'a> = &'a mut dyn FnMut(usize, usize, &str) -> anyhow::Result<()>;
 
 /// Minimum, median and maximum of measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

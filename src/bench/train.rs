@@ -1,6 +1,6 @@
 //! `bench train`: FBI-LLM training steps (teacher forward, student forward and backward, clipping, AdamW) on random tokens.
 
-use super::{DispatchCounts, KernelRow, Progress, Rates, Spread};
+use super::{BenchProgress, DispatchCounts, KernelRow, Rates, Spread};
 use crate::data::Batches;
 use crate::graph::{Machine, Recompute, Storage};
 use crate::model::{Linears, MatrixStorage, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
@@ -74,7 +74,7 @@ impl TrainBench {
 }
 
 /// Times training steps; `progress` is called after each.
-pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: Progress<'_>) -> Result<TrainBenchReport> {
+pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: BenchProgress<'_>) -> Result<TrainBenchReport> {
     const WARM_UP: usize = 2;
     anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
     let config = ModelConfig::preset(&bench.size, vocabulary(&bench.size))?;
@@ -83,7 +83,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     if let Some(teacher) = &step.teacher {
         init_from_dense(machine, teacher, &mut init_dense(&config, 2))?;
     }
-    let parameters = step.student.names().iter().map(|name| step.student.home(name).expect("named").spec.elements()).sum();
+    let parameters = step.student.names().iter().map(|name| step.student.location(name).expect("named").spec.elements()).sum();
     let key = Key::new(0, "bench");
     let tokens: Vec<u32> = (0..(bench.batch * bench.seq * 4 + bench.seq * 2) as u64).map(|i| (key.bits(i) % config.vocab_size as u64) as u32).collect();
     let batches = Batches::new(0, tokens.len(), bench.batch, bench.seq);

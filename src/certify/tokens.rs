@@ -7,7 +7,7 @@ use crate::device::Gpu;
 use crate::graph::Machine;
 use crate::infer::{DecodeQueue, Engine, Sampler, Sampling};
 use crate::model::{ModelFile, Purpose};
-use crate::ops::Drawn;
+use crate::ops::SampledToken;
 use anyhow::{Context, Result};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Student {
     }
 
     /// Samples tokens on the host from logits; end tokens do not end the text.
-    async fn sample_on_host(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<Drawn>> {
+    async fn sample_on_host(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<SampledToken>> {
         let mut text = self.prompt.clone();
         let mut chosen = Vec::new();
         for _ in 0..TOKENS {
@@ -71,7 +71,7 @@ pub(super) async fn check(gpu: &Arc<Gpu>, sampling: Sampling, stop: &dyn Fn() ->
     Ok(compare(&expected, &got))
 }
 
-fn compare(expected: &[Drawn], got: &[u32]) -> Finding {
+fn compare(expected: &[SampledToken], got: &[u32]) -> Finding {
     let sure = expected.iter().position(|drawn| drawn.margin < MARGIN).unwrap_or(expected.len());
     let least = expected.iter().map(|drawn| drawn.margin).fold(f64::INFINITY, f64::min);
     let differs = (0..sure).find(|&at| got.get(at) != Some(&expected[at].token));
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn other_tokens_fail_unless_the_margin_is_small() {
-        let expected = [(5, 1.0), (6, 0.5), (7, 2e-4)].map(|(token, margin)| Drawn { token, margin });
+        let expected = [(5, 1.0), (6, 0.5), (7, 2e-4)].map(|(token, margin)| SampledToken { token, margin });
         assert!(compare(&expected, &[5, 6, 9]).failure.is_none());
         let finding = compare(&expected, &[5, 8, 7]);
         assert_eq!(finding.failure.as_deref(), Some("token 1 is 8, and on the CPU device 6 by a margin of 0.5"));

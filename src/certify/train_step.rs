@@ -109,7 +109,7 @@ async fn step(mut machine: Machine, moved: Option<u64>) -> Result<StepResult> {
     let names = student.names().to_vec();
     let mut before = Vec::new();
     for name in &names {
-        before.push(machine.read_f32(&student.home(name).expect("named")).await?);
+        before.push(machine.read_f32(&student.location(name).expect("named")).await?);
     }
     let mut step = Step::new(&mut machine, student, Some(teacher), SHAPE)?;
     step.begin(&mut machine)?;
@@ -131,11 +131,11 @@ async fn step(mut machine: Machine, moved: Option<u64>) -> Result<StepResult> {
 /// Perturbs every parameter by ±[`PERTURBATION`], relative to its value, which changes no sign.
 async fn perturb(machine: &mut Machine, weights: &Weights, direction: u64) -> Result<()> {
     for name in weights.names() {
-        let home = weights.home(name).expect("named");
+        let location = weights.location(name).expect("named");
         let key = Key::new(direction, name);
         let shift = |(n, value): (usize, f32)| (f64::from(value) * (1.0 + if key.bits(n as u64) & 1 == 1 { PERTURBATION } else { -PERTURBATION })) as f32;
-        let values: Vec<f32> = machine.read_f32(&home).await?.into_iter().enumerate().map(shift).collect();
-        machine.write_f32(&home, &values)?;
+        let values: Vec<f32> = machine.read_f32(&location).await?.into_iter().enumerate().map(shift).collect();
+        machine.write_f32(&location, &values)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::expected::error_ratio;
 use super::fill::{OperandContents, Random};
 use super::trial::{CpuTrial, Trial};
 use super::{CheckResult, hard_failure};
-use crate::graph::{Calculus, Case, Class, Data, Forward, GradientRole, Loss, Spec};
+use crate::graph::{BufferKind, Calculus, Case, Data, ForwardFn, GradientRole, LossFn, Spec};
 
 /// Number of perturbed elements of an operand.
 const ELEMENTS_CHECKED: usize = 12;
@@ -21,7 +21,7 @@ pub(super) fn check(case: &Case, contents: &OperandContents, random: &mut Random
 }
 
 /// Checks gradients that a backward pass computes.
-fn tape_gradient(case: &Case, contents: &OperandContents, surrogate: Option<Forward>, random: &mut Random) -> CheckResult {
+fn tape_gradient(case: &Case, contents: &OperandContents, surrogate: Option<ForwardFn>, random: &mut Random) -> CheckResult {
     let trial = Trial::gradient(case, contents, random).map_err(hard_failure)?;
     let mut backward = CpuTrial::<f64>::new(&trial).map_err(hard_failure)?;
     let upstream = floats(&trial.memory.last().expect("the upstream gradient").1);
@@ -62,7 +62,7 @@ fn tape_gradient(case: &Case, contents: &OperandContents, surrogate: Option<Forw
 }
 
 /// Checks the gradient that an operation itself writes to its first update.
-fn in_place(case: &Case, contents: &OperandContents, loss: &Loss, random: &mut Random) -> CheckResult {
+fn in_place(case: &Case, contents: &OperandContents, loss: &LossFn, random: &mut Random) -> CheckResult {
     let trial = Trial::forward(case, contents).map_err(hard_failure)?;
     let mut bench = CpuTrial::<f64>::new(&trial).map_err(hard_failure)?;
     let values = values(case, contents);
@@ -115,9 +115,9 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
 
 /// The inputs as f64; empty for inputs of words.
 fn values(case: &Case, contents: &OperandContents) -> Vec<Vec<f64>> {
-    let value = |(input, words): (&crate::graph::Input, &Vec<u32>)| match Class::of(input.spec.storage) {
-        Class::Real => floats(words),
-        Class::Words => Vec::new(),
+    let value = |(input, words): (&crate::graph::Input, &Vec<u32>)| match BufferKind::of(input.spec.storage) {
+        BufferKind::Real => floats(words),
+        BufferKind::Words => Vec::new(),
     };
     case.inputs.iter().zip(&contents.inputs).map(value).collect()
 }

@@ -15,7 +15,7 @@ pub(super) struct ExpectedResult {
 /// The location of a result.
 #[derive(Clone, Copy)]
 pub(super) enum ResultLocation {
-    /// A lasting operand, by index.
+    /// A persistent operand, by index.
     Memory(usize),
     /// A tensor of the tape.
     Tensor(TensorId),

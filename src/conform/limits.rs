@@ -3,7 +3,7 @@
 
 use super::{CaseResult, Check, ConformRun, group_by_variant, machine_with_variant};
 use crate::device::{Checks, Gpu};
-use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, TensorId};
+use crate::graph::{BufferKind, GpuMachine, Machine, MachineError, Spec, Tape, TensorId, TensorLocation};
 use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
 use std::sync::Arc;
 
@@ -87,10 +87,10 @@ impl LongTrial {
 }
 
 /// A tape and the location of its result.
-struct Trial {
+struct LimitTrial {
     tape: Tape,
-    table: Home,
-    result: Result<TensorId, Home>,
+    table: TensorLocation,
+    result: Result<TensorId, TensorLocation>,
 }
 
 /// A row of small integers that depend on row and column.
@@ -98,31 +98,31 @@ fn integers(row: usize) -> Vec<f32> {
     (0..COLUMNS).map(|column| ((row + 3 * column) % 7) as f32 - 2.0).collect()
 }
 
-fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
-    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+fn location(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
+    Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
-fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<Trial, MachineError> {
-    let table = home(machine, Spec::f32(rows, COLUMNS))?;
+fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<LimitTrial, MachineError> {
+    let table = location(machine, Spec::f32(rows, COLUMNS))?;
     let mut tape = Tape::new();
-    let operand = tape.lasting(table);
+    let operand = tape.persistent(table);
     let result = match long {
         LongOperation::Embedding => {
-            let ids = home(machine, Spec::u32(3, 1))?;
+            let ids = location(machine, Spec::u32(3, 1))?;
             machine.write(&ids, &nonzero_rows(rows).map(|row| row as u32))?;
-            let ids = tape.lasting(ids);
+            let ids = tape.persistent(ids);
             Ok(tape.push_one(Embedding, &[operand, ids], &[]).expect("fits"))
         }
         LongOperation::Product(m) => {
-            let x = home(machine, Spec::f32(m, COLUMNS))?;
+            let x = location(machine, Spec::f32(m, COLUMNS))?;
             machine.write_f32(&x, &(0..m).flat_map(|row| integers(row + 5)).collect::<Vec<_>>())?;
-            let x = tape.lasting(x);
+            let x = tape.persistent(x);
             Ok(tape.push_one(Matmul::LINEAR, &[x, operand], &[]).expect("fits"))
         }
         LongOperation::Squares => {
-            let partials = home(machine, Spec::f32(1, PARTIALS))?;
-            let update = tape.lasting(partials);
-            let flat = tape.lasting(Home { spec: Spec::f32(1, rows * COLUMNS), ..table });
+            let partials = location(machine, Spec::f32(1, PARTIALS))?;
+            let update = tape.persistent(partials);
+            let flat = tape.persistent(TensorLocation { spec: Spec::f32(1, rows * COLUMNS), ..table });
             tape.push(SumSquares, &[flat], &[update]).expect("fits");
             Err(partials)
         }
@@ -130,7 +130,7 @@ fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<Tria
     if let Ok(tensor) = result {
         tape.keep(tensor);
     }
-    Ok(Trial { tape, table, result })
+    Ok(LimitTrial { tape, table, result })
 }
 
 /// Indices of the nonzero rows: the first, one in the middle, the last.
@@ -148,7 +148,7 @@ async fn attempt(mut machine: Machine, long: LongOperation, rows: usize) -> Resu
     machine.run(&mut program)?;
     let got: Vec<f32> = match trial.result {
         Ok(tensor) => bytemuck::cast_vec(machine.read_tensor(&program, tensor).await?),
-        Err(home) => machine.read_f32(&home).await?,
+        Err(location) => machine.read_f32(&location).await?,
     };
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let expected = match long {

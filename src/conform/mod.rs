@@ -15,7 +15,7 @@ mod variant_check;
 
 pub use environment::{AdapterInfo, Environment};
 pub use report::{KnownFailureReport, ModelCheck, Report, ReportRow, Unavailable};
-pub use variant_check::{Verdict, verify};
+pub use variant_check::{VariantVerdict, verify};
 
 use crate::device::{Checks, Gpu};
 use crate::graph::{Calculus, Case, Data, GpuMachine, Machine, Storage, Traced, VariantSupport, Variants};

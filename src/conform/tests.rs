@@ -97,7 +97,7 @@ fn faster(target: &ConformTarget) -> Vec<f32> {
     bytemuck::cast_slice(&got.results[0]).to_vec()
 }
 
-fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> Verdict {
+fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> VariantVerdict {
     let ConformTarget::Gpu(ways) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(op);
     pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, variant, 1))

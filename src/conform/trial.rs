@@ -4,22 +4,22 @@ use super::expected::{ExpectedResult, ResultLocation, error_ratio};
 use super::fill::{OperandContents, Random, draw, signs_of, transpose_of};
 use super::{CheckResult, UNIT, codes, hard_failure};
 use crate::graph::{
-    BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Home, Machine, MachineError, MemoryId, Overlap, Runs,
+    BackwardError, BufferKind, Case, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Machine, MachineError, MemoryId, Overlap, Runs, TensorLocation,
 };
 use crate::graph::{ShapeError, Spec, StepOperand, Storage, Tape, TensorId, Traced, View};
 use crate::ops::Add;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Guard words before and after each lasting operand, which no kernel may write: 256 bytes, which also aligns the operand.
+/// Guard words before and after each persistent operand, which no kernel may write: 256 bytes, which also aligns the operand.
 const GUARD_WORDS: usize = 64;
 /// The value of guard words.
 const SENTINEL: u32 = 0x4d5a_a5c3;
 
-/// A tape, the contents of its lasting operands, and the results to compare.
+/// A tape, the contents of its persistent operands, and the results to compare.
 pub(super) struct Trial {
     pub(super) tape: Tape,
-    pub(super) memory: Vec<(Home, Vec<u32>)>,
+    pub(super) memory: Vec<(TensorLocation, Vec<u32>)>,
     pub(super) results: Vec<ExpectedResult>,
 }
 
@@ -34,10 +34,10 @@ impl Trial {
         Self { tape: Tape::new(), memory: Vec::new(), results: Vec::new() }
     }
 
-    fn home(&mut self, spec: Spec, content: Vec<u32>) -> Home {
-        let home = Home { memory: MemoryId(self.memory.len()), offset: GUARD_WORDS, spec };
-        self.memory.push((home, content));
-        home
+    fn location(&mut self, spec: Spec, content: Vec<u32>) -> TensorLocation {
+        let location = TensorLocation { memory: MemoryId(self.memory.len()), offset: GUARD_WORDS, spec };
+        self.memory.push((location, content));
+        location
     }
 
     fn watch(&mut self, what: String, place: ResultLocation, spec: Spec, expect: Expect, input: Option<usize>) {
@@ -52,14 +52,14 @@ impl Trial {
         let mut trial = Self::empty();
         let mut inputs = Vec::new();
         for (input, content) in case.inputs.iter().zip(&contents.inputs) {
-            let home = trial.home(input.spec, content.clone());
-            inputs.push(trial.tape.lasting(home));
+            let location = trial.location(input.spec, content.clone());
+            inputs.push(trial.tape.persistent(location));
         }
         let mut updates = Vec::new();
         for (n, (update, content)) in case.updates.iter().zip(&contents.updates).enumerate() {
-            let home = trial.home(update.spec, content.clone());
-            updates.push(trial.tape.lasting(home));
-            trial.watch(format!("update {n}"), ResultLocation::Memory(home.memory.0), update.spec, update.expect.clone(), None);
+            let location = trial.location(update.spec, content.clone());
+            updates.push(trial.tape.persistent(location));
+            trial.watch(format!("update {n}"), ResultLocation::Memory(location.memory.0), update.spec, update.expect.clone(), None);
         }
         let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.takes(n)).map(|n| inputs[n]).collect();
         let mut outputs = trial.tape.push_dyn(case.op.clone(), &taken, &updates)?;
@@ -78,26 +78,26 @@ impl Trial {
     }
 
     /// Makes a trial of the operation and its gradient. Results are the gradients of the inputs, in order. The upstream
-    /// gradient of the first output is the last lasting operand.
+    /// gradient of the first output is the last persistent operand.
     pub(super) fn gradient(case: &Case, contents: &OperandContents, random: &mut Random) -> Result<Self, BackwardError> {
         let mut trial = Self::empty();
         let mut inputs = Vec::new();
         for (n, (input, content)) in case.inputs.iter().zip(&contents.inputs).enumerate() {
-            let home = trial.home(input.spec, content.clone());
+            let location = trial.location(input.spec, content.clone());
             inputs.push(match input.role {
-                GradientRole::Fixed => trial.tape.lasting(home),
-                GradientRole::Variable => trial.tape.variable(home),
+                GradientRole::Fixed => trial.tape.persistent(location),
+                GradientRole::Variable => trial.tape.variable(location),
                 GradientRole::Parameter | GradientRole::Straight => {
-                    let sum = trial.home(input.spec, draw(input.spec, &Fill::Normal(0.7, 1.0), random));
+                    let sum = trial.location(input.spec, draw(input.spec, &Fill::Normal(0.7, 1.0), random));
                     trial.watch(format!("gradient of input {n}"), ResultLocation::Memory(sum.memory.0), input.spec, Expect::Reference, Some(n));
-                    trial.tape.parameter(home, sum)
+                    trial.tape.parameter(location, sum)
                 }
             });
         }
         let outputs = trial.tape.push_dyn(case.op.clone(), &inputs, &[])?;
         let spec = trial.tape.spec(outputs[0]);
-        let home = trial.home(spec, draw(spec, &Fill::Normal(0.2, 1.0), random));
-        let upstream = trial.tape.lasting(home);
+        let location = trial.location(spec, draw(spec, &Fill::Normal(0.2, 1.0), random));
+        let upstream = trial.tape.persistent(location);
         let gradients = trial.tape.backward(&[(outputs[0], upstream)], Arc::new(Add))?;
         for (n, id) in inputs.iter().enumerate().filter(|(n, _)| case.inputs[*n].role == GradientRole::Variable) {
             let what = format!("gradient of input {n}");
@@ -110,7 +110,7 @@ impl Trial {
         Ok(trial)
     }
 
-    /// The words of a result before the run; `None` if it is not a lasting operand.
+    /// The words of a result before the run; `None` if it is not a persistent operand.
     pub(super) fn before(&self, result: usize) -> Option<&[u32]> {
         match self.results[result].place {
             ResultLocation::Memory(memory) => Some(&self.memory[memory].1),
@@ -118,27 +118,27 @@ impl Trial {
         }
     }
 
-    /// Runs the trial on a device, with guard words around all lasting operands and slots.
+    /// Runs the trial on a device, with guard words around all persistent operands and slots.
     pub(super) async fn run_on(&self, mut machine: Machine) -> Result<DeviceResults, MachineError> {
-        let whole = |home: &Home| {
-            let words = home.spec.words() + 2 * GUARD_WORDS;
-            let spec = if Class::of(home.spec.storage) == Class::Real { Spec::f32(1, words) } else { Spec::u32(1, words) };
-            Home { memory: home.memory, offset: 0, spec }
+        let whole = |location: &TensorLocation| {
+            let words = location.spec.words() + 2 * GUARD_WORDS;
+            let spec = if BufferKind::of(location.spec.storage) == BufferKind::Real { Spec::f32(1, words) } else { Spec::u32(1, words) };
+            TensorLocation { memory: location.memory, offset: 0, spec }
         };
-        for (home, content) in &self.memory {
-            let whole = whole(home);
-            assert_eq!(machine.allocate(Class::of(home.spec.storage), whole.spec.words())?, home.memory);
+        for (location, content) in &self.memory {
+            let whole = whole(location);
+            assert_eq!(machine.allocate(BufferKind::of(location.spec.storage), whole.spec.words())?, location.memory);
             let words = [&[SENTINEL; GUARD_WORDS], &content[..], &[SENTINEL; GUARD_WORDS]].concat();
             machine.write(&whole, &words)?;
         }
         let mut program = machine.compile_guarded(self.tape.clone())?;
         machine.run(&mut program)?;
-        let wholes: Vec<Home> = self.memory.iter().map(|(home, _)| whole(home)).collect();
+        let wholes: Vec<TensorLocation> = self.memory.iter().map(|(location, _)| whole(location)).collect();
         let memory = machine.read_later(&wholes)?.wait().await?;
         let mut out_of_bounds: Vec<String> = machine.broken_guards(&program).await?.iter().map(|spec| format!("a pooled {spec}")).collect();
-        for (words, (home, _)) in memory.iter().zip(&self.memory) {
+        for (words, (location, _)) in memory.iter().zip(&self.memory) {
             if words[..GUARD_WORDS].iter().chain(&words[words.len() - GUARD_WORDS..]).any(|&word| word != SENTINEL) {
-                out_of_bounds.push(format!("a lasting {}", home.spec));
+                out_of_bounds.push(format!("a persistent {}", location.spec));
             }
         }
         let mut results = Vec::new();
@@ -162,18 +162,18 @@ pub(super) struct CpuTrial<'a, T> {
 impl<'a, T: Runs> CpuTrial<'a, T> {
     pub(super) fn new(trial: &'a Trial) -> Result<Self, Overlap> {
         let mut machine = CpuMachine::new();
-        for (home, content) in &trial.memory {
-            machine.allocate(Class::of(home.spec.storage), GUARD_WORDS + home.spec.words());
-            match Class::of(home.spec.storage) {
-                Class::Real => machine.reals_mut(home).iter_mut().zip(content).for_each(|(x, &word)| *x = T::from_f32(f32::from_bits(word))),
-                Class::Words => machine.words_mut(home).copy_from_slice(content),
+        for (location, content) in &trial.memory {
+            machine.allocate(BufferKind::of(location.spec.storage), GUARD_WORDS + location.spec.words());
+            match BufferKind::of(location.spec.storage) {
+                BufferKind::Real => machine.reals_mut(location).iter_mut().zip(content).for_each(|(x, &word)| *x = T::from_f32(f32::from_bits(word))),
+                BufferKind::Words => machine.words_mut(location).copy_from_slice(content),
             }
         }
         let program = machine.compile(Arc::new(trial.tape.clone()))?;
         Ok(Self { trial, machine, program })
     }
 
-    /// The values of the n-th lasting operand.
+    /// The values of the n-th persistent operand.
     pub(super) fn operand(&mut self, n: usize) -> &mut [T] {
         self.machine.reals_mut(&self.trial.memory[n].0)
     }
@@ -185,10 +185,10 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
     pub(super) fn result(&self, n: usize) -> Data<T> {
         match self.trial.results[n].place {
             ResultLocation::Memory(memory) => {
-                let home = &self.trial.memory[memory].0;
-                match Class::of(home.spec.storage) {
-                    Class::Real => Data::Real(self.machine.reals(home).to_vec()),
-                    Class::Words => Data::Words(self.machine.words(home).to_vec()),
+                let location = &self.trial.memory[memory].0;
+                match BufferKind::of(location.spec.storage) {
+                    BufferKind::Real => Data::Real(self.machine.reals(location).to_vec()),
+                    BufferKind::Words => Data::Words(self.machine.words(location).to_vec()),
                 }
             }
             ResultLocation::Tensor(tensor) => match self.machine.tensor(&self.program, tensor) {
@@ -212,7 +212,7 @@ pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &Devi
             (Expect::Reference, Data::Words(oracle)) if result.spec.storage == Storage::F16 => near_halves(result, words, oracle)?,
             (Expect::Reference, Data::Words(oracle)) => same_words(result, words, oracle)?,
             (Expect::Codes { step }, Data::Real(oracle)) => codes::check(result, words, oracle, *step)?,
-            (Expect::Unchanged, _) => same_words(result, words, trial.before(n).expect("updates are lasting"))?,
+            (Expect::Unchanged, _) => same_words(result, words, trial.before(n).expect("updates are persistent"))?,
             (&Expect::Element(n), Data::Real(oracle)) => same_words(result, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
             (&Expect::SignsOf(other), _) => same_words(result, words, &signs_of(&got.results[other], result.spec))?,
             (&Expect::TransposeOf(other), _) => same_words(result, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
@@ -226,7 +226,7 @@ pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &Devi
 
 /// The expected flip counters in update `n`, from the signs that the device itself wrote to result `signs`.
 fn flips(trial: &Trial, got: &DeviceResults, n: usize, signs: usize, (counter, layers): (usize, &[Range<usize>])) -> Vec<u32> {
-    let before = |result: usize| trial.before(result).expect("updates are lasting");
+    let before = |result: usize| trial.before(result).expect("updates are persistent");
     let row_words = trial.results[signs].spec.row_words();
     let mut counters = before(n).to_vec();
     for (counter, rows) in counters[counter..].iter_mut().zip(layers) {

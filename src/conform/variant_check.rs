@@ -18,7 +18,7 @@ const PERTURBATION: f32 = 1.0 / 4096.0;
 
 /// The result of verifying a variant at a shape.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct VariantVerdict {
     /// The largest error relative to the bound.
     pub worst: f64,
     /// The failure, if any; such a variant must not be used.
@@ -32,10 +32,10 @@ pub struct Verdict {
 /// the oracle: both may have an error of (n + 8) roundings of every term, where n is at most the sum of the operands'
 /// dimensions. The effect of a relative error of every term is measured by perturbing all floats by ±2⁻¹² and running the
 /// portable variant again.
-pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> Verdict {
+pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> VariantVerdict {
     let outcome = outcome(gpu, op, specs, variant, seed).await;
     let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
-    Verdict { worst: worst.min(f64::MAX), failure }
+    VariantVerdict { worst: worst.min(f64::MAX), failure }
 }
 
 async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> super::CheckResult {

@@ -16,7 +16,7 @@ pub struct Bound<'a> {
 
 /// A compiled kernel.
 #[derive(Debug)]
-pub(super) struct Pipeline {
+pub(super) struct KernelPipeline {
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) pipeline: wgpu::ComputePipeline,
 }
@@ -25,7 +25,7 @@ pub(super) struct Pipeline {
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     pub(super) modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pub(super) pipelines: HashMap<&'static str, Arc<Pipeline>>,
+    pub(super) pipelines: HashMap<&'static str, Arc<KernelPipeline>>,
 }
 
 impl Pipelines {
@@ -38,7 +38,7 @@ impl Pipelines {
 #[derive(Debug)]
 pub struct Dispatch {
     pub(super) kernel: &'static str,
-    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) pipeline: Arc<KernelPipeline>,
     pub(super) bindings: wgpu::BindGroup,
     pub(super) groups: [u32; 3],
 }

@@ -22,7 +22,7 @@ pub struct Cooperative {
 
 /// A field of a kernel's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct ParamField {
     /// The name in the shader.
     pub name: &'static str,
     /// True for an f32, false for a u32.
@@ -51,7 +51,7 @@ pub struct Kernel {
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
     /// Fields of the uniform block at binding 0, one word each, in order.
-    pub params: &'static [Field],
+    pub params: &'static [ParamField],
     /// True if it can be dispatched in bands of workgroups along y; its parameter `first_band` is the offset of a band.
     pub bands: bool,
     /// Access to the storage buffers, from binding 1 on.

@@ -1,6 +1,6 @@
 //! Pipelines of kernels, compiled on first use, and bind groups.
 
-use super::dispatch::{Bound, Dispatch, Pipeline};
+use super::dispatch::{Bound, Dispatch, KernelPipeline};
 use super::faults::{DeviceError, locked};
 use super::gpu::{Checks, Gpu};
 use super::kernels::{Access, Kernel};
@@ -28,7 +28,7 @@ impl Gpu {
         Ok(Dispatch { kernel: kernel.name, pipeline, bindings, groups })
     }
 
-    fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<Pipeline>, DeviceError> {
+    fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<KernelPipeline>, DeviceError> {
         let mut cache = locked(&self.pipelines);
         if let Some(pipeline) = cache.pipelines.get(kernel.name) {
             return Ok(pipeline.clone());
@@ -53,7 +53,7 @@ impl Gpu {
         }
     }
 
-    fn build(&self, kernel: &Kernel, module: &wgpu::ShaderModule) -> Pipeline {
+    fn build(&self, kernel: &Kernel, module: &wgpu::ShaderModule) -> KernelPipeline {
         let storage = kernel.operands.iter().map(|access| wgpu::BufferBindingType::Storage { read_only: *access == Access::Read });
         let entries: Vec<_> = std::iter::once(wgpu::BufferBindingType::Uniform)
             .chain(storage)
@@ -76,6 +76,6 @@ impl Gpu {
             compilation_options: Default::default(),
             cache: None,
         });
-        Pipeline { layout, pipeline }
+        KernelPipeline { layout, pipeline }
     }
 }

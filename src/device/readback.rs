@@ -18,7 +18,7 @@ const FREE_STAGING: usize = 4;
 
 /// Ranges in flight to the host.
 #[derive(Debug)]
-pub struct Download {
+pub struct Readback {
     gpu: Arc<Gpu>,
     parts: Vec<StagedRanges>,
 }
@@ -38,7 +38,7 @@ fn refused(error: impl std::fmt::Display) -> DeviceError {
 
 impl Gpu {
     /// Starts copying ranges, with their contents after all work submitted so far.
-    pub fn download(self: &Arc<Self>, ranges: &[Bound<'_>]) -> Result<Download, DeviceError> {
+    pub fn download(self: &Arc<Self>, ranges: &[Bound<'_>]) -> Result<Readback, DeviceError> {
         self.check()?;
         let mut parts = Vec::new();
         let mut rest = ranges;
@@ -53,7 +53,7 @@ impl Gpu {
             rest = later;
         }
         self.check()?;
-        Ok(Download { gpu: self.clone(), parts })
+        Ok(Readback { gpu: self.clone(), parts })
     }
 
     /// Checks that the device works: writes some words and reads them back.
@@ -105,7 +105,7 @@ impl Gpu {
     }
 }
 
-impl Download {
+impl Readback {
     /// Waits for the data and returns the words of each range.
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, DeviceError> {
         let mut values = Vec::new();

@@ -2,7 +2,7 @@
 //! values are cached.
 
 use super::EvalError;
-use crate::graph::{Class, Home, Machine, MachineError, Program, Spec, Tape, TensorId};
+use crate::graph::{BufferKind, Machine, MachineError, Program, Spec, Tape, TensorId, TensorLocation};
 use crate::model::{Forward, KvCache, Positions, Weights};
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ pub(super) const TOKENS: usize = 512;
 /// Minimum cost of a forward in tokens: a smaller one takes as long, since it is bound by reading the weights.
 const MIN_COST: usize = 32;
 
-pub(super) fn allocate(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
-    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+pub(super) fn allocate(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
+    Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
 /// The padded length of a sequence of `tokens`: few distinct lengths, with at most an eighth of padding (more for the
@@ -45,7 +45,7 @@ pub(super) fn prefix_is_cheaper(sequences: &[&[u32]]) -> bool {
 /// A forward up to the last hidden state.
 struct HiddenProgram {
     program: Program,
-    tokens: Home,
+    tokens: TensorLocation,
     hidden: TensorId,
 }
 
@@ -53,7 +53,7 @@ impl HiddenProgram {
     fn new(machine: &mut Machine, forward: &Forward<'_>) -> Result<Self, EvalError> {
         let tokens = allocate(machine, Spec::u32(forward.batch * forward.seq, 1))?;
         let mut tape = Tape::new();
-        let ids = tape.lasting(tokens);
+        let ids = tape.persistent(tokens);
         let hidden = forward.hidden(&mut tape, ids)?;
         tape.keep(hidden);
         Ok(Self { program: machine.compile(tape)?, tokens, hidden })

@@ -2,8 +2,8 @@
 //! is averaged in each window, and then over windows.
 
 use super::TaskError;
-use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
-use crate::model::{Forward, Loss, Positions, TeacherOutput, Weights};
+use crate::graph::{BufferKind, Machine, MachineError, Program, ShapeError, Spec, Tape, TensorLocation};
+use crate::model::{ChunkedLoss, Forward, Positions, TeacherOutput, Weights};
 use crate::ops::{Objective, TERMS, Term};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
@@ -134,17 +134,18 @@ fn standard_error(values: &[f64]) -> f64 {
 /// A compiled forward with loss for one window.
 pub struct WindowLoss {
     program: Program,
-    tokens: Home,
-    targets: Home,
-    sums: Home,
+    tokens: TensorLocation,
+    targets: TensorLocation,
+    sums: TensorLocation,
 }
 
 impl WindowLoss {
     /// Compiles the program.
     pub fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
-        let mut home = |spec: Spec| Ok::<_, MachineError>(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec });
-        let (tokens, targets) = (home(Spec::u32(window, 1))?, home(Spec::u32(window, 1))?);
-        let (shares, scale, sums) = (home(Spec::f32(window, 1))?, home(Spec::f32(1, 1))?, home(Spec::f32(1, TERMS))?);
+        let mut location =
+            |spec: Spec| Ok::<_, MachineError>(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec });
+        let (tokens, targets) = (location(Spec::u32(window, 1))?, location(Spec::u32(window, 1))?);
+        let (shares, scale, sums) = (location(Spec::f32(window, 1))?, location(Spec::f32(1, 1))?, location(Spec::f32(1, TERMS))?);
         // The last token of a window has no target.
         let mut share = vec![1.0 / (window - 1) as f32; window];
         share[window - 1] = 0.0;
@@ -152,11 +153,11 @@ impl WindowLoss {
         machine.write_f32(&scale, &[1.0])?;
         let positions = Positions::new(machine, &weights.config, window)?;
         let mut tape = Tape::new();
-        let ids = tape.lasting(tokens);
+        let ids = tape.persistent(tokens);
         let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;
         let objective = Objective::AR;
-        let [targets_, shares, scale, sums_] = [targets, shares, scale, sums].map(|home| tape.lasting(home));
-        Loss { student: weights, teacher: TeacherOutput::None, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
+        let [targets_, shares, scale, sums_] = [targets, shares, scale, sums].map(|location| tape.persistent(location));
+        ChunkedLoss { student: weights, teacher: TeacherOutput::None, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
             .record(&mut tape, hidden)?;
         Ok(Self { program: machine.compile(tape)?, tokens, targets, sums })
     }

@@ -4,7 +4,7 @@
 use super::backbone::{Backbone, Lengths, allocate, lanes, padded, prefix_is_cheaper};
 use super::encoder::ScoreRequest;
 use super::{EvalError, TaskError};
-use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};
+use crate::graph::{Machine, MachineError, Program, Spec, Tape, TensorId, TensorLocation};
 use crate::model::{Weights, logits};
 use crate::ops::{Distill, Objective, TERMS, Term};
 use std::cmp::Reverse;
@@ -31,8 +31,8 @@ pub struct Scorer {
 /// The output head: from hidden states to the loss of the next tokens.
 struct Head {
     program: Program,
-    hidden: Home,
-    targets: Home,
+    hidden: TensorLocation,
+    targets: TensorLocation,
     logits: TensorId,
     terms: TensorId,
 }
@@ -144,7 +144,7 @@ impl Head {
         let (targets, shares, scale) =
             (allocate(machine, Spec::u32(HEAD_ROWS, 1))?, allocate(machine, Spec::f32(HEAD_ROWS, 1))?, allocate(machine, Spec::f32(1, 1))?);
         let mut tape = Tape::new();
-        let [states, tokens, shares, scale] = [hidden, targets, shares, scale].map(|home| tape.lasting(home));
+        let [states, tokens, shares, scale] = [hidden, targets, shares, scale].map(|location| tape.persistent(location));
         let logits = logits(&mut tape, weights, states)?;
         let terms = tape.push_one(Distill { objective: Objective::AR, gradient: false }, &[tokens, shares, scale], &[logits])?;
         tape.keep(logits);

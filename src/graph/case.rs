@@ -122,9 +122,9 @@ pub struct Update {
 }
 
 /// A forward pass in f64: computes the first output from the inputs (empty for words) and their specs.
-pub type Forward = Arc<dyn Fn(&[Vec<f64>], &[Spec]) -> Vec<f64> + Send + Sync>;
+pub type ForwardFn = Arc<dyn Fn(&[Vec<f64>], &[Spec]) -> Vec<f64> + Send + Sync>;
 /// A loss in f64: computed from the inputs (empty for words) and the outputs.
-pub type Loss = Arc<dyn Fn(&[Vec<f64>], &[Vec<f64>]) -> f64 + Send + Sync>;
+pub type LossFn = Arc<dyn Fn(&[Vec<f64>], &[Vec<f64>]) -> f64 + Send + Sync>;
 
 /// The reference for a case's gradient.
 #[derive(Clone, Default)]
@@ -133,9 +133,9 @@ pub enum Calculus {
     #[default]
     Chain,
     /// As `Chain`, but for `Straight` inputs finite differences of this surrogate forward.
-    Surrogate(Forward),
+    Surrogate(ForwardFn),
     /// The first update becomes the gradient of this loss with respect to its former contents.
-    InPlace(Loss),
+    InPlace(LossFn),
 }
 
 impl std::fmt::Debug for Calculus {
@@ -221,7 +221,7 @@ impl Case {
     }
 
     /// Adds an input whose accumulated gradient is that of a surrogate.
-    pub fn straight(mut self, spec: Spec, fill: Fill, surrogate: Forward) -> Self {
+    pub fn straight(mut self, spec: Spec, fill: Fill, surrogate: ForwardFn) -> Self {
         self.calculus = Calculus::Surrogate(surrogate);
         self.with(spec, fill, GradientRole::Straight)
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// A counter of the words that a machine would reserve.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    most_words: usize,
+    max_words: usize,
     fusions: &'static [Fusion],
     memory: Vec<usize>,
     pool: Pool,
@@ -29,14 +29,14 @@ pub struct CountedProgram {
 }
 
 impl Counter {
-    /// A counter for a machine with tensors of at most `most_words` words and these fusions.
-    pub fn new(most_words: usize, fusions: &'static [Fusion]) -> Self {
-        Self { most_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
+    /// A counter for a machine with tensors of at most `max_words` words and these fusions.
+    pub fn new(max_words: usize, fusions: &'static [Fusion]) -> Self {
+        Self { max_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
     }
 
     /// Most words of an allocation.
-    pub fn most_words(&self) -> usize {
-        self.most_words
+    pub fn max_words(&self) -> usize {
+        self.max_words
     }
 
     /// The sequences that it fuses.

@@ -2,10 +2,10 @@
 
 use super::ids::{MemoryId, TensorId};
 use super::op::{AnyOp, Runs};
-use super::plan::{Overlap, Plan, Pool, Slot, check_overlaps};
+use super::plan::{BufferSlot, Overlap, Plan, Pool, check_overlaps};
 use super::real::Real;
-use super::shape::{Class, Spec, Storage};
-use super::tape::{BufferOwner, Home, Tape};
+use super::shape::{BufferKind, Spec, Storage};
+use super::tape::{BufferOwner, Tape, TensorLocation};
 use super::view::{CpuIo, Data, View, ViewMut};
 use crate::platform::parallel;
 use std::ops::Range;
@@ -95,7 +95,7 @@ impl<T> CpuProgram<T> {
 
 /// A pointer to the first element of a tensor, before it is borrowed.
 #[derive(Clone, Copy)]
-enum Raw<T> {
+enum DataPointer<T> {
     Real(*mut T),
     Words(*mut u32),
 }
@@ -103,13 +103,13 @@ enum Raw<T> {
 impl<T: Real> Data<T> {
     /// Returns a pointer to a tensor in this buffer. It creates no reference to the elements, which would
     /// invalidate pointers to other tensors of the same buffer.
-    fn raw(&mut self, offset: usize, spec: Spec) -> Raw<T> {
+    fn raw(&mut self, offset: usize, spec: Spec) -> DataPointer<T> {
         assert!(offset <= self.len() && spec.words() <= self.len() - offset, "{spec} at {offset} lies outside its buffer of {}", self.len());
         // SAFETY: the offset is inside the buffer.
         unsafe {
             match self {
-                Data::Real(x) => Raw::Real(x.as_mut_ptr().add(offset)),
-                Data::Words(x) => Raw::Words(x.as_mut_ptr().add(offset)),
+                Data::Real(x) => DataPointer::Real(x.as_mut_ptr().add(offset)),
+                Data::Words(x) => DataPointer::Words(x.as_mut_ptr().add(offset)),
             }
         }
     }
@@ -122,8 +122,8 @@ impl<T: Runs> CpuMachine<T> {
     }
 
     /// Allocates `words` zeroed words that outlive every tape.
-    pub fn allocate(&mut self, class: Class, words: usize) -> MemoryId {
-        self.memory.push(Data::zeros(class, words));
+    pub fn allocate(&mut self, kind: BufferKind, words: usize) -> MemoryId {
+        self.memory.push(Data::zeros(kind, words));
         MemoryId(self.memory.len() - 1)
     }
 
@@ -132,35 +132,35 @@ impl<T: Runs> CpuMachine<T> {
         self.memory.iter().map(|data| data.len() as u64).sum()
     }
 
-    /// The floats at `home`.
-    pub fn reals(&self, home: &Home) -> &[T] {
-        match &self.memory[home.memory.0] {
-            Data::Real(data) => &data[range(home)],
-            Data::Words(_) => panic!("{} read as f32", home.spec),
+    /// The floats at `location`.
+    pub fn reals(&self, location: &TensorLocation) -> &[T] {
+        match &self.memory[location.memory.0] {
+            Data::Real(data) => &data[range(location)],
+            Data::Words(_) => panic!("{} read as f32", location.spec),
         }
     }
 
-    /// The floats at `home`, mutably.
-    pub fn reals_mut(&mut self, home: &Home) -> &mut [T] {
-        match &mut self.memory[home.memory.0] {
-            Data::Real(data) => &mut data[range(home)],
-            Data::Words(_) => panic!("{} written as f32", home.spec),
+    /// The floats at `location`, mutably.
+    pub fn reals_mut(&mut self, location: &TensorLocation) -> &mut [T] {
+        match &mut self.memory[location.memory.0] {
+            Data::Real(data) => &mut data[range(location)],
+            Data::Words(_) => panic!("{} written as f32", location.spec),
         }
     }
 
-    /// The words at `home`.
-    pub fn words(&self, home: &Home) -> &[u32] {
-        match &self.memory[home.memory.0] {
-            Data::Words(data) => &data[range(home)],
-            Data::Real(_) => panic!("{} read as words", home.spec),
+    /// The words at `location`.
+    pub fn words(&self, location: &TensorLocation) -> &[u32] {
+        match &self.memory[location.memory.0] {
+            Data::Words(data) => &data[range(location)],
+            Data::Real(_) => panic!("{} read as words", location.spec),
         }
     }
 
-    /// The words at `home`, mutably.
-    pub fn words_mut(&mut self, home: &Home) -> &mut [u32] {
-        match &mut self.memory[home.memory.0] {
-            Data::Words(data) => &mut data[range(home)],
-            Data::Real(_) => panic!("{} written as words", home.spec),
+    /// The words at `location`, mutably.
+    pub fn words_mut(&mut self, location: &TensorLocation) -> &mut [u32] {
+        match &mut self.memory[location.memory.0] {
+            Data::Words(data) => &mut data[range(location)],
+            Data::Real(_) => panic!("{} written as words", location.spec),
         }
     }
 
@@ -185,9 +185,9 @@ impl<T: Runs> CpuMachine<T> {
         let plan = Plan::new(&tape);
         let places = self.pool.place(&plan);
         let added = &self.pool.slots()[self.slots.len()..];
-        self.slots.extend(added.iter().map(|slot| Data::zeros(slot.class, slot.words)));
+        self.slots.extend(added.iter().map(|slot| Data::zeros(slot.kind, slot.words)));
         self.kept_words += plan.kept_words();
-        let own = |slot: &Slot| CpuSlot::Own(Data::zeros(slot.class, slot.words));
+        let own = |slot: &BufferSlot| CpuSlot::Own(Data::zeros(slot.kind, slot.words));
         let slots = plan.slots.iter().zip(&places).map(|(slot, place)| place.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
         let located = |id: &TensorId| {
             let info = &tape.tensors[id.0];
@@ -265,32 +265,32 @@ impl<T: Runs> CpuMachine<T> {
     }
 }
 
-fn range(home: &Home) -> Range<usize> {
-    home.offset..home.offset + home.spec.words()
+fn range(location: &TensorLocation) -> Range<usize> {
+    location.offset..location.offset + location.spec.words()
 }
 
-unsafe fn view<'a, T>(raw: Raw<T>, spec: Spec) -> View<'a, T> {
+unsafe fn view<'a, T>(raw: DataPointer<T>, spec: Spec) -> View<'a, T> {
     // SAFETY: the caller's.
     unsafe {
         match raw {
-            Raw::Real(data) => View::Real(std::slice::from_raw_parts(data, spec.words()), checked(spec, Class::Real)),
-            Raw::Words(data) => View::Words(std::slice::from_raw_parts(data, spec.words()), checked(spec, Class::Words)),
+            DataPointer::Real(data) => View::Real(std::slice::from_raw_parts(data, spec.words()), checked(spec, BufferKind::Real)),
+            DataPointer::Words(data) => View::Words(std::slice::from_raw_parts(data, spec.words()), checked(spec, BufferKind::Words)),
         }
     }
 }
 
-unsafe fn view_mut<'a, T>(raw: Raw<T>, spec: Spec) -> ViewMut<'a, T> {
+unsafe fn view_mut<'a, T>(raw: DataPointer<T>, spec: Spec) -> ViewMut<'a, T> {
     // SAFETY: the caller's.
     unsafe {
         match raw {
-            Raw::Real(data) => ViewMut::Real(std::slice::from_raw_parts_mut(data, spec.words()), checked(spec, Class::Real)),
-            Raw::Words(data) => ViewMut::Words(std::slice::from_raw_parts_mut(data, spec.words()), checked(spec, Class::Words)),
+            DataPointer::Real(data) => ViewMut::Real(std::slice::from_raw_parts_mut(data, spec.words()), checked(spec, BufferKind::Real)),
+            DataPointer::Words(data) => ViewMut::Words(std::slice::from_raw_parts_mut(data, spec.words()), checked(spec, BufferKind::Words)),
         }
     }
 }
 
-fn checked(spec: Spec, class: Class) -> Spec {
-    assert_eq!(Class::of(spec.storage), class, "{spec} in a buffer of another class");
-    debug_assert!(spec.storage != Storage::F32 || class == Class::Real);
+fn checked(spec: Spec, kind: BufferKind) -> Spec {
+    assert_eq!(BufferKind::of(spec.storage), kind, "{spec} in a buffer of another class");
+    debug_assert!(spec.storage != Storage::F32 || kind == BufferKind::Real);
     spec
 }

@@ -7,13 +7,13 @@ use super::ids::{MemoryId, TensorId};
 use super::machine_error::MachineError;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::params::encode_params;
-use super::plan::{Plan, Pool, Slot, check_overlaps};
+use super::plan::{BufferSlot, Plan, Pool, check_overlaps};
 use super::shape::Spec;
 use super::submits;
-use super::tape::{BufferOwner, Home, Node, Tape, TensorInfo};
+use super::tape::{BufferOwner, Node, Tape, TapeTensor, TensorLocation};
 use super::variants::Variants;
 use super::work::Work;
-use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
+use crate::device::{Access, Bound, Dispatch, Gpu, Kernel, Readback, kernel};
 use crate::platform::{Clock, IN_PAGE};
 use std::sync::Arc;
 
@@ -116,11 +116,11 @@ impl GpuMachine {
 
     /// Returns a counter of the memory that this machine would reserve.
     pub fn counter(&self) -> Counter {
-        Counter::new(self.most_words(), self.fusions)
+        Counter::new(self.max_words(), self.fusions)
     }
 
     /// Returns the most words of an allocation, and so of a tensor.
-    pub fn most_words(&self) -> usize {
+    pub fn max_words(&self) -> usize {
         usize::try_from(self.gpu.max_binding_bytes() / 4).unwrap_or(usize::MAX)
     }
 
@@ -171,15 +171,19 @@ impl GpuMachine {
         (self.memory[memory].size() / 4) as usize
     }
 
-    /// Writes words to `home`, before any later run.
-    pub fn write(&mut self, home: &Home, words: &[u32]) -> Result<(), MachineError> {
-        Ok(self.gpu.write(&self.memory[home.memory.0], 4 * home.offset as u64, words)?)
+    /// Writes words to `location`, before any later run.
+    pub fn write(&mut self, location: &TensorLocation, words: &[u32]) -> Result<(), MachineError> {
+        Ok(self.gpu.write(&self.memory[location.memory.0], 4 * location.offset as u64, words)?)
     }
 
-    /// Starts a download of the words at `homes`, after all runs so far.
-    pub fn read_later(&self, homes: &[Home]) -> Result<Download, MachineError> {
-        let bound = |home: &Home| Bound { buffer: &self.memory[home.memory.0], offset: 4 * home.offset as u64, bytes: 4 * home.spec.words() as u64 };
-        Ok(self.gpu.download(&homes.iter().map(bound).collect::<Vec<_>>())?)
+    /// Starts a download of the words at `locations`, after all runs so far.
+    pub fn read_later(&self, locations: &[TensorLocation]) -> Result<Readback, MachineError> {
+        let bound = |location: &TensorLocation| Bound {
+            buffer: &self.memory[location.memory.0],
+            offset: 4 * location.offset as u64,
+            bytes: 4 * location.spec.words() as u64,
+        };
+        Ok(self.gpu.download(&locations.iter().map(bound).collect::<Vec<_>>())?)
     }
 
     /// Fuses, plans and compiles a tape.
@@ -194,7 +198,7 @@ impl GpuMachine {
     pub fn compile_guarded(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
         let tape = self.fused(&tape);
         let plan = Plan::new(&tape);
-        let slot = |(n, slot): (usize, &Slot)| self.gpu.storage(&format!("slot {n}"), 4 * slot.words as u64 + 2 * ALIGN);
+        let slot = |(n, slot): (usize, &BufferSlot)| self.gpu.storage(&format!("slot {n}"), 4 * slot.words as u64 + 2 * ALIGN);
         let slots = plan.slots.iter().enumerate().map(slot).collect::<Result<_, _>>()?;
         let program = self.compile_with(tape, plan, slots, ALIGN)?;
         for slot in &program.slots {
@@ -205,7 +209,7 @@ impl GpuMachine {
 
     /// Returns buffers for the slots of a plan: shared ones of the machine where possible.
     fn slots(&mut self, plan: &Plan) -> Result<Vec<wgpu::Buffer>, MachineError> {
-        let make = |what: &str, slot: &Slot| self.gpu.storage(what, 4 * slot.words as u64);
+        let make = |what: &str, slot: &BufferSlot| self.gpu.storage(what, 4 * slot.words as u64);
         let places = self.pool.place(plan);
         for n in self.slots.len()..self.pool.slots().len() {
             match make(&format!("slot {n}"), &self.pool.slots()[n]) {
@@ -216,7 +220,7 @@ impl GpuMachine {
                 }
             }
         }
-        let buffer = |(slot, place): (&Slot, Option<usize>)| place.map_or_else(|| make("kept slot", slot), |place| Ok(self.slots[place].clone()));
+        let buffer = |(slot, place): (&BufferSlot, Option<usize>)| place.map_or_else(|| make("kept slot", slot), |place| Ok(self.slots[place].clone()));
         let buffers = plan.slots.iter().zip(places).map(buffer).collect::<Result<_, _>>()?;
         self.kept_words += plan.kept_words();
         Ok(buffers)
@@ -420,7 +424,7 @@ impl GpuMachine {
     }
 
     /// Starts a download of a kept or persistent tensor of a program that has run.
-    pub fn tensor(&self, program: &GpuProgram, tensor: TensorId) -> Result<Download, MachineError> {
+    pub fn tensor(&self, program: &GpuProgram, tensor: TensorId) -> Result<Readback, MachineError> {
         let info = &program.tape.tensors[tensor.0];
         assert!(program.tape.buffers[info.buffer.0].kept, "tensor was not kept");
         Ok(self.gpu.download(&[self.bound(program, tensor)])?)
@@ -433,7 +437,7 @@ impl GpuMachine {
         let edge = program.margin as usize / 4;
         let broken = |words: &[u32]| words[..edge].iter().chain(&words[words.len() - edge..]).any(|&word| word != GUARD);
         let of_slot = |slot: usize| {
-            let in_slot = move |tensor: &&TensorInfo| program.plan.slot_of[tensor.buffer.0] == Some(slot);
+            let in_slot = move |tensor: &&TapeTensor| program.plan.slot_of[tensor.buffer.0] == Some(slot);
             program.tape.tensors.iter().filter(in_slot).map(|tensor| tensor.spec)
         };
         Ok(slots.iter().enumerate().filter(|(_, words)| broken(words)).flat_map(|(slot, _)| of_slot(slot)).collect())

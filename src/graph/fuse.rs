@@ -3,7 +3,7 @@
 
 use super::ids::{BufferId, TensorId};
 use super::op::{AnyOp, Backward, DynOp, Rule, Runs, ShapeError, Specs, Variant};
-use super::shape::{Class, Spec};
+use super::shape::{BufferKind, Spec};
 use super::tape::{BufferOwner, Node, Tape};
 use super::traced::Traced;
 use super::view::{CpuIo, Data, ViewMut};
@@ -101,7 +101,7 @@ impl Fused {
         let (mut inputs, mut updates) = (io.inputs.iter(), io.updates.iter_mut());
         let mut before: Vec<Data<T>> = Vec::new();
         for (n, step) in self.steps.iter().enumerate() {
-            let mut made: Vec<Data<T>> = step.outputs.iter().map(|spec| Data::zeros(Class::of(spec.storage), spec.words())).collect();
+            let mut made: Vec<Data<T>> = step.outputs.iter().map(|spec| Data::zeros(BufferKind::of(spec.storage), spec.words())).collect();
             let given = step.inputs.iter().enumerate().map(|(n, spec)| match step.passed == Some(n) {
                 true => before[0].view(*spec),
                 false => *inputs.next().expect("an input for each that is not passed on"),

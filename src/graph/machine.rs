@@ -8,11 +8,11 @@ use super::fuse::Fusion;
 use super::ids::{MemoryId, TensorId};
 use super::machine_error::MachineError;
 use super::profile::Timed;
-use super::shape::{Class, Spec};
-use super::tape::{Home, Tape};
+use super::shape::{BufferKind, Spec};
+use super::tape::{Tape, TensorLocation};
 use super::variants::Variants;
 use super::view::View;
-use crate::device::{Download, Gpu};
+use crate::device::{Gpu, Readback};
 use crate::platform::breathe;
 use std::sync::Arc;
 
@@ -44,11 +44,11 @@ pub enum Pending {
     /// The values.
     Ready(Vec<Vec<u32>>),
     /// A download from a GPU in progress.
-    Coming(Download),
+    Coming(Readback),
 }
 
 impl Pending {
-    /// Waits for the values: one list of words per home.
+    /// Waits for the values: one list of words per location.
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, MachineError> {
         match self {
             Pending::Ready(values) => {
@@ -79,15 +79,15 @@ impl Machine {
         }
     }
 
-    /// Creates a memory counter with tensors of at most `most_words` words.
-    pub fn counting(most_words: usize, fusions: &'static [Fusion]) -> Self {
-        Machine::Counting(Counter::new(most_words, fusions))
+    /// Creates a memory counter with tensors of at most `max_words` words.
+    pub fn counting(max_words: usize, fusions: &'static [Fusion]) -> Self {
+        Machine::Counting(Counter::new(max_words, fusions))
     }
 
     /// Allocates `words` zeroed words that outlive every tape.
-    pub fn allocate(&mut self, class: Class, words: usize) -> Result<MemoryId, MachineError> {
+    pub fn allocate(&mut self, kind: BufferKind, words: usize) -> Result<MemoryId, MachineError> {
         match self {
-            Machine::Cpu(cpu) => Ok(cpu.allocate(class, words)),
+            Machine::Cpu(cpu) => Ok(cpu.allocate(kind, words)),
             Machine::Gpu(gpu) => gpu.allocate(words),
             Machine::Counting(counter) => Ok(counter.allocate(words)),
         }
@@ -113,64 +113,64 @@ impl Machine {
         match self {
             Machine::Cpu(_) => Counter::new(usize::MAX, &[]),
             Machine::Gpu(gpu) => gpu.counter(),
-            Machine::Counting(counter) => Counter::new(counter.most_words(), counter.fusions()),
+            Machine::Counting(counter) => Counter::new(counter.max_words(), counter.fusions()),
         }
     }
 
     /// Returns the most words of an allocation, and so of a tensor.
-    pub fn most_words(&self) -> usize {
+    pub fn max_words(&self) -> usize {
         match self {
             Machine::Cpu(_) => usize::MAX,
-            Machine::Gpu(gpu) => gpu.most_words(),
-            Machine::Counting(counter) => counter.most_words(),
+            Machine::Gpu(gpu) => gpu.max_words(),
+            Machine::Counting(counter) => counter.max_words(),
         }
     }
 
-    /// Writes words (floats as their bits) to `home`.
-    pub fn write(&mut self, home: &Home, words: &[u32]) -> Result<(), MachineError> {
-        assert_eq!(words.len(), home.spec.words(), "{} words for {}", words.len(), home.spec);
+    /// Writes words (floats as their bits) to `location`.
+    pub fn write(&mut self, location: &TensorLocation, words: &[u32]) -> Result<(), MachineError> {
+        assert_eq!(words.len(), location.spec.words(), "{} words for {}", words.len(), location.spec);
         match self {
-            Machine::Cpu(cpu) => match Class::of(home.spec.storage) {
-                Class::Real => cpu.reals_mut(home).copy_from_slice(bytemuck::cast_slice(words)),
-                Class::Words => cpu.words_mut(home).copy_from_slice(words),
+            Machine::Cpu(cpu) => match BufferKind::of(location.spec.storage) {
+                BufferKind::Real => cpu.reals_mut(location).copy_from_slice(bytemuck::cast_slice(words)),
+                BufferKind::Words => cpu.words_mut(location).copy_from_slice(words),
             },
-            Machine::Gpu(gpu) => gpu.write(home, words)?,
+            Machine::Gpu(gpu) => gpu.write(location, words)?,
             Machine::Counting(_) => {}
         }
         Ok(())
     }
 
-    /// Writes floats to `home`.
-    pub fn write_f32(&mut self, home: &Home, values: &[f32]) -> Result<(), MachineError> {
-        self.write(home, bytemuck::cast_slice(values))
+    /// Writes floats to `location`.
+    pub fn write_f32(&mut self, location: &TensorLocation, values: &[f32]) -> Result<(), MachineError> {
+        self.write(location, bytemuck::cast_slice(values))
     }
 
-    /// Starts a read of the words at `homes`, after all runs so far. Later runs may be started before the
+    /// Starts a read of the words at `locations`, after all runs so far. Later runs may be started before the
     /// result is awaited.
-    pub fn read_later(&mut self, homes: &[Home]) -> Result<Pending, MachineError> {
+    pub fn read_later(&mut self, locations: &[TensorLocation]) -> Result<Pending, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(Pending::Ready(
-                homes
+                locations
                     .iter()
-                    .map(|home| match Class::of(home.spec.storage) {
-                        Class::Real => bytemuck::cast_slice(cpu.reals(home)).to_vec(),
-                        Class::Words => cpu.words(home).to_vec(),
+                    .map(|location| match BufferKind::of(location.spec.storage) {
+                        BufferKind::Real => bytemuck::cast_slice(cpu.reals(location)).to_vec(),
+                        BufferKind::Words => cpu.words(location).to_vec(),
                     })
                     .collect(),
             )),
-            Machine::Gpu(gpu) => Ok(Pending::Coming(gpu.read_later(homes)?)),
+            Machine::Gpu(gpu) => Ok(Pending::Coming(gpu.read_later(locations)?)),
             Machine::Counting(_) => Err(MachineError::Counting),
         }
     }
 
-    /// Reads the words at `home`.
-    pub async fn read(&mut self, home: &Home) -> Result<Vec<u32>, MachineError> {
-        Ok(self.read_later(&[*home])?.wait().await?.remove(0))
+    /// Reads the words at `location`.
+    pub async fn read(&mut self, location: &TensorLocation) -> Result<Vec<u32>, MachineError> {
+        Ok(self.read_later(&[*location])?.wait().await?.remove(0))
     }
 
-    /// Reads the floats at `home`.
-    pub async fn read_f32(&mut self, home: &Home) -> Result<Vec<f32>, MachineError> {
-        Ok(bytemuck::cast_vec(self.read(home).await?))
+    /// Reads the floats at `location`.
+    pub async fn read_f32(&mut self, location: &TensorLocation) -> Result<Vec<f32>, MachineError> {
+        Ok(bytemuck::cast_vec(self.read(location).await?))
     }
 
     /// Plans and compiles a tape.

@@ -47,7 +47,7 @@ mod support;
 mod machine;
 
 pub use backward::BackwardError;
-pub use case::{Calculus, Case, CaseStep, Expect, Fill, Forward, GradientRole, Input, LINEAR_SIZES, Loss, StepOperand, Update};
+pub use case::{Calculus, Case, CaseStep, Expect, Fill, ForwardFn, GradientRole, Input, LINEAR_SIZES, LossFn, StepOperand, Update};
 pub use count::{CountedProgram, Counter};
 pub use cpu::{CpuMachine, CpuProgram};
 pub use execute::{GpuMachine, GpuProgram};
@@ -61,15 +61,15 @@ pub use packing::{pack, unpack};
 #[cfg(test)]
 pub(crate) use params::encode_params;
 pub use params::{FIRST_BAND, Params, Word};
-pub use plan::{Overlap, Plan, Pool, Slot};
+pub use plan::{BufferSlot, Overlap, Plan, Pool};
 pub use product::{Threads, matmul, matmul_written};
 pub use profile::Timed;
 pub use real::{Real, dot, rows_per_task, sum, vectorised};
 pub use recompute::Recompute;
-pub use shape::{Class, LOG_BLOCK, Spec, Storage};
+pub use shape::{BufferKind, LOG_BLOCK, Spec, Storage};
 pub use submits::LONGEST_SUBMIT;
 pub(crate) use support::VariantSupport;
-pub use tape::{Home, ShapedOp, Tape};
+pub use tape::{ShapedOp, Tape, TensorLocation};
 pub use traced::Traced;
 pub use variants::Variants;
 pub(crate) use variants::key_float;

@@ -67,7 +67,7 @@ pub(crate) fn encode_params(kernel: &Kernel, params: &Params) -> Result<Vec<u32>
             return Err(format!("{name} is set twice"));
         }
     }
-    let missing = |(field, word): (&crate::device::Field, Option<u32>)| word.ok_or_else(|| format!("the launch does not set {}", field.name));
+    let missing = |(field, word): (&crate::device::ParamField, Option<u32>)| word.ok_or_else(|| format!("the launch does not set {}", field.name));
     kernel.params.iter().zip(words).map(missing).collect()
 }
 

@@ -1,17 +1,17 @@
 //! The memory planner: assigns slots to a tape's pooled buffers by lifetime. Pure.
 
 use super::ids::{BufferId, TensorId};
-use super::shape::Class;
+use super::shape::BufferKind;
 use super::tape::{BufferInfo, BufferOwner, Tape};
 use std::collections::BTreeMap;
 
 /// Memory that several buffers of a tape use one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub struct BufferSlot {
     /// Size in words.
     pub words: usize,
     /// The type of its elements.
-    pub class: Class,
+    pub kind: BufferKind,
     /// True if it is read after the tape has run, so that no other tape may use it.
     pub kept: bool,
 }
@@ -20,7 +20,7 @@ pub struct Slot {
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// All slots.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<BufferSlot>,
     pub(crate) slot_of: Vec<Option<usize>>,
 }
 
@@ -33,7 +33,7 @@ impl Plan {
     /// slot that is free for its lifetime; of equal slots the most recently used.
     pub fn new(tape: &Tape) -> Plan {
         let lives = lifetimes(tape);
-        let classes = classes(tape);
+        let kinds = kinds(tape);
         let mut plan = Plan { slots: Vec::new(), slot_of: vec![None; tape.buffers.len()] };
         // For each slot, the first and last operation of every use; uses never overlap.
         let mut uses: Vec<BTreeMap<usize, usize>> = Vec::new();
@@ -41,12 +41,12 @@ impl Plan {
         order.sort_by_key(|&(buffer, (first, _))| (std::cmp::Reverse(tape.buffers[buffer].words), first));
         for (buffer, life) in order {
             let BufferInfo { words, kept, .. } = tape.buffers[buffer];
-            let class = classes[buffer];
-            let free = (0..uses.len()).filter(|&slot| !kept && !plan.slots[slot].kept && plan.slots[slot].class == class);
+            let kind = kinds[buffer];
+            let free = (0..uses.len()).filter(|&slot| !kept && !plan.slots[slot].kept && plan.slots[slot].kind == kind);
             let idle = free.filter_map(|slot| Some((plan.slots[slot].words, idle_since(&uses[slot], life)?, slot)));
             let slot = idle.min().map_or(uses.len(), |(_, _, slot)| slot);
             if slot == uses.len() {
-                plan.slots.push(Slot { words, class, kept });
+                plan.slots.push(BufferSlot { words, kind, kept });
                 uses.push(BTreeMap::new());
             }
             uses[slot].insert(life.0, life.1);
@@ -79,7 +79,7 @@ fn idle_since(uses: &BTreeMap<usize, usize>, (first, last): (usize, usize)) -> O
 /// shared.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    slots: Vec<Slot>,
+    slots: Vec<BufferSlot>,
 }
 
 impl Pool {
@@ -92,8 +92,8 @@ impl Pool {
         let mut order: Vec<usize> = (0..plan.slots.len()).filter(|&n| !plan.slots[n].kept).collect();
         order.sort_by_key(|&n| std::cmp::Reverse(plan.slots[n].words));
         for n in order {
-            let Slot { words, class, .. } = plan.slots[n];
-            let fits = |&place: &usize| !taken[place] && self.slots[place].class == class && self.slots[place].words >= words;
+            let BufferSlot { words, kind, .. } = plan.slots[n];
+            let fits = |&place: &usize| !taken[place] && self.slots[place].kind == kind && self.slots[place].words >= words;
             let place = (0..taken.len()).filter(fits).min_by_key(|&place| self.slots[place].words).unwrap_or_else(|| {
                 self.slots.push(plan.slots[n]);
                 taken.push(false);
@@ -106,7 +106,7 @@ impl Pool {
     }
 
     /// All slots; [`Pool::place`] appends new ones.
-    pub fn slots(&self) -> &[Slot] {
+    pub fn slots(&self) -> &[BufferSlot] {
         &self.slots
     }
 
@@ -135,12 +135,12 @@ fn lifetimes(tape: &Tape) -> Vec<Option<(usize, usize)>> {
     lives
 }
 
-fn classes(tape: &Tape) -> Vec<Class> {
-    let mut classes = vec![Class::Real; tape.buffers.len()];
+fn kinds(tape: &Tape) -> Vec<BufferKind> {
+    let mut kinds = vec![BufferKind::Real; tape.buffers.len()];
     for tensor in &tape.tensors {
-        classes[tensor.buffer.0] = Class::of(tensor.spec.storage);
+        kinds[tensor.buffer.0] = BufferKind::of(tensor.spec.storage);
     }
-    classes
+    kinds
 }
 
 /// An error of an operation that writes a tensor which overlaps another of its operands.

@@ -3,7 +3,7 @@
 //! cost is about one more forward pass. Pure.
 
 use super::ids::{BufferId, TensorId};
-use super::tape::{BufferInfo, BufferOwner, Node, Tape, TensorInfo};
+use super::tape::{BufferInfo, BufferOwner, Node, Tape, TapeTensor};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -118,7 +118,7 @@ impl Copies {
                 tape.buffers.push(BufferInfo { owner: BufferOwner::Pooled, words, kept: false });
                 BufferId(tape.buffers.len() - 1)
             });
-            tape.tensors.push(TensorInfo { buffer, ..old });
+            tape.tensors.push(TapeTensor { buffer, ..old });
             TensorId(tape.tensors.len() - 1)
         })
     }

@@ -56,19 +56,19 @@ impl Storage {
 
 /// The element type of a buffer; floats and other words never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum BufferKind {
     /// 32-bit floats (any `Real` on the CPU).
     Real,
     /// 32-bit words: integers, signs, packed halves and codes.
     Words,
 }
 
-impl Class {
+impl BufferKind {
     /// The class of a storage type.
-    pub fn of(storage: Storage) -> Class {
+    pub fn of(storage: Storage) -> BufferKind {
         match storage {
-            Storage::F32 => Class::Real,
-            _ => Class::Words,
+            Storage::F32 => BufferKind::Real,
+            _ => BufferKind::Words,
         }
     }
 }

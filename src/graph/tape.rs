@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// The location of a persistent tensor: a range of a machine's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Home {
+pub struct TensorLocation {
     /// The buffer.
     pub memory: MemoryId,
     /// First word.
@@ -19,11 +19,11 @@ pub struct Home {
     pub spec: Spec,
 }
 
-impl Home {
+impl TensorLocation {
     /// Rows `first..first + rows` of this tensor.
-    pub fn rows(&self, first: usize, rows: usize) -> Home {
+    pub fn rows(&self, first: usize, rows: usize) -> TensorLocation {
         assert!(first + rows <= self.spec.rows, "rows {first}..{} of {:?}", first + rows, self.spec);
-        Home { offset: self.offset + first * self.spec.row_words(), spec: Spec { rows, ..self.spec }, ..*self }
+        TensorLocation { offset: self.offset + first * self.spec.row_words(), spec: Spec { rows, ..self.spec }, ..*self }
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct BufferInfo {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct TensorInfo {
+pub(crate) struct TapeTensor {
     pub(crate) buffer: BufferId,
     pub(crate) offset: usize,
     pub(crate) spec: Spec,
@@ -93,7 +93,7 @@ impl Node {
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     pub(crate) buffers: Vec<BufferInfo>,
-    pub(crate) tensors: Vec<TensorInfo>,
+    pub(crate) tensors: Vec<TapeTensor>,
     pub(crate) nodes: Vec<Node>,
     /// Ranges of operations: see [`Tape::block`].
     pub(crate) blocks: Vec<Range<usize>>,
@@ -101,7 +101,7 @@ pub struct Tape {
     pub(crate) cheap: Vec<Range<usize>>,
     /// Number of operations of the forward pass.
     pub(crate) forward: usize,
-    homes: HashMap<MemoryId, BufferId>,
+    locations: HashMap<MemoryId, BufferId>,
 }
 
 impl Tape {
@@ -111,22 +111,22 @@ impl Tape {
     }
 
     /// Adds a persistent tensor without a gradient.
-    pub fn lasting(&mut self, home: Home) -> TensorId {
-        let end = home.offset + home.spec.words();
+    pub fn persistent(&mut self, location: TensorLocation) -> TensorId {
+        let end = location.offset + location.spec.words();
         let buffers = &mut self.buffers;
-        let buffer = *self.homes.entry(home.memory).or_insert_with(|| {
-            buffers.push(BufferInfo { owner: BufferOwner::Memory(home.memory), words: 0, kept: true });
+        let buffer = *self.locations.entry(location.memory).or_insert_with(|| {
+            buffers.push(BufferInfo { owner: BufferOwner::Memory(location.memory), words: 0, kept: true });
             BufferId(buffers.len() - 1)
         });
         let info = &mut self.buffers[buffer.0];
         info.words = info.words.max(end);
-        self.tensor(buffer, home.offset, home.spec, false, None)
+        self.tensor(buffer, location.offset, location.spec, false, None)
     }
 
     /// Adds a persistent tensor whose gradient is accumulated in `gradient`.
-    pub fn parameter(&mut self, home: Home, gradient: Home) -> TensorId {
-        let accumulator = self.lasting(gradient);
-        let id = self.lasting(home);
+    pub fn parameter(&mut self, location: TensorLocation, gradient: TensorLocation) -> TensorId {
+        let accumulator = self.persistent(gradient);
+        let id = self.persistent(location);
         let info = &mut self.tensors[id.0];
         info.needs_gradient = true;
         info.accumulator = Some(accumulator);
@@ -134,8 +134,8 @@ impl Tape {
     }
 
     /// Adds a persistent tensor whose gradient is computed, but not accumulated.
-    pub fn variable(&mut self, home: Home) -> TensorId {
-        let id = self.lasting(home);
+    pub fn variable(&mut self, location: TensorLocation) -> TensorId {
+        let id = self.persistent(location);
         self.tensors[id.0].needs_gradient = true;
         id
     }
@@ -234,7 +234,7 @@ impl Tape {
     }
 
     fn tensor(&mut self, buffer: BufferId, offset: usize, spec: Spec, needs_gradient: bool, accumulator: Option<TensorId>) -> TensorId {
-        self.tensors.push(TensorInfo { buffer, offset, spec, needs_gradient, accumulator });
+        self.tensors.push(TapeTensor { buffer, offset, spec, needs_gradient, accumulator });
         TensorId(self.tensors.len() - 1)
     }
 }

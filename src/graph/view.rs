@@ -2,7 +2,7 @@
 
 use super::packing::unpack;
 use super::real::Real;
-use super::shape::{Class, Spec};
+use super::shape::{BufferKind, Spec};
 
 /// The contents of a buffer.
 #[derive(Clone, Debug)]
@@ -14,10 +14,10 @@ pub enum Data<T> {
 }
 
 impl<T: Real> Data<T> {
-    pub(super) fn zeros(class: Class, words: usize) -> Self {
-        match class {
-            Class::Real => Data::Real(vec![T::ZERO; words]),
-            Class::Words => Data::Words(vec![0; words]),
+    pub(super) fn zeros(kind: BufferKind, words: usize) -> Self {
+        match kind {
+            BufferKind::Real => Data::Real(vec![T::ZERO; words]),
+            BufferKind::Words => Data::Words(vec![0; words]),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Chat: messages, the model's template, and truncation to the context.
 
-use super::chat_template::{Message, Template, TemplateError};
+use super::chat_template::{ChatTemplate, Message, TemplateError};
 use super::generate::{GenerateError, GenerateReport, Generator, Request, Stopped};
 use crate::data::{Tokenizer, TokenizerError, USER};
 use crate::graph::Machine;
@@ -21,7 +21,7 @@ pub enum ChatError {
 
 /// A reply of the model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
+pub struct ChatReply {
     /// The text.
     pub text: String,
     /// Number of old messages that were dropped to make room.
@@ -43,7 +43,7 @@ const TRUNCATED_SHARE: f64 = 0.5;
 /// A conversation with a model.
 #[derive(Debug)]
 pub struct Chat {
-    template: Template,
+    template: ChatTemplate,
     request: Request,
     messages: Vec<Message>,
     /// Number of initial system messages, which are never dropped.
@@ -52,7 +52,7 @@ pub struct Chat {
 
 impl Chat {
     /// Starts an empty conversation.
-    pub fn new(template: Template, request: Request) -> Self {
+    pub fn new(template: ChatTemplate, request: Request) -> Self {
         Self { template, request, messages: Vec::new(), pinned: 0 }
     }
 
@@ -92,7 +92,7 @@ impl Chat {
     pub async fn say(
         &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, stop_requested: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(&str),
-    ) -> Result<Reply, ChatError> {
+    ) -> Result<ChatReply, ChatError> {
         let mut messages = self.messages.clone();
         messages.push(Message::new("user", text));
         // Reserve room for the reply, whose length is not known.
@@ -100,7 +100,7 @@ impl Chat {
         let (prompt, dropped) = self.truncate(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
         let turn = self.last_turn(&messages, &prompt, tokenizer);
         let generated = generator.generate(machine, tokenizer, &prompt, &self.request(tokenizer), stop_requested, emit).await?;
-        let mut reply = Reply { text: generated.text, dropped, prompt, turn, ids: generated.ids, report: generated.report };
+        let mut reply = ChatReply { text: generated.text, dropped, prompt, turn, ids: generated.ids, report: generated.report };
         if reply.text.is_empty() && reply.report.stopped == Stopped::Asked {
             // Stopped before any text: the conversation is unchanged.
             reply.dropped = 0;

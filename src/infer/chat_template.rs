@@ -112,7 +112,7 @@ const MAX_BYTES: u64 = 32 << 20;
 const MAX_SOURCE_BYTES: usize = 1 << 20;
 
 /// The parsed chat templates of a model.
-pub struct Template {
+pub struct ChatTemplate {
     /// For conversations without tools.
     plain: Result<jinja::Template, TemplateError>,
     /// For conversations with tools, if it is different.
@@ -121,13 +121,13 @@ pub struct Template {
     default: bool,
 }
 
-impl std::fmt::Debug for Template {
+impl std::fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Template")
     }
 }
 
-impl Template {
+impl ChatTemplate {
     /// Parses a model's templates, or the default. With templates by name, a parse error is reported only when that template
     /// is used.
     pub fn new(format: &ChatFormat) -> Result<Self, TemplateError> {
@@ -198,8 +198,8 @@ fn template_error(error: jinja::JinjaError) -> TemplateError {
 mod tests {
     use super::*;
 
-    fn template(source: &str) -> Result<Template, TemplateError> {
-        Template::new(&ChatFormat::new(source, &[("bos_token", "<s>")]))
+    fn template(source: &str) -> Result<ChatTemplate, TemplateError> {
+        ChatTemplate::new(&ChatFormat::new(source, &[("bos_token", "<s>")]))
     }
 
     fn render(source: &str) -> Result<String, TemplateError> {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_default_template_is_that_of_the_corpus() {
-        let template = Template::new(&ChatFormat::default()).unwrap();
+        let template = ChatTemplate::new(&ChatFormat::default()).unwrap();
         let messages = [Message::new("user", "a"), Message::new("assistant", "b"), Message::new("user", "c")];
         assert_eq!(template.render(&messages, true).unwrap(), "<|user|>a<|assistant|>b<|user|>c<|assistant|>");
         assert_eq!(template.render(&messages[..2], false).unwrap(), "<|user|>a<|assistant|>b");
@@ -273,7 +273,7 @@ mod tests {
     fn every_special_token_is_a_variable() {
         let tokens = [("unk_token", "<unk>"), ("pad_token", "<pad>"), ("turn_token", "<turn>"), ("cls_token", "<cls>")];
         let format = ChatFormat::new("{{ unk_token }}{{ pad_token }}{{ turn_token }}{{ cls_token }}{{ sep_token is defined }}", &tokens);
-        let template = Template::new(&format).unwrap();
+        let template = ChatTemplate::new(&format).unwrap();
         assert_eq!(template.render(&[], false).unwrap(), "<unk><pad><turn><cls>False");
         // The row's variables take precedence, as in transformers.
         let extra = TemplateVariables { variables: Json::Map(vec![("pad_token".into(), "<row>".into())]), ..TemplateVariables::default() };
@@ -284,9 +284,9 @@ mod tests {
     fn conversations_with_tools_use_their_template() {
         let named = |names: &[(&str, &str)]| {
             let named = names.iter().map(|(name, source)| (name.to_string(), source.to_string())).collect();
-            Template::new(&ChatFormat { template: Some(Templates::Named(named)), ..ChatFormat::default() }).unwrap()
+            ChatTemplate::new(&ChatFormat { template: Some(Templates::Named(named)), ..ChatFormat::default() }).unwrap()
         };
-        let text = |template: &Template, tools: Json| {
+        let text = |template: &ChatTemplate, tools: Json| {
             template.render_with(&[], &TemplateVariables { tools, ..TemplateVariables::default() }, false).map_err(|error| error.0)
         };
         let (tool, none) = (|| Json::List(vec![Json::Map(Vec::new())]), || Json::List(Vec::new()));

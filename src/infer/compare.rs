@@ -1,6 +1,6 @@
 //! Comparison of two models on a text, token by token.
 
-use super::chat::Reply;
+use super::chat::ChatReply;
 use super::generate::{GenerateError, Generator};
 use crate::data::{TextStream, Tokenizer};
 use crate::graph::Machine;
@@ -21,7 +21,7 @@ pub struct TokenKl {
 
 /// Scores of a reply, and of the turn before it, under two models.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct ModelComparison {
     /// The user's turn with the template's text, without the first token of a conversation, which is not predicted.
     pub turn: Vec<TokenKl>,
     /// The reply; the concatenated texts are its text.
@@ -34,8 +34,8 @@ const CHUNK: usize = 32;
 /// Compares two models on a reply of the student; `None` if a stop was requested. Both engines must support
 /// [scoring](super::Engine::score). Probabilities are over the tokenizer's ids.
 pub async fn compare(
-    machine: &mut Machine, student: &mut Generator, teacher: &mut Generator, tokenizer: &Tokenizer, reply: &Reply, stop_requested: &dyn Fn() -> bool,
-) -> Result<Option<Comparison>, GenerateError> {
+    machine: &mut Machine, student: &mut Generator, teacher: &mut Generator, tokenizer: &Tokenizer, reply: &ChatReply, stop_requested: &dyn Fn() -> bool,
+) -> Result<Option<ModelComparison>, GenerateError> {
     let tokens = [&reply.prompt[..], &reply.ids].concat();
     let vocabulary = tokenizer.vocabulary();
     let first = reply.turn.max(1);
@@ -59,7 +59,7 @@ pub async fn compare(
     let join = |scores: Vec<TokenScores>, texts: Vec<String>| texts.into_iter().zip(scores).map(|(text, scores)| scores.with_text(text)).collect();
     let turn = token_texts(tokenizer, &tokens[..first], &tokens[first..reply.prompt.len()], None)?;
     let text = token_texts(tokenizer, &reply.prompt, &reply.ids, Some(&reply.text))?;
-    Ok(Some(Comparison { turn: join(scores, turn), reply: join(replied, text) }))
+    Ok(Some(ModelComparison { turn: join(scores, turn), reply: join(replied, text) }))
 }
 
 /// Scores of a token.

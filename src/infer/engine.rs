@@ -2,7 +2,7 @@
 //! stays in device memory, where the next forward reads it, so that the latter can start before the host has the token.
 
 use super::sampler::{Sampler, Sampling};
-use crate::graph::{Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Storage, Tape, TensorId};
+use crate::graph::{BufferKind, Machine, MachineError, Pending, Program, ShapeError, Spec, Storage, Tape, TensorId, TensorLocation};
 use crate::model::{Forward, KvCache, MemoryPlan, Positions, Weights, bytes_of, logits};
 use crate::ops::{DRAW, Draw, Embedding, MEMORY, Sample};
 
@@ -47,17 +47,17 @@ const PREFILL_TOKENS: usize = 32;
 /// The operands of [`Sample`].
 #[derive(Clone, Copy)]
 struct SampleOperands {
-    draw: Home,
-    recent: Home,
-    weights: Home,
+    draw: TensorLocation,
+    recent: TensorLocation,
+    weights: TensorLocation,
     /// The last sampled token, which the next decode step reads.
-    token: Home,
+    token: TensorLocation,
 }
 
 impl SampleOperands {
     fn new(machine: &mut Machine, vocabulary: usize) -> Result<Self, MachineError> {
-        let (draw, recent) = (home(machine, Spec::u32(1, DRAW))?, home(machine, Spec::u32(1, MEMORY))?);
-        Ok(Self { draw, recent, weights: home(machine, Spec::f32(1, vocabulary))?, token: home(machine, Spec::u32(1, 1))? })
+        let (draw, recent) = (location(machine, Spec::u32(1, DRAW))?, location(machine, Spec::u32(1, MEMORY))?);
+        Ok(Self { draw, recent, weights: location(machine, Spec::f32(1, vocabulary))?, token: location(machine, Spec::u32(1, 1))? })
     }
 }
 
@@ -65,7 +65,7 @@ impl SampleOperands {
 #[derive(Clone, Copy)]
 enum LogitRows {
     /// The token whose index is stored here; the next token may be sampled.
-    Last(Home, SampleOperands),
+    Last(TensorLocation, SampleOperands),
     /// All tokens.
     All,
 }
@@ -73,7 +73,7 @@ enum LogitRows {
 /// A compiled forward of a fixed number of tokens.
 struct Stage {
     program: Program,
-    tokens: Home,
+    tokens: TensorLocation,
     logits: TensorId,
 }
 
@@ -85,7 +85,7 @@ pub struct Engine {
     scores: Option<Stage>,
     cache: KvCache,
     positions: Positions,
-    last: Home,
+    last: TensorLocation,
     sample: SampleOperands,
     sampler: Sampler,
     capacity: usize,
@@ -101,12 +101,12 @@ impl Engine {
         let config = &weights.config;
         let positions = Positions::new(machine, config, capacity.max(PREFILL_TOKENS))?;
         let spec = Spec { rows: capacity, cols: config.kv_width(), storage: cache_storage(weights) };
-        let layers = (0..config.num_hidden_layers).map(|_| Ok((home(machine, spec)?, home(machine, spec)?))).collect::<Result<_, MachineError>>()?;
+        let layers = (0..config.num_hidden_layers).map(|_| Ok((location(machine, spec)?, location(machine, spec)?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };
-        let last = home(machine, Spec::u32(1, 1))?;
+        let last = location(machine, Spec::u32(1, 1))?;
         let vocabulary = config.vocab_size;
         let sample = SampleOperands::new(machine, vocabulary)?;
-        let many = home(machine, Spec::u32(PREFILL_TOKENS, 1))?;
+        let many = location(machine, Spec::u32(PREFILL_TOKENS, 1))?;
         let mut stage = |tokens| stage(machine, weights, positions, &cache, LogitRows::Last(last, sample), tokens);
         // The larger program first: the other reuses its memory.
         let (prefill, decode) = (stage(many)?, stage(sample.token)?);
@@ -129,7 +129,7 @@ impl Engine {
 
     /// Adds support for [`score`](Self::score); `weights` must be those of [`new`](Self::new).
     pub fn with_scores(self, machine: &mut Machine, weights: &Weights) -> Result<Self, EngineError> {
-        let tokens = home(machine, Spec::u32(PREFILL_TOKENS, 1))?;
+        let tokens = location(machine, Spec::u32(PREFILL_TOKENS, 1))?;
         let scores = stage(machine, weights, self.positions, &self.cache, LogitRows::All, tokens)?;
         Ok(Self { scores: Some(scores), ..self })
     }
@@ -278,30 +278,32 @@ impl Engine {
 
 /// Storage of keys and values: f16 if the model's matrices are not in f32 and each half of a head is whole words, else f32.
 fn cache_storage(weights: &Weights) -> Storage {
-    let matrices = weights.home(weights.head()).map_or(Storage::F32, |head| head.spec.storage);
+    let matrices = weights.location(weights.head()).map_or(Storage::F32, |head| head.spec.storage);
     if matrices == Storage::F32 || !weights.config.head_dim().is_multiple_of(4) { Storage::F32 } else { Storage::F16 }
 }
 
 /// Allocates a tensor.
-fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
-    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+fn location(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
+    Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
 /// Compiles a forward of as many tokens as `tokens` has. Padding is written to the cache but never read, since the next
 /// tokens overwrite it.
-fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: LogitRows, tokens: Home) -> Result<Stage, EngineError> {
+fn stage(
+    machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: LogitRows, tokens: TensorLocation,
+) -> Result<Stage, EngineError> {
     let seq = tokens.spec.rows;
     let mut tape = Tape::new();
-    let ids = tape.lasting(tokens);
+    let ids = tape.persistent(tokens);
     let mut hidden = Forward { weights, positions, batch: 1, seq, cache: Some(cache) }.hidden(&mut tape, ids)?;
     if let (LogitRows::Last(row, _), true) = (scored, seq > 1) {
-        let row = tape.lasting(row);
+        let row = tape.persistent(row);
         hidden = tape.push_one(Embedding, &[hidden, row], &[])?;
     }
     let logits = logits(&mut tape, weights, hidden)?;
     tape.keep(logits);
     if let LogitRows::Last(_, SampleOperands { draw, recent, weights, token }) = scored {
-        let [draw, recent, weights, token] = [draw, recent, weights, token].map(|home| tape.lasting(home));
+        let [draw, recent, weights, token] = [draw, recent, weights, token].map(|location| tape.persistent(location));
         tape.push(Sample, &[logits, draw], &[recent, weights, token])?;
     }
     Ok(Stage { program: machine.compile(tape)?, tokens, logits })

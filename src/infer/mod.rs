@@ -9,9 +9,9 @@ mod generate;
 mod sampler;
 mod stop_strings;
 
-pub use chat::{Chat, ChatError, Reply};
-pub use chat_template::{DEFAULT_TEMPLATE, Message, Template, TemplateError, TemplateVariables};
-pub use compare::{Comparison, TokenKl, compare};
+pub use chat::{Chat, ChatError, ChatReply};
+pub use chat_template::{ChatTemplate, DEFAULT_TEMPLATE, Message, TemplateError, TemplateVariables};
+pub use compare::{ModelComparison, TokenKl, compare};
 pub use decode_queue::DecodeQueue;
 pub use engine::{Engine, EngineError};
 pub use generate::{GenerateError, GenerateReport, Generated, Generator, Request, Stopped};

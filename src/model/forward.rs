@@ -1,20 +1,20 @@
 //! The forward pass on a tape, for training, evaluation and decoding: building blocks for architectures, and the head.
 
 use super::config::ModelConfig;
-use super::tensors::Group;
+use super::tensors::LayerGroup;
 use super::weights::{Linears, Weights};
-use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
+use crate::graph::{Machine, MachineError, ShapeError, Spec, Tape, TensorId, TensorLocation};
 use crate::ops::{Attention, Embedding, FbiLinear, Heads, Join, Matmul, Members, RmsNorm, Rope};
 
 /// Position tables (RoPE) that a forward pass reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Positions {
     /// Cosines of the angles of every position, `(positions, head_dim/2)`.
-    pub cos: Home,
+    pub cos: TensorLocation,
     /// Sines of the same angles.
-    pub sin: Home,
+    pub sin: TensorLocation,
     /// Position of the first token of each sequence, `(1, 1)`.
-    pub start: Home,
+    pub start: TensorLocation,
 }
 
 impl Positions {
@@ -24,16 +24,16 @@ impl Positions {
         let half = frequencies.len();
         let spec = Spec::f32(positions, half);
         let angle = |i: usize| (i / half) as f64 * frequencies[i % half];
-        let mut table = |f: fn(f64) -> f64| -> Result<Home, MachineError> {
-            let home = Home { memory: machine.allocate(crate::graph::Class::Real, spec.words())?, offset: 0, spec };
+        let mut table = |f: fn(f64) -> f64| -> Result<TensorLocation, MachineError> {
+            let location = TensorLocation { memory: machine.allocate(crate::graph::BufferKind::Real, spec.words())?, offset: 0, spec };
             // A counting machine stores nothing, so a long table is not computed.
             if !matches!(machine, Machine::Counting(_)) {
-                machine.write_f32(&home, &(0..spec.elements()).map(|i| f(angle(i)) as f32).collect::<Vec<_>>())?;
+                machine.write_f32(&location, &(0..spec.elements()).map(|i| f(angle(i)) as f32).collect::<Vec<_>>())?;
             }
-            Ok(home)
+            Ok(location)
         };
         let (cos, sin) = (table(f64::cos)?, table(f64::sin)?);
-        let start = Home { memory: machine.allocate(crate::graph::Class::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
+        let start = TensorLocation { memory: machine.allocate(crate::graph::BufferKind::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
         Ok(Self { cos, sin, start })
     }
 }
@@ -42,7 +42,7 @@ impl Positions {
 #[derive(Clone, Debug)]
 pub struct KvCache {
     /// Keys and values by layer.
-    pub layers: Vec<(Home, Home)>,
+    pub layers: Vec<(TensorLocation, TensorLocation)>,
 }
 
 /// A forward pass over a batch of sequences, optionally with a KV cache.
@@ -90,10 +90,10 @@ impl Forward<'_> {
     /// Records RoPE and attention: `qkv (tokens, q_width + 2·kv_width)` → `(tokens, q_width)`.
     pub(super) fn attention(&self, tape: &mut Tape, layer: usize, qkv: TensorId) -> Result<TensorId, ShapeError> {
         let config = &self.weights.config;
-        let [cos, sin, start] = [self.positions.cos, self.positions.sin, self.positions.start].map(|home| tape.lasting(home));
+        let [cos, sin, start] = [self.positions.cos, self.positions.sin, self.positions.start].map(|location| tape.persistent(location));
         let heads = Heads { query: config.num_attention_heads, key_value: config.kv_heads() };
         let rope = Rope { heads, seq: self.seq, inverse: false };
-        let cache = self.cache.map(|cache| [cache.layers[layer].0, cache.layers[layer].1].map(|home| tape.lasting(home)));
+        let cache = self.cache.map(|cache| [cache.layers[layer].0, cache.layers[layer].1].map(|location| tape.persistent(location)));
         let rotated = tape.push_one(rope, &[qkv, cos, sin, start], cache.as_ref().map_or(&[], |cache| &cache[..]))?;
         let attention = Attention { batch: self.batch, heads };
         let outputs = match cache {
@@ -110,18 +110,18 @@ impl Forward<'_> {
     }
 
     /// Records the linear layers of a group: `x (tokens, in)` → their concatenated outputs `(tokens, out)`.
-    pub(super) fn linear(&self, tape: &mut Tape, group: &Group, x: TensorId) -> Result<TensorId, ShapeError> {
+    pub(super) fn linear(&self, tape: &mut Tape, group: &LayerGroup, x: TensorId) -> Result<TensorId, ShapeError> {
         let name = &group.name;
         if self.weights.linears == Linears::Dense {
             return product(tape, self.weights, &format!("{name}.weight"), x);
         }
         let binary = self.weights.binary.iter().find(|binary| binary.group == *group).unwrap_or_else(|| panic!("no binary group {name}"));
-        let signs = tape.lasting(binary.signs);
+        let signs = tape.persistent(binary.signs);
         let alpha = self.weights.tensor(tape, &format!("{name}.wscale"));
         let beta = self.weights.tensor(tape, &format!("{name}.wbias"));
         let mut inputs = vec![x, signs, alpha, beta];
         if let Some(transposed) = binary.transposed {
-            inputs.push(tape.lasting(transposed));
+            inputs.push(tape.persistent(transposed));
             inputs.push(self.weights.tensor(tape, &format!("{name}.weight")));
         }
         let members = Members::new(&group.outs())?;

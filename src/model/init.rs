@@ -1,10 +1,10 @@
 //! Initialization of weights: random, from a full-precision model, or from a file.
 
 use super::config::ModelConfig;
-use super::tensors::{Group, Role};
+use super::tensors::{LayerGroup, Role};
 use super::weights::{BinaryGroup, Linears, Weights};
 use crate::formats::bands;
-use crate::graph::{Home, Machine, MachineError, Storage, pack};
+use crate::graph::{Machine, MachineError, Storage, TensorLocation, pack};
 use crate::ops::{pack_signs, transpose_signs};
 use crate::rng::Key;
 use std::collections::HashSet;
@@ -62,7 +62,7 @@ pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, sou
     let layers = weights.binary.iter().flat_map(BinaryGroup::layers);
     let latent: HashSet<String> = layers.map(|(name, _)| format!("{name}.weight")).collect();
     for name in weights.names().iter().filter(|name| !latent.contains(*name)) {
-        let spec = weights.home(name).expect("named").spec;
+        let spec = weights.location(name).expect("named").spec;
         stream(machine, weights, name, [spec.rows, spec.cols], source, &mut |_| {})?;
     }
     for binary in &weights.binary {
@@ -89,8 +89,8 @@ fn stream<E: From<MachineError>>(
 
 /// Writes rows of a tensor. A packed layer has no latent weight: nothing is written then.
 fn write_rows(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
-    match weights.home(name) {
-        Some(home) => write_floats(machine, &home.rows(band.start, band.len()), values),
+    match weights.location(name) {
+        Some(location) => write_floats(machine, &location.rows(band.start, band.len()), values),
         None => Ok(()),
     }
 }
@@ -102,13 +102,13 @@ struct SignBuffer<'a> {
 }
 
 impl<'a> SignBuffer<'a> {
-    fn of(weights: &'a Weights, group: &Group) -> Self {
+    fn of(weights: &'a Weights, group: &LayerGroup) -> Self {
         Self { binary: weights.binary.iter().find(|binary| binary.group == *group), signs: Vec::new() }
     }
 
     /// Appends the signs of the next rows of latent weights.
     fn add(&mut self, values: &[f32]) {
-        if let Some(BinaryGroup { signs: Home { spec, .. }, .. }) = self.binary {
+        if let Some(BinaryGroup { signs: TensorLocation { spec, .. }, .. }) = self.binary {
             let first = self.signs.len();
             self.signs.resize(first + values.len() / spec.cols * spec.row_words(), 0);
             pack_signs(values, spec.cols, &mut self.signs[first..]);
@@ -127,10 +127,10 @@ impl<'a> SignBuffer<'a> {
 }
 
 /// Writes floats to a tensor in its storage.
-pub(super) fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
-    match home.spec.storage {
-        Storage::F32 => machine.write_f32(home, values),
-        _ => machine.write(home, &pack(home.spec, values)),
+pub(super) fn write_floats(machine: &mut Machine, location: &TensorLocation, values: &[f32]) -> Result<(), MachineError> {
+    match location.spec.storage {
+        Storage::F32 => machine.write_f32(location, values),
+        _ => machine.write(location, &pack(location.spec, values)),
     }
 }
 

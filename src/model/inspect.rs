@@ -56,7 +56,7 @@ pub struct LayerReport {
 
 /// Parameter counts and sizes of a model, without tokenizer and headers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sizes {
+pub struct ModelSizes {
     /// Parameters, without α and β.
     pub parameters: u64,
     /// One-bit weights.
@@ -71,7 +71,7 @@ pub struct Sizes {
     pub bits_per_weight: f64,
 }
 
-impl Sizes {
+impl ModelSizes {
     fn of(config: &ModelConfig, linears: Linears) -> Self {
         let parameters = config.parameters();
         let packed = packed_bytes(config, linears);
@@ -94,7 +94,7 @@ pub struct Inspection {
     /// The linear layers, in order.
     pub layers: Vec<LayerReport>,
     /// Parameter counts and sizes.
-    pub sizes: Sizes,
+    pub sizes: ModelSizes,
 }
 
 /// Inspects a model layer by layer. `progress(done, total)` returns false to stop; the result is `None` then.
@@ -107,7 +107,7 @@ pub fn inspect(file: &ModelFile, progress: &mut dyn FnMut(usize, usize) -> bool)
             return Ok(None);
         }
     }
-    Ok(Some(Inspection { config: file.config.clone(), layers, sizes: Sizes::of(&file.config, file.linears) }))
+    Ok(Some(Inspection { config: file.config.clone(), layers, sizes: ModelSizes::of(&file.config, file.linears) }))
 }
 
 fn inspect_layer(file: &ModelFile, name: &str, rows: usize, cols: usize) -> Result<LayerReport, ModelError> {

@@ -17,7 +17,7 @@ pub enum TeacherOutput<'a> {
 }
 
 /// The training or evaluation loss and its inputs.
-pub struct Loss<'a> {
+pub struct ChunkedLoss<'a> {
     /// The model being trained.
     pub student: &'a Weights,
     /// The teacher's distributions.
@@ -44,7 +44,7 @@ pub fn chunk_rows(rows: usize, vocabulary: usize) -> usize {
     (CHUNK_FLOATS / vocabulary / 64 * 64).clamp(64, rows.next_multiple_of(64))
 }
 
-impl Loss<'_> {
+impl ChunkedLoss<'_> {
     /// Records the loss of `hidden (rows, width)`. With `gradient`, accumulates the head's gradient and returns the
     /// gradient of `hidden`.
     pub fn record(&self, tape: &mut Tape, hidden: TensorId) -> Result<Option<TensorId>, ShapeError> {

@@ -22,16 +22,16 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, 
         if binary.latent.is_some() {
             return Err(no_latent(file.path()).into());
         }
-        for (layer, home) in binary.layers() {
-            machine.write(&home, &signs(file, layer, home.spec.rows, home.spec.cols)?)?;
+        for (layer, location) in binary.layers() {
+            machine.write(&location, &signs(file, layer, location.spec.rows, location.spec.cols)?)?;
         }
     }
     for name in weights.names() {
-        let home = weights.home(name).expect("named");
-        let (rows, cols) = (home.spec.rows, home.spec.cols);
+        let location = weights.location(name).expect("named");
+        let (rows, cols) = (location.spec.rows, location.spec.cols);
         file.expect_shape(name, rows, cols)?;
         for band in bands(rows, cols) {
-            let part = home.rows(band.start, band.len());
+            let part = location.rows(band.start, band.len());
             let free = free == Some(name.as_str());
             if free {
                 unusable.extend(nonfinite_rows(&file.read_values(name, cols, band.clone())?, cols, band.clone()));

@@ -7,7 +7,7 @@ use super::model_error::ModelError;
 use super::model_error::write_error;
 use super::weights::{BinaryGroup, Weights};
 use crate::data::Tokenizer;
-use crate::graph::{Home, Machine};
+use crate::graph::{Machine, TensorLocation};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const SNAPSHOT: &str = "the snapshot";
 struct OnMachine<'a> {
     machine: &'a mut Machine,
     weights: &'a Weights,
-    signs: HashMap<&'a str, Home>,
+    signs: HashMap<&'a str, TensorLocation>,
 }
 
 impl PackedTensors for OnMachine<'_> {
@@ -27,7 +27,7 @@ impl PackedTensors for OnMachine<'_> {
     }
 
     async fn floats(&mut self, name: &str, _: usize, _: usize) -> Result<Vec<f32>, ModelError> {
-        Ok(self.machine.read_f32(&self.weights.home(name).expect("named")).await?)
+        Ok(self.machine.read_f32(&self.weights.location(name).expect("named")).await?)
     }
 
     fn path(&self) -> &Path {

@@ -108,7 +108,7 @@ impl ModelTensor {
 
 /// A group of linear layers that read the same input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct LayerGroup {
     /// The group's name; no tensor in a file has it.
     pub name: String,
     /// Input features.
@@ -117,7 +117,7 @@ pub struct Group {
     pub members: Vec<(String, usize)>,
 }
 
-impl Group {
+impl LayerGroup {
     /// Collects the groups of the linear layers among these tensors, in order.
     pub fn all(tensors: impl IntoIterator<Item = ModelTensor>) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();

@@ -1,8 +1,8 @@
 //! A model's tensors on a machine: allocation in arenas, with gradients and optimizer moments in training.
 
 use super::config::ModelConfig;
-use super::tensors::Group;
-use crate::graph::{Class, Home, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
+use super::tensors::LayerGroup;
+use crate::graph::{BufferKind, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId, TensorLocation};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,18 +56,18 @@ pub enum Purpose {
 #[derive(Clone, Debug)]
 pub struct BinaryGroup {
     /// The layers.
-    pub group: Group,
+    pub group: LayerGroup,
     /// Signs `(out, in)` of all layers, stacked.
-    pub signs: Home,
+    pub signs: TensorLocation,
     /// Transposed signs `(in, out)`; in training only.
-    pub transposed: Option<Home>,
+    pub transposed: Option<TensorLocation>,
     /// Latent weights `(out, in)`; in training only.
-    pub latent: Option<Home>,
+    pub latent: Option<TensorLocation>,
 }
 
 impl BinaryGroup {
     /// The layers and their signs.
-    pub fn layers(&self) -> impl Iterator<Item = (&str, Home)> {
+    pub fn layers(&self) -> impl Iterator<Item = (&str, TensorLocation)> {
         let mut first = 0;
         self.group.members.iter().map(move |(name, out)| {
             first += out;
@@ -81,13 +81,13 @@ impl BinaryGroup {
 #[derive(Clone, Copy, Debug)]
 pub struct TrainedTensor {
     /// The parameter.
-    pub value: Home,
+    pub value: TensorLocation,
     /// The gradient, accumulated over micro-steps.
-    pub gradient: Home,
+    pub gradient: TensorLocation,
     /// AdamW's first moment.
-    pub first: Home,
+    pub first: TensorLocation,
     /// AdamW's second moment.
-    pub second: Home,
+    pub second: TensorLocation,
 }
 
 /// The content of a memory allocation of a model.
@@ -116,7 +116,7 @@ pub struct Weights {
     pub binary: Vec<BinaryGroup>,
     /// All float tensors by the name in files (`NAME.weight`, `NAME.wscale`, `NAME.wbias`), and the stacked tensors of
     /// grouped layers by the group's name.
-    homes: HashMap<String, Home>,
+    locations: HashMap<String, TensorLocation>,
     /// In training: each named tensor with gradient and moments.
     trained: HashMap<String, TrainedTensor>,
     /// In training: pages of parameters that are not binarized.
@@ -138,8 +138,8 @@ impl TrainedTensor {
 
     /// Rows `first..first + rows` of each tensor that has rows.
     fn rows(&self, first: usize, rows: usize) -> Self {
-        let [value, gradient] = [self.value, self.gradient].map(|home| home.rows(first, rows));
-        let [first, second] = [self.first, self.second].map(|home| if self.has_rows() { home.rows(first, rows) } else { home });
+        let [value, gradient] = [self.value, self.gradient].map(|location| location.rows(first, rows));
+        let [first, second] = [self.first, self.second].map(|location| if self.has_rows() { location.rows(first, rows) } else { location });
         Self { value, gradient, first, second }
     }
 }
@@ -154,7 +154,7 @@ struct StackedTensors {
 
 impl StackedTensors {
     /// The tensors `NAME.part` of a group, with `rows` rows each or as many as the layer has outputs.
-    fn of(group: &Group, part: &str, rows: Option<usize>) -> Self {
+    fn of(group: &LayerGroup, part: &str, rows: Option<usize>) -> Self {
         let members = group.members.iter().map(|(name, out)| (format!("{name}.{part}"), rows.unwrap_or(*out))).collect();
         Self { name: format!("{}.{part}", group.name), cols: group.width, members }
     }
@@ -209,39 +209,39 @@ struct Arena {
 
 impl Arena {
     fn new(machine: &mut Machine, specs: &[Spec], align: usize) -> Result<Self, MachineError> {
-        let mut pages = PageLayout { max_words: machine.most_words().min(PAGE_WORDS), align, sizes: Vec::new() };
+        let mut pages = PageLayout { max_words: machine.max_words().min(PAGE_WORDS), align, sizes: Vec::new() };
         let places = specs.iter().map(|spec| pages.place(spec.words())).collect();
-        let class = specs.first().map_or(Class::Real, |spec| Class::of(spec.storage));
+        let class = specs.first().map_or(BufferKind::Real, |spec| BufferKind::of(spec.storage));
         let memories = pages.sizes.iter().map(|&words| machine.allocate(class, words)).collect::<Result<_, _>>()?;
         Ok(Self { memories, sizes: pages.sizes, places })
     }
 
     /// Allocates memory with the same layout, each page one row in `storage`: for gradients and moments.
     fn same_layout(&self, machine: &mut Machine, storage: Storage) -> Result<Vec<MemoryId>, MachineError> {
-        self.sizes.iter().map(|&words| machine.allocate(Class::of(storage), storage.row_words(words))).collect()
+        self.sizes.iter().map(|&words| machine.allocate(BufferKind::of(storage), storage.row_words(words))).collect()
     }
 
     /// Allocates a moment for these tensors. With `by_page`, for tensors that AdamW updates by pages, they are parts of the
     /// pages' single rows; else each has its own rows.
-    fn moment(&self, machine: &mut Machine, specs: &[Spec], storage: Storage, by_page: bool) -> Result<(Vec<MemoryId>, Vec<Home>), MachineError> {
+    fn moment(&self, machine: &mut Machine, specs: &[Spec], storage: Storage, by_page: bool) -> Result<(Vec<MemoryId>, Vec<TensorLocation>), MachineError> {
         let own: Vec<Spec> = specs.iter().map(|spec| Spec { storage, ..*spec }).collect();
         if storage != Storage::F32 && !by_page {
             let arena = Arena::new(machine, &own, ALIGN)?;
-            let homes = (0..own.len()).map(|n| arena.home(&arena.memories, n, own[n])).collect();
-            return Ok((arena.memories, homes));
+            let locations = (0..own.len()).map(|n| arena.location(&arena.memories, n, own[n])).collect();
+            return Ok((arena.memories, locations));
         }
         let memories = self.same_layout(machine, storage)?;
-        let home = |(&(page, offset), own): (&(usize, usize), &Spec)| {
+        let location = |(&(page, offset), own): (&(usize, usize), &Spec)| {
             let spec = if storage == Storage::F32 { *own } else { Spec { rows: 1, cols: own.elements(), storage } };
-            Home { memory: memories[page], offset: storage.row_words(offset), spec }
+            TensorLocation { memory: memories[page], offset: storage.row_words(offset), spec }
         };
-        let homes = self.places.iter().zip(&own).map(home).collect();
-        Ok((memories, homes))
+        let locations = self.places.iter().zip(&own).map(location).collect();
+        Ok((memories, locations))
     }
 
-    fn home(&self, memories: &[MemoryId], n: usize, spec: Spec) -> Home {
+    fn location(&self, memories: &[MemoryId], n: usize, spec: Spec) -> TensorLocation {
         let (page, offset) = self.places[n];
-        Home { memory: memories[page], offset, spec }
+        TensorLocation { memory: memories[page], offset, spec }
     }
 }
 
@@ -257,12 +257,12 @@ impl Weights {
             config: config.clone(),
             linears,
             binary: Vec::new(),
-            homes: HashMap::new(),
+            locations: HashMap::new(),
             trained: HashMap::new(),
             pages: Vec::new(),
             names: Vec::new(),
             moments: Vec::new(),
-            max_words: machine.most_words(),
+            max_words: machine.max_words(),
             unusable: Vec::new(),
         };
         let mut plain: Vec<StackedTensors> =
@@ -270,7 +270,7 @@ impl Weights {
         match linears {
             Linears::Dense => plain.extend(config.groups().iter().map(|group| StackedTensors::of(group, "weight", None))),
             Linears::Binary => {
-                let scales = |group: &Group| ["wscale", "wbias"].map(|part| StackedTensors::of(group, part, Some(1)));
+                let scales = |group: &LayerGroup| ["wscale", "wbias"].map(|part| StackedTensors::of(group, part, Some(1)));
                 plain.extend(config.groups().iter().flat_map(scales));
                 weights.allocate_binary(machine, purpose)?;
             }
@@ -290,10 +290,10 @@ impl Weights {
         let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(storage)).collect();
         let arena = Arena::new(machine, &specs, ALIGN)?;
         for (n, block) in blocks.iter().enumerate() {
-            let home = arena.home(&arena.memories, n, specs[n]);
-            self.homes.insert(block.name.clone(), home);
+            let location = arena.location(&arena.memories, n, specs[n]);
+            self.locations.insert(block.name.clone(), location);
             for (name, first, rows) in block.parts() {
-                self.homes.insert(name.clone(), home.rows(first, rows));
+                self.locations.insert(name.clone(), location.rows(first, rows));
                 self.names.push(name.clone());
             }
         }
@@ -308,8 +308,8 @@ impl Weights {
         let (firsts, first) = arena.moment(machine, &specs, of_first, whole_pages)?;
         let (seconds, second) = arena.moment(machine, &specs, of_second, whole_pages)?;
         for (n, block) in blocks.iter().enumerate() {
-            let home = |memories: &[MemoryId]| arena.home(memories, n, specs[n]);
-            let trained = TrainedTensor { value: home(&arena.memories), gradient: home(&gradients), first: first[n], second: second[n] };
+            let location = |memories: &[MemoryId]| arena.location(memories, n, specs[n]);
+            let trained = TrainedTensor { value: location(&arena.memories), gradient: location(&gradients), first: first[n], second: second[n] };
             self.insert_trained(block.name.clone(), trained);
             for (name, first, rows) in block.parts() {
                 self.insert_trained(name.clone(), trained.rows(first, rows));
@@ -320,24 +320,24 @@ impl Weights {
         }
         // A tensor larger than a page has its own page, which AdamW updates in several parts.
         let align = PART_ALIGN * moments.align();
-        let part = machine.most_words().min(PAGE_WORDS) / align * align;
+        let part = machine.max_words().min(PAGE_WORDS) / align * align;
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
             for offset in (0..words).step_by(part) {
                 let cols = part.min(words - offset);
-                let home = |memories: &[MemoryId], storage: Storage| Home {
+                let location = |memories: &[MemoryId], storage: Storage| TensorLocation {
                     memory: memories[page],
                     offset: storage.row_words(offset),
                     spec: Spec { rows: 1, cols, storage },
                 };
-                let [value, gradient] = [&arena.memories, &gradients].map(|memories| home(memories, Storage::F32));
-                self.pages.push(TrainedTensor { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
+                let [value, gradient] = [&arena.memories, &gradients].map(|memories| location(memories, Storage::F32));
+                self.pages.push(TrainedTensor { value, gradient, first: location(&firsts, of_first), second: location(&seconds, of_second) });
             }
         }
         Ok(())
     }
 
     fn insert_trained(&mut self, name: String, trained: TrainedTensor) {
-        self.homes.insert(name.clone(), trained.value);
+        self.locations.insert(name.clone(), trained.value);
         self.trained.insert(name, trained);
     }
 
@@ -358,9 +358,9 @@ impl Weights {
         }
         for (n, group) in groups.into_iter().enumerate() {
             self.binary.push(BinaryGroup {
-                signs: signs.home(&signs.memories, n, specs[n]),
-                transposed: transposed.as_ref().map(|arena| arena.home(&arena.memories, n, transposed_specs[n])),
-                latent: self.homes.get(&format!("{}.weight", group.name)).copied(),
+                signs: signs.location(&signs.memories, n, specs[n]),
+                transposed: transposed.as_ref().map(|arena| arena.location(&arena.memories, n, transposed_specs[n])),
+                latent: self.locations.get(&format!("{}.weight", group.name)).copied(),
                 group,
             });
         }
@@ -368,8 +368,8 @@ impl Weights {
     }
 
     /// The memory location of a named tensor.
-    pub fn home(&self, name: &str) -> Option<Home> {
-        self.homes.get(name).copied()
+    pub fn location(&self, name: &str) -> Option<TensorLocation> {
+        self.locations.get(name).copied()
     }
 
     /// Names of all float tensors in files, in a fixed order.
@@ -384,7 +384,7 @@ impl Weights {
 
     /// Names and locations of both moments of all trained tensors, in a fixed order; one entry for a group whose Q8 codes
     /// share blocks.
-    pub fn moments(&self) -> impl Iterator<Item = (&str, [Home; 2])> {
+    pub fn moments(&self) -> impl Iterator<Item = (&str, [TensorLocation; 2])> {
         self.moments.iter().map(|name| (name.as_str(), [self.trained[name].first, self.trained[name].second]))
     }
 
@@ -394,7 +394,7 @@ impl Weights {
     }
 
     /// All ranges of gradients, each once: pages, then latent weights.
-    pub fn gradients(&self) -> Vec<Home> {
+    pub fn gradients(&self) -> Vec<TensorLocation> {
         let latent = self.binary.iter().filter_map(|binary| self.trained(&format!("{}.weight", binary.group.name)));
         self.pages.iter().copied().chain(latent).map(|trained| trained.gradient).collect()
     }
@@ -402,15 +402,15 @@ impl Weights {
     /// All memory allocations of the model and their contents.
     pub fn memories(&self) -> BTreeMap<MemoryId, MemoryPart> {
         let mut memories = BTreeMap::new();
-        memories.extend(self.homes.values().map(|home| (home.memory, MemoryPart::Values)));
+        memories.extend(self.locations.values().map(|location| (location.memory, MemoryPart::Values)));
         for layer in &self.binary {
             memories.insert(layer.signs.memory, MemoryPart::Signs);
-            memories.extend(layer.transposed.map(|home| (home.memory, MemoryPart::Signs)));
-            memories.extend(layer.latent.map(|home| (home.memory, MemoryPart::Latent)));
+            memories.extend(layer.transposed.map(|location| (location.memory, MemoryPart::Signs)));
+            memories.extend(layer.latent.map(|location| (location.memory, MemoryPart::Latent)));
         }
         for trained in self.trained.values() {
             memories.insert(trained.gradient.memory, MemoryPart::Gradients);
-            memories.extend([trained.first, trained.second].map(|home| (home.memory, MemoryPart::Moments)));
+            memories.extend([trained.first, trained.second].map(|location| (location.memory, MemoryPart::Moments)));
         }
         memories
     }
@@ -419,13 +419,13 @@ impl Weights {
     pub fn tensor(&self, tape: &mut Tape, name: &str) -> TensorId {
         match self.trained.get(name) {
             Some(trained) => tape.parameter(trained.value, trained.gradient),
-            None => tape.lasting(*self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"))),
+            None => tape.persistent(*self.locations.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"))),
         }
     }
 
     /// Like [`Weights::tensor`], in as many blocks of rows as the binding limit requires.
     pub fn tensors(&self, tape: &mut Tape, name: &str) -> Vec<TensorId> {
-        let whole = self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
+        let whole = self.locations.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
         // Blocks are aligned for bindings. A row that is too large alone is an error of the machine.
         let rows = match self.max_words / whole.row_words() / ALIGN * ALIGN {
             0 => whole.rows,
@@ -435,10 +435,10 @@ impl Weights {
             return vec![self.tensor(tape, name)];
         }
         let block = |first: usize| {
-            let part = |home: Home| home.rows(first, rows.min(whole.rows - first));
+            let part = |location: TensorLocation| location.rows(first, rows.min(whole.rows - first));
             match self.trained.get(name) {
                 Some(trained) => tape.parameter(part(trained.value), part(trained.gradient)),
-                None => tape.lasting(part(self.homes[name])),
+                None => tape.persistent(part(self.locations[name])),
             }
         };
         (0..whole.rows).step_by(rows).map(block).collect()

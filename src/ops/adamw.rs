@@ -12,7 +12,7 @@ use crate::params;
 use crate::platform::parallel::*;
 
 /// The parameter, its moments and its gradient.
-struct State<'a, T> {
+struct ElementState<'a, T> {
     parameter: &'a mut [T],
     first: &'a mut [T],
     second: &'a mut [T],
@@ -21,7 +21,7 @@ struct State<'a, T> {
 
 /// θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 #[inline(always)]
-fn step<T: Real>(control: &Control<T>, norm: &[T], state: State<'_, T>) {
+fn step<T: Real>(control: &Control<T>, norm: &[T], state: ElementState<'_, T>) {
     let &[_, factor, _, correction1, correction2, ..] = norm else { unreachable!("checked") };
     let one = T::from_f32(1.0);
     let (keep, rate) = (one - control.rate * control.decay, control.rate / correction1);
@@ -38,21 +38,21 @@ fn step<T: Real>(control: &Control<T>, norm: &[T], state: State<'_, T>) {
 }
 
 /// The moments of consecutive elements.
-enum Moments<'a, T> {
+enum MomentSlices<'a, T> {
     Floats(&'a mut [T], &'a mut [T]),
     Codes(&'a mut [u32], &'a mut [u32]),
 }
 
-impl<'a, T: Real> Moments<'a, T> {
+impl<'a, T: Real> MomentSlices<'a, T> {
     /// Splits the moments into chunks of `n` elements.
     fn split(first: &'a mut ViewMut<'_, T>, second: &'a mut ViewMut<'_, T>, n: usize) -> Vec<Self> {
         match (first, second) {
             (ViewMut::Real(first, _), ViewMut::Real(second, _)) => {
-                first.chunks_mut(n).zip(second.chunks_mut(n)).map(|(first, second)| Moments::Floats(first, second)).collect()
+                first.chunks_mut(n).zip(second.chunks_mut(n)).map(|(first, second)| MomentSlices::Floats(first, second)).collect()
             }
             (ViewMut::Words(first, _), ViewMut::Words(second, _)) => {
                 let words = Storage::SignedLog.row_words(n);
-                first.chunks_mut(words).zip(second.chunks_mut(words)).map(|(first, second)| Moments::Codes(first, second)).collect()
+                first.chunks_mut(words).zip(second.chunks_mut(words)).map(|(first, second)| MomentSlices::Codes(first, second)).collect()
             }
             _ => unreachable!("both moments are stored alike"),
         }
@@ -61,11 +61,11 @@ impl<'a, T: Real> Moments<'a, T> {
     /// Runs [`step`] on the elements from index `from` on; the rounding noise of codes depends on the index.
     fn step(self, control: &Control<T>, norm: &[T], parameter: &mut [T], gradient: &mut [T], from: usize) {
         let (first, second) = match self {
-            Moments::Codes(first, second) => (first, second),
-            Moments::Floats(first, second) => {
+            MomentSlices::Codes(first, second) => (first, second),
+            MomentSlices::Floats(first, second) => {
                 return vectorised(
                     #[inline(always)]
-                    || step(control, norm, State { parameter, first, second, gradient }),
+                    || step(control, norm, ElementState { parameter, first, second, gradient }),
                 );
             }
         };
@@ -77,7 +77,7 @@ impl<'a, T: Real> Moments<'a, T> {
                 || {
                     unpack(Storage::SignedLog, first, m);
                     unpack(Storage::UnsignedLog, second, v);
-                    step(control, norm, State { parameter, first: m, second: v, gradient });
+                    step(control, norm, ElementState { parameter, first: m, second: v, gradient });
                     log_codes::encode(
                         Storage::SignedLog,
                         m,
@@ -151,7 +151,7 @@ impl Op for AdamW {
         if norm[2] == T::ZERO {
             return g.real().fill(T::ZERO);
         }
-        let tasks = p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(Moments::split(m, v, TASK)).enumerate();
+        let tasks = p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(MomentSlices::split(m, v, TASK)).enumerate();
         tasks.for_each(|(task, ((parameter, gradient), moments))| moments.step(&control, norm, parameter, gradient, task * TASK));
     }
 
@@ -227,7 +227,7 @@ impl Op for AdamWSigns {
         }
         let latent = p.spec();
         let (cols, row_words) = (latent.cols, signs.spec().row_words());
-        let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(Moments::split(m, v, cols));
+        let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(MomentSlices::split(m, v, cols));
         let rows = rows.zip(signs.words().par_chunks_mut(row_words)).enumerate();
         let flipped: Vec<u32> = rows
             .map(|(row, (((parameter, gradient), moments), signs))| {

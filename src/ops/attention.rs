@@ -36,7 +36,7 @@ const BLOCKED_QUERIES: usize = 9;
 
 /// Sizes of an attention, from the operation and its operands.
 #[derive(Clone, Copy)]
-struct Sizes {
+struct AttentionSizes {
     queries: usize,
     keys: usize,
     head_dim: usize,
@@ -46,7 +46,7 @@ struct Sizes {
     kv_row: usize,
 }
 
-impl Sizes {
+impl AttentionSizes {
     fn scale(&self) -> f64 {
         1.0 / (self.head_dim as f64).sqrt()
     }
@@ -69,16 +69,16 @@ impl Sizes {
 }
 
 impl Attention {
-    fn sizes(&self, specs: Specs<'_>) -> Sizes {
+    fn sizes(&self, specs: Specs<'_>) -> AttentionSizes {
         let (heads, first) = (self.heads, specs.inputs[0]);
         let queries = first.rows / self.batch;
         match specs.inputs {
-            [_, keys, _, _] => Sizes { queries, keys: keys.rows, head_dim: first.cols / heads.query, heads, q_row: first.cols, kv_row: keys.cols },
-            _ => Sizes { queries, keys: queries, head_dim: first.cols / heads.in_row(), heads, q_row: first.cols, kv_row: first.cols },
+            [_, keys, _, _] => AttentionSizes { queries, keys: keys.rows, head_dim: first.cols / heads.query, heads, q_row: first.cols, kv_row: keys.cols },
+            _ => AttentionSizes { queries, keys: queries, head_dim: first.cols / heads.in_row(), heads, q_row: first.cols, kv_row: first.cols },
         }
     }
 
-    fn check(&self, specs: Specs<'_>) -> Result<Sizes, ShapeError> {
+    fn check(&self, specs: Specs<'_>) -> Result<AttentionSizes, ShapeError> {
         let sizes = self.sizes(specs);
         let divides = self.heads.query.is_multiple_of(self.heads.key_value) && specs.inputs[0].rows.is_multiple_of(self.batch);
         let fits = match specs.inputs {
@@ -95,7 +95,7 @@ impl Attention {
     }
 
     /// Returns the parameters of the kernels; k and v begin at these columns of their rows.
-    fn params(&self, sizes: Sizes, [k, v]: [usize; 2]) -> Params {
+    fn params(&self, sizes: AttentionSizes, [k, v]: [usize; 2]) -> Params {
         params! {
             batch: self.batch,
             queries: sizes.queries,
@@ -199,7 +199,7 @@ impl Op for Attention {
 
 impl Attention {
     /// Computes every sequence in blocks of queries. `k` and `v` begin at their first element.
-    fn sequences<T: Real>(&self, sizes: Sizes, start: usize, (q, k, v): (&[T], &[T], &[T]), o: &mut [T], lse: &mut [T]) {
+    fn sequences<T: Real>(&self, sizes: AttentionSizes, start: usize, (q, k, v): (&[T], &[T], &[T]), o: &mut [T], lse: &mut [T]) {
         let (wide, heads) = (sizes.wide(), sizes.heads.query);
         let sequences = o.par_chunks_mut(sizes.queries * wide).zip(lse.par_chunks_mut(sizes.queries * heads)).enumerate();
         sequences.for_each(|(b, (o, lse))| {
@@ -215,7 +215,7 @@ impl Attention {
 }
 
 /// Computes one block of queries, the first at position `first`, over its visible keys.
-fn forward_block<T: Real>(sizes: Sizes, first: usize, q: &[T], k: &[T], v: &[T], o: &mut [T], lse: &mut [T]) {
+fn forward_block<T: Real>(sizes: AttentionSizes, first: usize, q: &[T], k: &[T], v: &[T], o: &mut [T], lse: &mut [T]) {
     let (d, heads) = (sizes.head_dim, sizes.heads.query);
     let queries = lse.len() / heads;
     let seen = (first + queries).min(sizes.keys);
@@ -315,7 +315,7 @@ impl Op for AttentionBackward {
         let saved = |b: usize| {
             let q = &x[b * n * row..];
             let k = &q[wide..];
-            Saved { q, k, v: &k[sizes.kv_wide()..], lse: &lse[b * n * heads..], dy: &dy[b * n * wide..], delta: &delta[b * n * heads..] }
+            SavedTensors { q, k, v: &k[sizes.kv_wide()..], lse: &lse[b * n * heads..], dy: &dy[b * n * wide..], delta: &delta[b * n * heads..] }
         };
         dx.real().par_chunks_mut(n * row).enumerate().for_each(|(b, dx)| {
             dx.par_chunks_mut(BLOCK * row).enumerate().for_each(|(block, dx)| {
@@ -331,7 +331,7 @@ impl Op for AttentionBackward {
 }
 
 /// The operands of the backward pass of one sequence.
-struct Saved<'a, T> {
+struct SavedTensors<'a, T> {
     q: &'a [T],
     k: &'a [T],
     v: &'a [T],
@@ -340,9 +340,9 @@ struct Saved<'a, T> {
     delta: &'a [T],
 }
 
-impl<T: Real> Saved<'_, T> {
+impl<T: Real> SavedTensors<'_, T> {
     /// Writes P and ds/√d of head `h` for `queries` from `t` on and `keys` from `j` on to `p` and `ds`.
-    fn recompute(&self, sizes: Sizes, h: usize, (t, queries): (usize, usize), (j, keys): (usize, usize), p: &mut [T], ds: &mut [T]) {
+    fn recompute(&self, sizes: AttentionSizes, h: usize, (t, queries): (usize, usize), (j, keys): (usize, usize), p: &mut [T], ds: &mut [T]) {
         let (d, wide, row, column) = (sizes.head_dim, sizes.wide(), sizes.q_row, sizes.kv_column(h));
         let q = Mat::new(&self.q[t * row + h * d..], queries, d, row);
         let dy = Mat::new(&self.dy[t * wide + h * d..], queries, d, wide);
@@ -371,7 +371,7 @@ impl<T: Real> Saved<'_, T> {
 }
 
 /// Writes dq of one block of queries, the first of which is query `t`, to its columns of `dx`.
-fn query_block<T: Real>(sizes: Sizes, t: usize, saved: &Saved<'_, T>, dx: &mut [T]) {
+fn query_block<T: Real>(sizes: AttentionSizes, t: usize, saved: &SavedTensors<'_, T>, dx: &mut [T]) {
     let (d, row) = (sizes.head_dim, sizes.q_row);
     let queries = dx.len() / row;
     let seen = t + queries;
@@ -387,7 +387,7 @@ fn query_block<T: Real>(sizes: Sizes, t: usize, saved: &Saved<'_, T>, dx: &mut [
 
 /// Writes dk and dv of one block of keys, the first of which is key `j`, from all queries that attend to
 /// them, to their columns; `dx` begins at k's.
-fn key_block<T: Real>(sizes: Sizes, j: usize, saved: &Saved<'_, T>, dx: &mut [T]) {
+fn key_block<T: Real>(sizes: AttentionSizes, j: usize, saved: &SavedTensors<'_, T>, dx: &mut [T]) {
     let (d, wide, row) = (sizes.head_dim, sizes.wide(), sizes.q_row);
     let keys = dx.len().div_ceil(row);
     let queries = sizes.queries - j;

@@ -25,7 +25,7 @@ pub(crate) const FEW: usize = 8;
 const TILE: usize = 64;
 
 /// Kernels for more than a few tokens.
-struct Tier {
+struct LinearTier {
     name: &'static str,
     /// Rows and columns of a product per workgroup.
     tile: usize,
@@ -35,15 +35,15 @@ struct Tier {
 }
 
 /// All tiers; the first supports every shape, the other only multiples of four.
-const TIERS: [Tier; 2] = [
-    Tier { name: Variant::PORTABLE, tile: 64, forward: "fbi_linear/forward", input: "fbi_linear/input", weight: "fbi_linear/weight" },
-    Tier { name: "wide", tile: 128, forward: "fbi_linear.wide/forward", input: "fbi_linear.wide/input", weight: "fbi_linear.wide/weight" },
+const TIERS: [LinearTier; 2] = [
+    LinearTier { name: Variant::PORTABLE, tile: 64, forward: "fbi_linear/forward", input: "fbi_linear/input", weight: "fbi_linear/weight" },
+    LinearTier { name: "wide", tile: 128, forward: "fbi_linear.wide/forward", input: "fbi_linear.wide/input", weight: "fbi_linear.wide/weight" },
 ];
 
-impl Tier {
+impl LinearTier {
     /// Returns a variant for each tier that supports layers with `width` inputs: all but the first require
     /// that the row length and the outputs of each layer are multiples of four.
-    fn variants(members: &Members, width: usize, launches: impl Fn(&Tier) -> Vec<Launch>) -> Vec<Variant> {
+    fn variants(members: &Members, width: usize, launches: impl Fn(&LinearTier) -> Vec<Launch>) -> Vec<Variant> {
         let quads = width.is_multiple_of(4) && members.ranges().all(|range| range.len().is_multiple_of(4));
         let tiers = TIERS.iter().filter(|tier| quads || tier.name == Variant::PORTABLE);
         tiers.map(|tier| Variant { name: tier.name, storage: Storage::F32, launches: launches(tier) }).collect()
@@ -138,13 +138,13 @@ impl FbiLinear {
         let inputs = [0, 1, 2, 3].map(Operand::In);
         // Without a residual, the binding needs some other tensor.
         let bound = residual.unwrap_or(Operand::In(0));
-        let launch = |tier: &Tier| Launch {
+        let launch = |tier: &LinearTier| Launch {
             kernel: tier.forward,
             operands: inputs.into_iter().chain([Operand::Out(0), bound]).collect(),
             params: self.params(x, signs, residual.is_some()),
             groups: tier.groups(x.rows, signs.rows),
         };
-        Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
+        LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }
 
     fn params(&self, x: Spec, signs: Spec, add: bool) -> Params {
@@ -190,7 +190,7 @@ impl Op for FbiLinearInput {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
         let (width, tiles) = (signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
         let layers = self.members.count() as u32;
-        let input = |tier: &Tier| Launch {
+        let input = |tier: &LinearTier| Launch {
             kernel: tier.input,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
             params: product_params(&self.members, dy.rows, signs, params! { add: false }),
@@ -202,7 +202,7 @@ impl Op for FbiLinearInput {
             params: params! { layers: layers, tiles: tiles, width: width },
             groups: grid((layers * width).div_ceil(256) as usize),
         };
-        Tier::variants(&self.members, signs.rows, |tier| vec![input(tier), scales()])
+        LinearTier::variants(&self.members, signs.rows, |tier| vec![input(tier), scales()])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -314,13 +314,13 @@ impl Op for FbiLinearWeight {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, x) = (specs.inputs[0], specs.inputs[1]);
         let [second, third] = self.members.bounds();
-        let launch = |tier: &Tier| Launch {
+        let launch = |tier: &LinearTier| Launch {
             kernel: tier.weight,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
             params: params! { outs: dy.cols, ins: x.cols, tokens: dy.rows, second: second, third: third },
             groups: tier.groups(dy.cols, x.cols),
         };
-        Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
+        LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -33,7 +33,7 @@ pub struct Matmul {
 }
 
 /// Kernels of one kind.
-struct Tier {
+struct ProductTier {
     name: &'static str,
     /// The kernels for `b` in f32, and in f16.
     kernels: [&'static str; 2],
@@ -46,9 +46,9 @@ struct Tier {
 }
 
 /// All tiers; the first of each kind supports every shape, the others only multiples of four.
-const TIERS: [Tier; 9] = {
-    const fn tier(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> Tier {
-        Tier { name, kernels, few, tile, storage }
+const TIERS: [ProductTier; 9] = {
+    const fn tier(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> ProductTier {
+        ProductTier { name, kernels, few, tile, storage }
     }
     use Storage::{F16, F32};
     [
@@ -64,7 +64,7 @@ const TIERS: [Tier; 9] = {
     ]
 };
 
-impl Tier {
+impl ProductTier {
     /// Returns true if it supports a product of `m, n, k`: all but the first require row lengths that are multiples of four.
     fn takes(&self, op: &Matmul, [m, n, k]: [usize; 3]) -> bool {
         let a = if op.transpose_a { m } else { k };
@@ -142,13 +142,13 @@ impl Op for Matmul {
         // Only the portable kernels read 8-bit blocks.
         let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.takes(self, [m, n, k]));
         let tiers = tiers.filter(|tier| b.storage != Storage::Q8 || tier.name == Variant::PORTABLE);
-        let kernel = |tier: &Tier| match b.storage {
+        let kernel = |tier: &ProductTier| match b.storage {
             Storage::Q8 if few => "matmul/few.q8",
             Storage::Q8 => "matmul/tiled.q8",
             Storage::F16 => tier.kernels[1],
             _ => tier.kernels[0],
         };
-        let variant = |tier: &Tier| {
+        let variant = |tier: &ProductTier| {
             let groups = if few { grid(n.div_ceil(tier.tile)) } else { [n.div_ceil(tier.tile) as u32, m.div_ceil(tier.tile) as u32, 1] };
             Variant { name: tier.name, storage: tier.storage, launches: vec![launch(kernel(tier), groups)] }
         };

@@ -32,7 +32,7 @@ pub use join::{Columns, Join};
 pub use matmul::{Into, Matmul};
 pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use rope::Rope;
-pub use sample::{DRAW, Draw, Drawn, MEMORY, Sample};
+pub use sample::{DRAW, Draw, MEMORY, Sample, SampledToken};
 pub use swiglu::{Swiglu, SwigluBackward};
 
 use crate::graph::{Case, Spec, Specs, Storage};
@@ -88,7 +88,7 @@ pub(crate) fn check_operands(specs: Specs<'_>, inputs: &[Storage], updates: &[St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Class, Home, Machine, MemoryId, Tape};
+    use crate::graph::{BufferKind, Machine, MemoryId, Tape, TensorLocation};
     use pollster::block_on;
     use std::sync::Arc;
 
@@ -103,45 +103,45 @@ mod tests {
     }
 
     impl Places {
-        fn home(&mut self, rows: usize, cols: usize) -> Home {
+        fn location(&mut self, rows: usize, cols: usize) -> TensorLocation {
             let spec = Spec::f32(rows, cols);
             let (memory, offset) = match self.arena {
                 Some(arena) => (arena, self.end),
-                None => (self.machine.allocate(Class::Real, spec.words()).unwrap(), 0),
+                None => (self.machine.allocate(BufferKind::Real, spec.words()).unwrap(), 0),
             };
             self.end += spec.words();
-            let home = Home { memory, offset, spec };
+            let location = TensorLocation { memory, offset, spec };
             let values: Vec<f32> = (0..spec.elements()).map(|n| ((n * 37 + self.end * 11) % 97) as f32 / 97.0 - 0.4).collect();
-            self.machine.write_f32(&home, &values).unwrap();
-            home
+            self.machine.write_f32(&location, &values).unwrap();
+            location
         }
     }
 
     /// Forward, backward and a step of AdamW; returns parameters, moments and gradients.
     fn step(arena: bool) -> Vec<Vec<f32>> {
         let mut machine = Machine::cpu();
-        let arena = arena.then(|| machine.allocate(Class::Real, 2048).unwrap());
+        let arena = arena.then(|| machine.allocate(BufferKind::Real, 2048).unwrap());
         let mut places = Places { machine, arena, end: 0 };
-        let (x, d_out) = (places.home(ROWS, COLS), places.home(ROWS, COLS));
-        let [gain, d_gain, first_gain, second_gain] = std::array::from_fn(|_| places.home(1, COLS));
-        let [weight, d_weight, first_weight, second_weight] = std::array::from_fn(|_| places.home(COLS, COLS));
-        let (partials, control, norm) = (places.home(2, PARTIALS), places.home(1, CONTROL), places.home(1, NORM));
+        let (x, d_out) = (places.location(ROWS, COLS), places.location(ROWS, COLS));
+        let [gain, d_gain, first_gain, second_gain] = std::array::from_fn(|_| places.location(1, COLS));
+        let [weight, d_weight, first_weight, second_weight] = std::array::from_fn(|_| places.location(COLS, COLS));
+        let (partials, control, norm) = (places.location(2, PARTIALS), places.location(1, CONTROL), places.location(1, NORM));
         let mut tape = Tape::new();
-        let input = tape.lasting(x);
+        let input = tape.persistent(x);
         let (gain_in, weight_in) = (tape.parameter(gain, d_gain), tape.parameter(weight, d_weight));
         let normed = tape.push_one(RmsNorm { epsilon: 1e-5 }, &[input, gain_in], &[]).unwrap();
         let product = tape.push_one(Matmul { transpose_a: false, transpose_b: true, into: Into::Output }, &[normed, weight_in], &[]).unwrap();
         let out = tape.push_one(Add, &[product, input], &[]).unwrap();
-        let d_out = tape.lasting(d_out);
+        let d_out = tape.persistent(d_out);
         tape.backward(&[(out, d_out)], Arc::new(Add)).unwrap();
         for (n, gradient) in [d_gain, d_weight].into_iter().enumerate() {
-            let (gradient, row) = (tape.lasting(gradient), tape.lasting(partials.rows(n, 1)));
+            let (gradient, row) = (tape.persistent(gradient), tape.persistent(partials.rows(n, 1)));
             tape.push(SumSquares, &[gradient], &[row]).unwrap();
         }
-        let (all, control_in, norm_in) = (tape.lasting(partials), tape.lasting(control), tape.lasting(norm));
+        let (all, control_in, norm_in) = (tape.persistent(partials), tape.persistent(control), tape.persistent(norm));
         tape.push(GradNorm, &[all, control_in], &[norm_in]).unwrap();
         for state in [[gain, first_gain, second_gain, d_gain], [weight, first_weight, second_weight, d_weight]] {
-            let state = state.map(|home| tape.lasting(home));
+            let state = state.map(|location| tape.persistent(location));
             tape.push(AdamW, &[norm_in, control_in], &state).unwrap();
         }
         let mut machine = places.machine;
@@ -158,7 +158,7 @@ mod tests {
             machine.run(&mut program).unwrap();
         }
         let read = [gain, first_gain, second_gain, d_gain, weight, first_weight, second_weight, d_weight, norm];
-        read.iter().map(|home| block_on(machine.read_f32(home)).unwrap()).collect()
+        read.iter().map(|location| block_on(machine.read_f32(location)).unwrap()).collect()
     }
 
     /// Small enough for Miri, which detects two operands of one memory that are borrowed at a time.

@@ -46,7 +46,7 @@ pub struct Draw {
 
 /// A sampled token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Drawn {
+pub struct SampledToken {
     /// Its id.
     pub token: u32,
     /// Difference between its weight, noise included, and that of the runner-up.
@@ -104,7 +104,7 @@ impl Draw {
     }
 
     /// Samples from the tokens with weights, of which there is at least one.
-    fn choose<T: Real>(&self, weights: &[T]) -> Drawn {
+    fn choose<T: Real>(&self, weights: &[T]) -> SampledToken {
         let (mut best, mut next) = (None::<(T, u32)>, None::<T>);
         for (weight, id) in self.candidates(weights) {
             let score = if self.is_drawn() { weight + noise(self.key, id) } else { weight };
@@ -115,7 +115,7 @@ impl Draw {
             }
         }
         let (score, token) = best.expect("there is a token to choose");
-        Drawn { token, margin: next.map_or(f64::INFINITY, |next| score.to_f64() - next.to_f64()) }
+        SampledToken { token, margin: next.map_or(f64::INFINITY, |next| score.to_f64() - next.to_f64()) }
     }
 
     /// Returns the tokens that may be sampled, with their weights, without some that cannot win.
@@ -151,7 +151,7 @@ impl Draw {
     }
 
     /// Samples from logits and recent tokens as the operation does on the CPU device.
-    pub fn of(&self, logits: &[f32], recent: &[u32]) -> Drawn {
+    pub fn of(&self, logits: &[f32], recent: &[u32]) -> SampledToken {
         let mut weights = vec![0.0; logits.len().min(self.count as usize)];
         self.write_weights(logits, recent, &mut weights);
         self.choose(&weights)

@@ -13,7 +13,7 @@ const CPU: &str = "the CPU device";
 
 /// An opened device.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedDevice {
     pub(super) machine: Machine,
     /// Its name.
     pub(super) name: String,
@@ -21,7 +21,7 @@ pub(super) struct Opened {
     pub(super) notes: Vec<String>,
 }
 
-impl Opened {
+impl OpenedDevice {
     fn cpu() -> Self {
         Self { machine: Machine::cpu(), name: CPU.into(), notes: Vec::new() }
     }
@@ -32,7 +32,7 @@ impl Opened {
 }
 
 /// Opens the device named `device`. `before` is the device that the run was trained on so far.
-pub(super) async fn open(device: &str, before: Option<&str>) -> Result<Opened> {
+pub(super) async fn open(device: &str, before: Option<&str>) -> Result<OpenedDevice> {
     let Ok(choice) = device.parse::<DeviceChoice>();
     let adapters = if choice == DeviceChoice::Cpu { Vec::new() } else { adapters().await };
     open_among(&adapters, &choice, before, async |adapter| Gpu::open(adapter, Checks::Off).await).await
@@ -40,7 +40,7 @@ pub(super) async fn open(device: &str, before: Option<&str>) -> Result<Opened> {
 
 /// Opens a device as [`open`] does, and emits its notes.
 pub(super) async fn machine(device: &str, emit: &mut dyn FnMut(Event)) -> Result<(Machine, String)> {
-    let Opened { machine, name, notes } = open(device, None).await?;
+    let OpenedDevice { machine, name, notes } = open(device, None).await?;
     notes.into_iter().for_each(|text| emit(Event::Note { text }));
     Ok((machine, name))
 }
@@ -49,26 +49,26 @@ pub(super) async fn machine(device: &str, emit: &mut dyn FnMut(Event)) -> Result
 /// then falls back to the CPU device.
 pub(super) async fn open_among(
     adapters: &[Adapter], choice: &DeviceChoice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>,
-) -> Result<Opened> {
+) -> Result<OpenedDevice> {
     if *choice == DeviceChoice::Auto {
         return Ok(open_auto(adapters, before, open).await);
     }
     match select(adapters, choice)? {
-        None => Ok(Opened::cpu()),
-        Some(adapter) => Ok(Opened::gpu(Arc::new(open(adapter).await?), adapter.description())),
+        None => Ok(OpenedDevice::cpu()),
+        Some(adapter) => Ok(OpenedDevice::gpu(Arc::new(open(adapter).await?), adapter.description())),
     }
 }
 
 /// Opens the device for `auto`. A run stays on the device that it was trained on (`before`), if possible.
-async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Opened {
+async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> OpenedDevice {
     let candidates = candidates(adapters, before);
     let tried = async |adapter: &&Adapter| {
         let gpu = Arc::new(open(adapter).await?);
         gpu.probe().await?;
-        Ok(Opened::gpu(gpu, adapter.description()))
+        Ok(OpenedDevice::gpu(gpu, adapter.description()))
     };
     let (opened, skipped) = first_that_opens(candidates, |adapter| adapter.name(), tried).await;
-    let mut opened = opened.unwrap_or_else(Opened::cpu);
+    let mut opened = opened.unwrap_or_else(OpenedDevice::cpu);
     if !skipped.is_empty() {
         let reasons = skipped.iter().map(|Skipped { device, reason }| format!("{device} cannot be used ({reason})"));
         opened.notes.push(format!("auto selected {}, because {}", opened.name, reasons.collect::<Vec<_>>().join(", and ")));
@@ -115,8 +115,8 @@ pub(super) fn planned_device(adapters: &[Adapter], choice: &DeviceChoice) -> Res
     Ok(match select(adapters, choice)? {
         None => PlannedDevice { counter: Machine::cpu().counter(), memory: platform::memory(), name: CPU.into() },
         Some(adapter) => {
-            let most_words = usize::try_from(adapter.max_binding_bytes() / 4).unwrap_or(usize::MAX);
-            PlannedDevice { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name: adapter.description() }
+            let max_words = usize::try_from(adapter.max_binding_bytes() / 4).unwrap_or(usize::MAX);
+            PlannedDevice { counter: Counter::new(max_words, FUSIONS), memory: adapter.memory(), name: adapter.description() }
         }
     })
 }

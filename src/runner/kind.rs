@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The kind of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ArtifactKind {
     /// A run's directory.
     Run,
     /// A checkpoint of one.
@@ -21,15 +21,15 @@ pub(super) enum Kind {
 }
 
 /// Returns the kind of a path; none for a directory of no known kind.
-pub(super) fn kind_of(path: &Path) -> Option<Kind> {
+pub(super) fn kind_of(path: &Path) -> Option<ArtifactKind> {
     let has = |name: &str| platform::exists(&path.join(name));
     match () {
-        () if platform::is_file(path) => Some(Kind::Model),
-        () if is_run(path) => Some(Kind::Run),
-        () if has("state.json") || has("optimizer.safetensors") => Some(Kind::Checkpoint),
-        () if has("teacher.safetensors") => Some(Kind::TeacherCache),
-        () if is_store(path) => Some(Kind::Store),
-        () if is_model_directory(path) => Some(Kind::Model),
+        () if platform::is_file(path) => Some(ArtifactKind::Model),
+        () if is_run(path) => Some(ArtifactKind::Run),
+        () if has("state.json") || has("optimizer.safetensors") => Some(ArtifactKind::Checkpoint),
+        () if has("teacher.safetensors") => Some(ArtifactKind::TeacherCache),
+        () if is_store(path) => Some(ArtifactKind::Store),
+        () if is_model_directory(path) => Some(ArtifactKind::Model),
         () => None,
     }
 }
@@ -58,14 +58,14 @@ mod tests {
     fn a_directory_is_known_by_what_lies_in_it() {
         let dir = std::env::temp_dir().join(format!("signet-kind-{}", std::process::id()));
         for (files, kind) in [
-            (&["run.toml"][..], Some(Kind::Run)),
-            (&["checkpoints/step-1/state.json"], Some(Kind::Run)),
-            (&["config.json", "checkpoints/readme"], Some(Kind::Model)),
-            (&["config.json", "run.toml"], Some(Kind::Run)),
-            (&["config.json", "state.json"], Some(Kind::Checkpoint)),
-            (&["optimizer.safetensors"], Some(Kind::Checkpoint)),
-            (&["teacher.safetensors"], Some(Kind::TeacherCache)),
-            (&["ids", "documents", "about.json"], Some(Kind::Store)),
+            (&["run.toml"][..], Some(ArtifactKind::Run)),
+            (&["checkpoints/step-1/state.json"], Some(ArtifactKind::Run)),
+            (&["config.json", "checkpoints/readme"], Some(ArtifactKind::Model)),
+            (&["config.json", "run.toml"], Some(ArtifactKind::Run)),
+            (&["config.json", "state.json"], Some(ArtifactKind::Checkpoint)),
+            (&["optimizer.safetensors"], Some(ArtifactKind::Checkpoint)),
+            (&["teacher.safetensors"], Some(ArtifactKind::TeacherCache)),
+            (&["ids", "documents", "about.json"], Some(ArtifactKind::Store)),
             (&["ids", "about.json"], None),
             (&["metrics.jsonl"], None),
         ] {
@@ -76,7 +76,7 @@ mod tests {
             let found = (kind_of(&dir), kind_of(&dir.join(files[0])));
             let rest = is_rest_of_run(&dir);
             platform::remove_dir(&dir).unwrap();
-            assert_eq!(found, (kind, Some(Kind::Model)), "{files:?}");
+            assert_eq!(found, (kind, Some(ArtifactKind::Model)), "{files:?}");
             assert_eq!(rest, files.iter().any(|file| file.starts_with("checkpoints") || ["run.toml", "metrics.jsonl"].contains(file)), "{files:?}");
         }
         assert_eq!(kind_of(&dir), None);

@@ -41,12 +41,13 @@ mod worker;
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::{EvalReport, MeanEstimate, PerplexityReport, PublishedResult, TaskReport};
-pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
+pub use crate::infer::{GenerateReport, Message, ModelComparison, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, MatrixStorage, MemoryPlan, ModelConfig, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Average, Axis, Changed, Column, Curve, DIVERGENCE_CHOICES, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, NONE, Order, Orders,
-    Outcome, PLOTS, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
-    SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Speed, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
+    Average, Axis, Changed, Column, Curve, DIVERGENCE_CHOICES, Divergence, GuardAction, GuardConfig, Init, LandscapeGrid, Loss, Losses, Metrics,
+    MetricsPosition, ModelSource, NONE, Order, Orders, Outcome, PLOTS, PathKind, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity,
+    Recomputation, SETTINGS, Scale, Schedule, Setting, SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Speed, Term, TrainConfig, TrainEvent,
+    Unit, check_name, quantity, setting,
 };
 pub use amounts::{format_bytes, format_count};
 pub use commands::{Command, CompareColumn, FILE_EXISTS, free_run};
@@ -71,13 +72,13 @@ use crate::platform;
 
 /// Runs commands, one at a time.
 pub struct Runner {
-    state: commands::State,
+    state: commands::RunnerState,
 }
 
 impl Runner {
     /// Creates a runner whose commands `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { state: commands::State::new(stop) }
+        Self { state: commands::RunnerState::new(stop) }
     }
 
     /// Sets when kernels are tuned.

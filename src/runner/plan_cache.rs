@@ -9,7 +9,7 @@ use crate::data::{ChatRenderer, Conversation, Tokenizer, expand, sample};
 use crate::device::{Adapter, DeviceChoice, adapters};
 use crate::model::{Linears, ModelConfig, TOKENIZER, WEIGHTS, open_tokenizer};
 use crate::platform::{self, Stamp};
-use crate::train::{Source, TrainConfig};
+use crate::train::{ModelSource, TrainConfig};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> FileStamps {
 }
 
 /// Returns the stamps of the files that a source is read from.
-fn source_stamps(source: &Source) -> FileStamps {
+fn source_stamps(source: &ModelSource) -> FileStamps {
     let Some(path) = source.path() else { return FileStamps::new() };
     // Files beside a tokenizer.json also declare tokens.
     let folder = path.parent().filter(|_| path.file_name().is_some_and(|name| name == TOKENIZER)).unwrap_or(path);
@@ -48,8 +48,8 @@ fn source_stamps(source: &Source) -> FileStamps {
 #[derive(Default)]
 pub(super) struct PlanCache {
     adapters: Vec<Adapter>,
-    teacher: Option<(Source, FileStamps, TeacherInfo)>,
-    tokenizer: Option<(Source, FileStamps, Arc<Tokenizer>)>,
+    teacher: Option<(ModelSource, FileStamps, TeacherInfo)>,
+    tokenizer: Option<(ModelSource, FileStamps, Arc<Tokenizer>)>,
     text: Option<(FileStamps, String, Arc<Tokenizer>, Option<u64>)>,
 }
 
@@ -65,7 +65,7 @@ impl PlanCache {
     }
 
     /// Returns the teacher's shape and tokenizer; none without a teacher.
-    pub(super) fn teacher(&mut self, source: &Source) -> Result<Option<TeacherInfo>> {
+    pub(super) fn teacher(&mut self, source: &ModelSource) -> Result<Option<TeacherInfo>> {
         let now = source_stamps(source);
         if let Some((cached, stamps, teacher)) = &self.teacher
             && (cached, stamps) == (source, &now)
@@ -79,7 +79,7 @@ impl PlanCache {
     }
 
     /// Returns the tokenizer of a source: a file's, or the embedded one.
-    pub(super) fn tokenizer(&mut self, source: &Source) -> Result<Arc<Tokenizer>> {
+    pub(super) fn tokenizer(&mut self, source: &ModelSource) -> Result<Arc<Tokenizer>> {
         let now = source_stamps(source);
         if let Some((cached, stamps, tokenizer)) = &self.tokenizer
             && (cached, stamps) == (source, &now)

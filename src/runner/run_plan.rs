@@ -44,7 +44,7 @@ impl DeviceMemory {
 }
 
 /// A run's memory plan, with its activation recomputation.
-pub(super) struct Planned {
+pub(super) struct RunPlan {
     pub(super) memory: MemoryPlan,
     pub(super) recompute: Recompute,
     pub(super) device_memory: DeviceMemory,
@@ -73,7 +73,7 @@ pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
     }
 }
 
-impl Planned {
+impl RunPlan {
     /// Plans a run; `recompute = auto` is decided here.
     pub(super) fn new(config: &TrainConfig, shapes: &Shapes, device_memory: DeviceMemory) -> Result<Self, TrainError> {
         let with = |recompute| train::plan(config, shapes, recompute, device_memory.counter.clone());
@@ -169,7 +169,7 @@ pub(super) fn out_of_memory(error: &TrainError) -> bool {
 }
 
 /// Returns an error if a run does not fit.
-pub(super) fn refuse(planned: &Planned, config: &TrainConfig, shapes: &Shapes) -> Result<()> {
+pub(super) fn refuse(planned: &RunPlan, config: &TrainConfig, shapes: &Shapes) -> Result<()> {
     if planned.fits() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use super::plan_cache::PlanCache;
 use super::sources::{check_vocabulary, setting};
 use crate::data::{TeacherCache, Tokenizer};
 use crate::model::{Linears, ModelConfig, PRESETS, Purpose, TEACHERS, checkpoint_shape, checkpoint_tokenizer};
-use crate::train::{Shapes, Source, TeacherShape, TrainConfig};
+use crate::train::{ModelSource, Shapes, TeacherShape, TrainConfig};
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) fn cached_shapes(config: &TrainConfig, saved: Option<&Path>, teacher:
     let stored = saved.map(checkpoint_tokenizer).transpose()?.flatten();
     let tokenizer = match (stored, &config.tokenizer, own) {
         (Some(stored), ..) => Arc::new(stored.within(known_ids)),
-        (None, Source::Path(_), _) | (None, _, None) => cache.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
+        (None, ModelSource::Path(_), _) | (None, _, None) => cache.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
         (None, _, Some(own)) => own,
     };
     if teacher.is_none() {

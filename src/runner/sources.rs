@@ -4,7 +4,7 @@ use super::model_loader;
 use crate::assets;
 use crate::data::Tokenizer;
 use crate::model::{ChatFormat, ModelConfig, ModelError, ModelFile, init_dense, init_from_dense, open_tokenizer};
-use crate::train::{FirstWeights, Init, SettingError, Source, TrainConfig, TrainError};
+use crate::train::{FirstWeights, Init, ModelSource, SettingError, TrainConfig, TrainError};
 use anyhow::{Result, anyhow};
 use std::path::Path;
 
@@ -14,11 +14,11 @@ pub(super) fn setting(name: &'static str, error: impl Into<anyhow::Error>) -> an
 }
 
 /// Opens the teacher of a run; none if it has none.
-pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
+pub(super) fn open_teacher(source: &ModelSource) -> Result<Option<ModelFile>> {
     match source {
-        Source::None => Ok(None),
-        Source::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
-        Source::Path(path) => Ok(Some(model_loader::open(&path.display().to_string()).map_err(|error| setting("teacher", error))?)),
+        ModelSource::None => Ok(None),
+        ModelSource::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
+        ModelSource::Path(path) => Ok(Some(model_loader::open(&path.display().to_string()).map_err(|error| setting("teacher", error))?)),
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&ModelConf
 pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<(Tokenizer, ChatFormat)> {
     let own = teacher.and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
     match (&config.tokenizer, own) {
-        (Source::Path(path), _) => {
+        (ModelSource::Path(path), _) => {
             let (tokenizer, chat) = open_tokenizer(path).map_err(|error| setting("tokenizer", error))?;
             // Added tokens may lie beyond the teacher's embedding, as in a model directory.
             Ok((tokenizer.within(teacher.map_or(usize::MAX, |file| file.config.vocab_size)), chat))

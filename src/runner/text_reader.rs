@@ -6,7 +6,7 @@ use crate::data::{
     Callbacks, ChatRenderer, Conversation, Corpus, CorpusSplit, TextFormat, TextProgress, TokenStore, TokenizeOptions, Tokenizer, expand, format_of, gather,
 };
 use crate::formats::checksum;
-use crate::infer::{Message, Template, TemplateVariables};
+use crate::infer::{ChatTemplate, Message, TemplateVariables};
 use crate::jinja::Json;
 use crate::model::{ChatFormat, Templates};
 use crate::platform;
@@ -24,7 +24,7 @@ pub(super) fn cache() -> Option<PathBuf> {
 
 /// Reads texts, rendering conversations with a model's chat template.
 pub(super) struct TextReader {
-    template: Result<Template, String>,
+    template: Result<ChatTemplate, String>,
     id: u64,
 }
 
@@ -44,7 +44,7 @@ impl TextReader {
         let id = parts.fold(version, |sum, part| checksum(sum, part.unwrap_or("\0").as_bytes()));
         let others = format.special_tokens.iter().filter(|(name, _)| !usual.contains(&name.as_str()));
         let id = named.into_iter().flatten().chain(others).fold(id, |sum, (name, text)| checksum(checksum(sum, name.as_bytes()), text.as_bytes()));
-        Self { template: Template::new(format).map_err(|error| error.to_string()), id }
+        Self { template: ChatTemplate::new(format).map_err(|error| error.to_string()), id }
     }
 
     fn render(&self, conversation: Conversation) -> Result<String, String> {

@@ -4,7 +4,7 @@
 use super::losses::Losses;
 use super::step::StepError;
 use crate::data::{Batch, DataError, Ids};
-use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
+use crate::graph::{BufferKind, Machine, Spec, Storage, Tape, TensorLocation};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::ops::{Distill, LossSum, Objective, TERMS};
 
@@ -37,23 +37,23 @@ pub(super) async fn constant_losses(
 ) -> Result<Losses, StepError> {
     let (rows, vocabulary) = (sequences * seq, teacher.config.vocab_size);
     let chunk = chunk_rows(rows, vocabulary).min(rows);
-    let mut home = |spec: Spec| machine.allocate(Class::of(spec.storage), spec.words()).map(|memory| Home { memory, offset: 0, spec });
-    let (tokens, targets) = (home(Spec::u32(rows, 1))?, home(Spec::u32(rows, 1))?);
-    let (weights, scale, sums) = (home(Spec::f32(rows, 1))?, home(Spec::f32(1, 1))?, home(Spec::f32(1, TERMS))?);
-    let fixed = home(Spec { rows: chunk, cols: vocabulary, storage: Storage::F32 })?;
+    let mut location = |spec: Spec| machine.allocate(BufferKind::of(spec.storage), spec.words()).map(|memory| TensorLocation { memory, offset: 0, spec });
+    let (tokens, targets) = (location(Spec::u32(rows, 1))?, location(Spec::u32(rows, 1))?);
+    let (weights, scale, sums) = (location(Spec::f32(rows, 1))?, location(Spec::f32(1, 1))?, location(Spec::f32(1, TERMS))?);
+    let fixed = location(Spec { rows: chunk, cols: vocabulary, storage: Storage::F32 })?;
     machine.write(&tokens, &batch.tokens)?;
     machine.write(&targets, &batch.targets)?;
     machine.write_f32(&weights, &vec![1.0 / rows as f32; rows])?;
     machine.write_f32(&fixed, &constant.repeat(chunk))?;
     let positions = Positions::new(machine, &teacher.config, seq)?;
     let mut tape = Tape::new();
-    let [ids, targets, weights, scale, total] = [tokens, targets, weights, scale, sums].map(|home| tape.lasting(home));
+    let [ids, targets, weights, scale, total] = [tokens, targets, weights, scale, sums].map(|location| tape.persistent(location));
     let hidden = Forward { weights: teacher, positions, batch: sequences, seq, cache: None }.hidden(&mut tape, ids)?;
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
         let part = tape.rows(hidden, first, count);
         let taught = logits(&mut tape, teacher, part)?;
-        let fixed = tape.lasting(fixed.rows(0, count));
+        let fixed = tape.persistent(fixed.rows(0, count));
         let (targets, weights) = (tape.rows(targets, first, count), tape.rows(weights, first, count));
         let op = Distill { objective: Objective::AD, gradient: false };
         let terms = tape.push_one(op, &[targets, weights, scale, taught], &[fixed])?;

@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Changed {
 
 /// A line of `changes.jsonl`.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct ChangeRecord {
     step: u64,
     #[serde(flatten)]
     what: Changed,
@@ -99,7 +99,7 @@ impl Changes {
     pub fn read(text: &str) -> Result<Self, String> {
         let mut changes = Self::default();
         for (n, line) in text.lines().enumerate() {
-            let Line { step, what } = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1))?;
+            let ChangeRecord { step, what } = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1))?;
             changes.add(step, what);
         }
         Ok(changes)
@@ -107,7 +107,7 @@ impl Changes {
 
     /// Formats the lines of a file.
     pub fn text(&self) -> String {
-        let line = |(&step, what): (&u64, &Changed)| serde_json::to_string(&Line { step, what: what.clone() }).expect("changes are plain data") + "\n";
+        let line = |(&step, what): (&u64, &Changed)| serde_json::to_string(&ChangeRecord { step, what: what.clone() }).expect("changes are plain data") + "\n";
         self.0.iter().map(line).collect()
     }
 

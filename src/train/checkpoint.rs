@@ -6,7 +6,7 @@ use super::record::RunRecord;
 use super::step::Step;
 use crate::formats::safetensors::{HeaderEntry, TensorFile, write_header};
 use crate::formats::{Digest, Digester, FileSum, FileSums, FormatError, TensorSource, TensorSums, header_digest, seal, sealed};
-use crate::graph::{Home, Machine, MachineError, Spec, Storage};
+use crate::graph::{Machine, MachineError, Spec, Storage, TensorLocation};
 use crate::model::{ModelError, Role, Weights, load};
 use crate::platform::{self, Commit};
 use safetensors::Dtype;
@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 
 /// The state of a run, from which a resume continues exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct TrainState {
     /// Format of the checkpoint; newer ones are rejected.
     pub format: u32,
     /// Optimizer steps done.
@@ -44,7 +44,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owed: bool,
     /// Of a checkpoint: true if it is scheduled, so that a rollback may go back to it. Absent in those of
-    /// older versions: see [`State::is_scheduled`].
+    /// older versions: see [`TrainState::is_scheduled`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<bool>,
     /// Step and held-out loss of the best checkpoint.
@@ -56,10 +56,10 @@ pub struct State {
     pub cache: Option<String>,
 }
 
-impl State {
+impl TrainState {
     /// The state of a new run.
     pub fn new(guard: Guard, device: &str) -> Self {
-        State {
+        TrainState {
             format: FORMAT,
             step: 0,
             cursor: 0,
@@ -87,7 +87,7 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The state of the run.
-    pub state: State,
+    pub state: TrainState,
     /// Checksums of the checkpoint's other files; none if an earlier version wrote it.
     pub sums: Option<FileSums>,
     /// The run's own files at that step; none if an earlier version wrote it.
@@ -132,13 +132,18 @@ fn save_advice(error: &io::Error) -> String {
 
 /// Writes a checkpoint to `path`, with the small text files `files`, and `run` in its state.
 pub(super) async fn save(
-    path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)], run: &RunRecord,
+    path: &Path, machine: &mut Machine, step: &Step, state: &TrainState, files: &[(&str, String)], run: &RunRecord,
 ) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
-    let tensor = |name: &str, part: &str, home: Home| Tensor { name: format!("{name}{part}"), home, is_vector: weights.config.role(name) == Some(Role::Norm) };
-    let moments: Vec<Tensor> = weights.moments().flat_map(|(name, [first, second])| [tensor(name, ".first", first), tensor(name, ".second", second)]).collect();
-    let values: Vec<Tensor> = weights.names().iter().map(|name| tensor(name, "", value(name))).collect();
+    let tensor = |name: &str, part: &str, location: TensorLocation| SavedTensor {
+        name: format!("{name}{part}"),
+        location,
+        is_vector: weights.config.role(name) == Some(Role::Norm),
+    };
+    let moments: Vec<SavedTensor> =
+        weights.moments().flat_map(|(name, [first, second])| [tensor(name, ".first", first), tensor(name, ".second", second)]).collect();
+    let values: Vec<SavedTensor> = weights.names().iter().map(|name| tensor(name, "", value(name))).collect();
     let at = |error| CheckpointError::Write { path: path.to_path_buf(), error };
     let mut commit = Commit::begin(path).map_err(at)?;
     let mut sums = FileSums::default();
@@ -148,9 +153,9 @@ pub(super) async fn save(
         write_header(&mut part, &infos, &BTreeMap::new()).map_err(at)?;
         let header = header_digest(infos.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, &shape[..])), []);
         let mut written = TensorSums { header, tensors: BTreeMap::new() };
-        for Tensor { name, home, .. } in tensors {
+        for SavedTensor { name, location, .. } in tensors {
             let mut digester = Digester::default();
-            for chunk in machine.read(home).await?.chunks(1 << 16) {
+            for chunk in machine.read(location).await?.chunks(1 << 16) {
                 let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_le_bytes()).collect();
                 digester.update(&bytes);
                 part.write_all(&bytes).map_err(at)?;
@@ -172,15 +177,15 @@ pub(super) async fn save(
 }
 
 /// A tensor of a checkpoint's file.
-struct Tensor {
+struct SavedTensor {
     name: String,
-    home: Home,
+    location: TensorLocation,
     /// True if it is stored as a vector, as norms and their moments are; α and β are rows.
     is_vector: bool,
 }
 
 /// Returns name, type and shape of a tensor in a file.
-fn info(Tensor { name, home: Home { spec, .. }, is_vector }: &Tensor) -> HeaderEntry {
+fn info(SavedTensor { name, location: TensorLocation { spec, .. }, is_vector }: &SavedTensor) -> HeaderEntry {
     match spec.storage {
         Storage::F32 => (name.clone(), Dtype::F32, if *is_vector { vec![spec.cols] } else { vec![spec.rows, spec.cols] }),
         // Codes are stored as on the device.
@@ -226,11 +231,11 @@ pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> 
     load(machine, weights, &mut |name, rows, cols, band| model.band(name, rows, cols, band).map_err(CheckpointError::from))?;
     let optimizer = checkpoint.tensors(path, "optimizer.safetensors")?;
     for (name, [first, second]) in weights.moments() {
-        for (moment, home) in [("first", first), ("second", second)] {
-            let (name, Spec { rows, cols, storage }) = (format!("{name}.{moment}"), home.spec);
+        for (moment, location) in [("first", first), ("second", second)] {
+            let (name, Spec { rows, cols, storage }) = (format!("{name}.{moment}"), location.spec);
             match storage {
-                Storage::F32 => machine.write_f32(&home, &optimizer.floats(&name, rows, cols)?)?,
-                _ => machine.write(&home, &optimizer.words(&name, rows, home.spec.row_words())?)?,
+                Storage::F32 => machine.write_f32(&location, &optimizer.floats(&name, rows, cols)?)?,
+                _ => machine.write(&location, &optimizer.words(&name, rows, location.spec.row_words())?)?,
             }
         }
     }
@@ -240,8 +245,8 @@ pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> 
 
 /// Sets every gradient to zero.
 pub(super) fn clear_gradients(machine: &mut Machine, weights: &Weights) -> Result<(), MachineError> {
-    for home in weights.gradients() {
-        machine.write(&home, &vec![0; home.spec.words()])?;
+    for location in weights.gradients() {
+        machine.write(&location, &vec![0; location.spec.words()])?;
     }
     Ok(())
 }

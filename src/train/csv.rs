@@ -11,21 +11,21 @@ use std::fmt::Display;
 const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 
 /// A function that formats a value of a row.
-type Value = fn(&Metrics) -> String;
+type CsvValue = fn(&Metrics) -> String;
 
 /// Columns that are not quantities: the quantity before each, its name, and its value.
-const OTHERS: [(usize, &str, Value); 1] = [(quantity("flip_ratio"), "taken", |m| m.taken.to_string())];
+const OTHERS: [(usize, &str, CsvValue); 1] = [(quantity("flip_ratio"), "taken", |m| m.taken.to_string())];
 /// The quantity before the columns of changed settings.
 const CHANGED_AFTER: usize = quantity("seconds");
 
 /// A column of every table.
-enum Column {
+enum CsvColumn {
     Quantity(&'static Quantity),
-    Other(&'static str, Value),
+    Other(&'static str, CsvValue),
     Changed(&'static Setting),
 }
 
-impl Column {
+impl CsvColumn {
     fn name(&self) -> String {
         match self {
             Self::Quantity(row) => row.name.into(),
@@ -49,11 +49,11 @@ impl Column {
 }
 
 /// Returns the columns of every table, in order.
-fn columns() -> impl Iterator<Item = Column> {
+fn columns() -> impl Iterator<Item = CsvColumn> {
     QUANTITIES.iter().enumerate().flat_map(|(place, row)| {
-        let others = OTHERS.into_iter().filter(move |(after, ..)| *after == place).map(|(_, name, value)| Column::Other(name, value));
-        let live = SETTINGS.iter().filter(move |setting| place == CHANGED_AFTER && setting.live).map(Column::Changed);
-        [Column::Quantity(row)].into_iter().chain(others).chain(live)
+        let others = OTHERS.into_iter().filter(move |(after, ..)| *after == place).map(|(_, name, value)| CsvColumn::Other(name, value));
+        let live = SETTINGS.iter().filter(move |setting| place == CHANGED_AFTER && setting.live).map(CsvColumn::Changed);
+        [CsvColumn::Quantity(row)].into_iter().chain(others).chain(live)
     })
 }
 

@@ -2,7 +2,7 @@
 //! thinned to the resolution of a picture.
 
 use super::curve::Curve;
-use super::follow::{Place, read_piece};
+use super::follow::{MetricsPosition, read_metrics_chunk};
 use super::metrics::Metrics;
 use super::quantities::{QUANTITIES, Scale, quantity};
 use super::run_error::RunError;
@@ -32,14 +32,14 @@ pub struct Curves {
     /// The curve of each of [`QUANTITIES`]; empty for those without one.
     pub(super) values: Vec<Curve>,
     pub(super) blocks: Vec<Curve>,
-    place: Place,
+    place: MetricsPosition,
 }
 
 impl Curves {
     /// Creates empty curves. `sizes` are the weights of each binarized matrix; if empty, all count the same.
     pub fn new(name: &str, sizes: &[usize], axis: Axis) -> Self {
         let values = vec![thinned(); QUANTITIES.len()];
-        Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), place: Place::default() }
+        Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), place: MetricsPosition::default() }
     }
 
     /// Reads the steps recorded since the last time; returns errors of lines that cannot be read.
@@ -47,7 +47,7 @@ impl Curves {
     pub fn read_on(&mut self, run: &Path, stop: &dyn Fn() -> bool) -> Result<Vec<String>, RunError> {
         let mut broken = Vec::new();
         loop {
-            let piece = read_piece(run, self.place)?;
+            let piece = read_metrics_chunk(run, self.place)?;
             if piece.restarted {
                 *self = Self::new(&self.name, &self.sizes, self.axis);
             }
@@ -94,14 +94,14 @@ fn thinned() -> Curve {
 }
 
 /// Runs that are drawn as one line: their mean, with a band of their deviation.
-pub struct Group<'a> {
+pub struct CurveGroup<'a> {
     /// Its name.
     pub name: String,
     /// The runs; a single run is drawn without a band.
     pub runs: Vec<&'a Curves>,
 }
 
-impl<'a> From<&'a Curves> for Group<'a> {
+impl<'a> From<&'a Curves> for CurveGroup<'a> {
     fn from(run: &'a Curves) -> Self {
         Self { name: run.name.clone(), runs: vec![run] }
     }

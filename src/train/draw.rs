@@ -2,16 +2,16 @@
 //! or PNG.
 
 use super::curve::{Column, Curve};
-use super::curves::{Axis, COLUMNS, Curves, Group};
-use super::picture::{Drawn, Picture};
+use super::curves::{Axis, COLUMNS, CurveGroup, Curves};
+use super::picture::{DrawResult, Picture};
 use super::quantities::{PLOTS, Plot, QUANTITIES, Scale, Unit, quantity};
 use super::spread::Band;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 impl Curves {
-    fn line(&self, name: &str, colour: RGBColor, quantity: usize) -> Line {
-        Line { name: name.into(), colour, points: points(&self.values[quantity]), band: Vec::new() }
+    fn line(&self, name: &str, colour: RGBColor, quantity: usize) -> DrawnLine {
+        DrawnLine { name: name.into(), colour, points: points(&self.values[quantity]), band: Vec::new() }
     }
 }
 
@@ -25,9 +25,9 @@ fn means(curve: &Curve, end: u64) -> Vec<(f64, f64)> {
     curve.columns(0.0, end as f64, COLUMNS).iter().map(|Column { middle, mean, .. }| (*middle, *mean)).collect()
 }
 
-impl Group<'_> {
+impl CurveGroup<'_> {
     /// Returns the line of its only run, or the mean of its runs with a band of one standard deviation.
-    fn line(&self, colour: RGBColor, quantity: usize, logarithmic: bool) -> Line {
+    fn line(&self, colour: RGBColor, quantity: usize, logarithmic: bool) -> DrawnLine {
         if let [run] = self.runs[..] {
             return run.line(&self.name, colour, quantity);
         }
@@ -35,12 +35,12 @@ impl Group<'_> {
         let end = curves().map(Curve::end).max().unwrap_or(0);
         let lines: Vec<_> = curves().map(|curve| means(curve, end)).filter(|line| !line.is_empty()).collect();
         let Band { mean, below, above } = Band::of(&lines, logarithmic);
-        Line { name: self.name.clone(), colour, points: mean, band: below.into_iter().chain(above.into_iter().rev()).collect() }
+        DrawnLine { name: self.name.clone(), colour, points: mean, band: below.into_iter().chain(above.into_iter().rev()).collect() }
     }
 }
 
 /// One line of a plot.
-struct Line {
+struct DrawnLine {
     name: String,
     colour: RGBColor,
     points: Vec<(f64, f64)>,
@@ -52,7 +52,7 @@ struct Line {
 struct Panel {
     title: String,
     logarithmic: bool,
-    lines: Vec<Line>,
+    lines: Vec<DrawnLine>,
     /// True if it has a legend.
     legend: bool,
 }
@@ -90,12 +90,12 @@ const COLOURS: [RGBColor; 12] = [
 ];
 
 /// Draws the curves as an SVG document.
-pub fn svg(groups: &[Group<'_>]) -> Result<String, String> {
+pub fn svg(groups: &[CurveGroup<'_>]) -> Result<String, String> {
     Sheet::of(groups).svg()
 }
 
 /// Draws the curves as a PNG file.
-pub fn png(groups: &[Group<'_>]) -> Result<Vec<u8>, String> {
+pub fn png(groups: &[CurveGroup<'_>]) -> Result<Vec<u8>, String> {
     Sheet::of(groups).png()
 }
 
@@ -104,7 +104,7 @@ impl Picture for Sheet {
         (WIDTH, HEIGHT * self.rows() as u32)
     }
 
-    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> DrawResult
     where
         B::ErrorType: 'static,
     {
@@ -114,9 +114,9 @@ impl Picture for Sheet {
 }
 
 impl Sheet {
-    fn of(groups: &[Group<'_>]) -> Self {
+    fn of(groups: &[CurveGroup<'_>]) -> Self {
         let axis = groups.iter().flat_map(|group| &group.runs).next().map_or(Axis::Steps, |run| run.axis);
-        if let [Group { runs, .. }] = groups
+        if let [CurveGroup { runs, .. }] = groups
             && let [run] = runs[..]
         {
             return Self { panels: panels(run), names: Vec::new(), note: None, axis };
@@ -165,9 +165,9 @@ fn colour(n: usize) -> RGBColor {
 fn panels(run: &Curves) -> Vec<Panel> {
     let blocks = run.blocks.iter().enumerate().map(|(block, line)| {
         let colour = HSLColor(block as f64 / run.blocks.len() as f64 * 0.8, 0.6, 0.5).to_backend_color();
-        Line { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: points(line), band: Vec::new() }
+        DrawnLine { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: points(line), band: Vec::new() }
     });
-    let panel = |title: &str, logarithmic, lines: Vec<Line>| {
+    let panel = |title: &str, logarithmic, lines: Vec<DrawnLine>| {
         let values = lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
         Panel { title: title.into(), logarithmic: logarithmic && is_wide(values), legend: (2..=16).contains(&lines.len()), lines }
     };
@@ -182,7 +182,7 @@ fn panels(run: &Curves) -> Vec<Panel> {
 }
 
 /// Returns the lines of a plot of a single run: the first is blue, or green if the quantity has no unit; the second is orange.
-fn lines_of(run: &Curves, plot: &Plot) -> Vec<Line> {
+fn lines_of(run: &Curves, plot: &Plot) -> Vec<DrawnLine> {
     let [first, third] = if QUANTITIES[plot.lines[0].quantity].unit == Unit::One { [GREEN, BLUE] } else { [BLUE, GREEN] };
     let colours = [first, ORANGE, third].into_iter().chain(COLOURS[3..].iter().copied()).cycle();
     plot.lines.iter().zip(colours).map(|(line, colour)| run.line(line.legend, colour, line.quantity)).collect()
@@ -197,12 +197,12 @@ fn of_several() -> impl Iterator<Item = usize> {
 }
 
 /// Returns the panels of several groups, with a line for each and a shared legend. Panels without values are left out.
-fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
+fn panels_of_several(groups: &[CurveGroup<'_>]) -> Vec<Panel> {
     let panel = |quantity: usize| {
         let row = &QUANTITIES[quantity];
         let values = groups.iter().flat_map(|group| &group.runs).flat_map(|run| points(&run.values[quantity])).map(|point| point.1);
         let logarithmic = row.scale != Scale::Linear && is_wide(values);
-        let lines: Vec<Line> = groups.iter().enumerate().map(|(n, group)| group.line(colour(n), quantity, logarithmic)).collect();
+        let lines: Vec<DrawnLine> = groups.iter().enumerate().map(|(n, group)| group.line(colour(n), quantity, logarithmic)).collect();
         Panel { title: row.title(), logarithmic, lines, legend: false }
     };
     let mut panels: Vec<Panel> = of_several().map(panel).collect();
@@ -228,7 +228,7 @@ fn label(value: f64) -> String {
     }
 }
 
-fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel, axis: Axis, scale: u32) -> Drawn
+fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel, axis: Axis, scale: u32) -> DrawResult
 where
     B::ErrorType: 'static,
 {
@@ -254,7 +254,7 @@ where
 /// Draws a panel's axes and lines, with a legend if there are several lines and it is not shared.
 fn lines<'a, B: DrawingBackend + 'a, Y>(
     mut chart: ChartContext<'a, B, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>, panel: &Panel, axis: Axis, scale: u32,
-) -> Drawn
+) -> DrawResult
 where
     B::ErrorType: 'static,
     Y: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64> + 'static,
@@ -319,7 +319,7 @@ mod tests {
     }
 
     /// Returns runs that record every term.
-    fn alone_with_everything(runs: usize) -> Vec<Group<'static>> {
+    fn alone_with_everything(runs: usize) -> Vec<CurveGroup<'static>> {
         let mut curves = Curves::new("run", &[], Axis::Steps);
         for step in 1..=2 {
             let held_out = Some(Losses::new(Term::ALL.map(|term| (term, 1.0))));
@@ -336,12 +336,12 @@ mod tests {
             });
         }
         let curves: &'static Curves = Box::leak(Box::new(curves));
-        (0..runs).map(|n| Group { name: format!("run {n}"), runs: vec![curves] }).collect()
+        (0..runs).map(|n| CurveGroup { name: format!("run {n}"), runs: vec![curves] }).collect()
     }
 
     /// Returns each run as a group of its own.
-    fn alone(runs: &[Curves]) -> Vec<Group<'_>> {
-        runs.iter().map(Group::from).collect()
+    fn alone(runs: &[Curves]) -> Vec<CurveGroup<'_>> {
+        runs.iter().map(CurveGroup::from).collect()
     }
 
     #[test]
@@ -378,7 +378,7 @@ mod tests {
         assert!(first.len() > COLUMNS / 2 && first == second, "{} and {} columns", first.len(), second.len());
         // A shorter run contributes up to its end, and not beyond.
         let runs = [noisy(100_000, 1.0, 7), noisy(30_000, 3.0, 8)];
-        let Line { points, band, .. } = Group { name: "both".into(), runs: runs.iter().collect() }.line(BLUE, LOSS, false);
+        let DrawnLine { points, band, .. } = CurveGroup { name: "both".into(), runs: runs.iter().collect() }.line(BLUE, LOSS, false);
         for (below, above) in band.iter().zip(band.iter().rev()).take(points.len()) {
             let (x, width) = (below.0, above.1 - below.1);
             assert!(if x < 29_500.0 { width > 2.0 } else { x < 30_000.0 || width == 0.0 }, "at step {x} the band is {width} wide");
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn a_group_is_its_mean_in_a_band() {
         let runs = [curves("a", 1.0), curves("b", 2.0), curves("c", 9.0)];
-        let group = Group { name: "both".into(), runs: vec![&runs[0], &runs[1]] };
+        let group = CurveGroup { name: "both".into(), runs: vec![&runs[0], &runs[1]] };
         let line = group.line(BLUE, quantity("held_out_ar"), false);
         // Held-out losses after 10, 20 … steps: 1.5 + 10/step on the mean, √½ the deviation.
         assert_eq!((line.points.len(), line.points[1], line.band.len()), (5, (20.0, 2.0), 10));

@@ -1,7 +1,7 @@
 //! Pictures of a loss landscape: colours for the loss, contour lines, and a cross at the checkpoint.
 
 use super::landscape::Landscape;
-use super::picture::{Drawn, Picture};
+use super::picture::{DrawResult, Picture};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -25,7 +25,7 @@ impl Picture for Drawing<'_> {
         (760, 700)
     }
 
-    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> DrawResult
     where
         B::ErrorType: 'static,
     {
@@ -36,7 +36,7 @@ impl Picture for Drawing<'_> {
 /// Number of contour levels.
 const LEVELS: usize = 12;
 
-fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, landscape: &Landscape, title: &str, scale: u32) -> Drawn
+fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, landscape: &Landscape, title: &str, scale: u32) -> DrawResult
 where
     B::ErrorType: 'static,
 {
@@ -91,10 +91,10 @@ fn colour(share: f64) -> RGBColor {
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
-type Line = [(f64, f64); 2];
+type Segment = [(f64, f64); 2];
 
 /// Returns the segments of the contour line at `level`, by marching squares.
-fn contour(landscape: &Landscape, level: f64) -> Vec<Line> {
+fn contour(landscape: &Landscape, level: f64) -> Vec<Segment> {
     let (grid, n) = (&landscape.grid, landscape.grid.points);
     let value = |x: usize, y: usize| landscape.loss[y * n + x];
     // The intersection of the contour with the edge between two corners, if there is one.
@@ -118,10 +118,10 @@ fn contour(landscape: &Landscape, level: f64) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Grid;
+    use crate::train::LandscapeGrid;
 
     fn bowl() -> Landscape {
-        let grid = Grid { points: 21, range: 1.0, seed: 0 };
+        let grid = LandscapeGrid { points: 21, range: 1.0, seed: 0 };
         let loss = (0..441).map(|n| grid.at(n % 21).powi(2) + grid.at(n / 21).powi(2)).collect();
         Landscape { grid, loss }
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// The position of a reader of `metrics.jsonl`; the default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct MetricsPosition {
     /// Bytes read: whole lines.
     pub bytes: u64,
     /// Lines read.
@@ -22,11 +22,11 @@ pub struct Place {
 
 /// Some lines of `metrics.jsonl`.
 #[derive(Clone, Debug, Default)]
-pub struct Piece {
+pub struct MetricsChunk {
     /// The steps.
     pub metrics: Vec<Metrics>,
     /// The position of the next piece.
-    pub until: Place,
+    pub until: MetricsPosition,
     /// True if the file was truncated by a rollback or a resume: this is the first piece, and all pieces
     /// before are invalid.
     pub restarted: bool,
@@ -37,35 +37,35 @@ pub struct Piece {
 }
 
 /// Bytes of a piece: some thousands of lines.
-const PIECE: u64 = 2 << 20;
+const CHUNK_BYTES: u64 = 2 << 20;
 /// Most bytes of a line.
-const LONGEST: u64 = 64 << 20;
+const MAX_LINE_BYTES: u64 = 64 << 20;
 /// Bytes before a position that are part of its checksum. Lines end in a time, so that they differ.
-const MARKED: u64 = 64;
+const MARKED_BYTES: u64 = 64;
 
 /// Reads the next piece. An incomplete last line is left for the next call; a missing file reads as an
 /// empty one.
-pub fn read_piece(run: &Path, from: Place) -> Result<Piece, RunError> {
+pub fn read_metrics_chunk(run: &Path, from: MetricsPosition) -> Result<MetricsChunk, RunError> {
     let path = run.join("metrics.jsonl");
     let failed = |error| RunError::Io { path: path.clone(), error };
-    let before = from.bytes.min(MARKED);
-    let mut most = PIECE;
+    let before = from.bytes.min(MARKED_BYTES);
+    let mut most = CHUNK_BYTES;
     loop {
         let (bytes, length) = match platform::read_part(&path, from.bytes - before, before + most) {
             Ok(part) => part,
             Err(error) if error.kind() == io::ErrorKind::NotFound && platform::is_dir(run) => {
-                return Ok(Piece { restarted: from.bytes > 0, ..Piece::default() });
+                return Ok(MetricsChunk { restarted: from.bytes > 0, ..MetricsChunk::default() });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(RunError::Gone(run.to_path_buf())),
             Err(error) => return Err(failed(error)),
         };
         if bytes.get(..before as usize).is_none_or(|before| mark(before) != from.mark) {
-            return Ok(Piece { restarted: true, ..read_piece(run, Place::default())? });
+            return Ok(MetricsChunk { restarted: true, ..read_metrics_chunk(run, MetricsPosition::default())? });
         }
         let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(before as usize, |at| at + 1).max(before as usize);
         let more = from.bytes - before + (bytes.len() as u64) < length;
         if end == before as usize && more {
-            if most >= LONGEST {
+            if most >= MAX_LINE_BYTES {
                 let problem = format!("line {} is too long; the file is damaged from there on", from.lines + 1);
                 return Err(RunError::Broken { path, problem });
             }
@@ -74,13 +74,14 @@ pub fn read_piece(run: &Path, from: Place) -> Result<Piece, RunError> {
         }
         let lines = &bytes[before as usize..end];
         let marked = &bytes[..end];
-        let until = Place { bytes: from.bytes + lines.len() as u64, mark: mark(&marked[marked.len().saturating_sub(MARKED as usize)..]), ..from };
-        return Ok(parse(&path, lines, Piece { until, more, ..Piece::default() }));
+        let until =
+            MetricsPosition { bytes: from.bytes + lines.len() as u64, mark: mark(&marked[marked.len().saturating_sub(MARKED_BYTES as usize)..]), ..from };
+        return Ok(parse(&path, lines, MetricsChunk { until, more, ..MetricsChunk::default() }));
     }
 }
 
 /// Parses lines into `piece` and counts them.
-fn parse(path: &Path, lines: &[u8], mut piece: Piece) -> Piece {
+fn parse(path: &Path, lines: &[u8], mut piece: MetricsChunk) -> MetricsChunk {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         piece.until.lines += 1;
         match serde_json::from_slice(line) {
@@ -142,7 +143,7 @@ mod tests {
         serde_json::to_string(&Metrics { step, seconds, taken: true, flips: vec![1e-3; 28], ..Metrics::default() }).unwrap() + "\n"
     }
 
-    fn steps(piece: &Piece) -> Vec<u64> {
+    fn steps(piece: &MetricsChunk) -> Vec<u64> {
         piece.metrics.iter().map(|metrics| metrics.step).collect()
     }
 
@@ -150,33 +151,33 @@ mod tests {
     fn new_lines_are_read_and_a_truncated_file_from_its_beginning() {
         let run = scratch("new");
         let file = run.join("metrics.jsonl");
-        assert!(steps(&read_piece(&run, Place::default()).unwrap()).is_empty());
+        assert!(steps(&read_metrics_chunk(&run, MetricsPosition::default()).unwrap()).is_empty());
         write_atomic(&file, (line(1, 0.5) + &line(2, 1.0) + "{\"step\":3").as_bytes()).unwrap();
-        let first = read_piece(&run, Place::default()).unwrap();
+        let first = read_metrics_chunk(&run, MetricsPosition::default()).unwrap();
         assert_eq!((steps(&first), first.until.lines, first.more, first.restarted), (vec![1, 2], 2, false, false));
-        let nothing = read_piece(&run, first.until).unwrap();
+        let nothing = read_metrics_chunk(&run, first.until).unwrap();
         assert_eq!((steps(&nothing), nothing.until), (vec![], first.until));
         // The half line is completed, and another follows.
         append(&file, &line(3, 1.5).as_bytes()["{\"step\":3".len()..]).unwrap();
         append(&file, line(4, 2.0).as_bytes()).unwrap();
-        let second = read_piece(&run, first.until).unwrap();
+        let second = read_metrics_chunk(&run, first.until).unwrap();
         assert_eq!((steps(&second), second.restarted), (vec![3, 4], false));
         // Truncated to step 2 and grown to the same length: the length does not reveal it.
         write_atomic(&file, (line(1, 0.5) + &line(2, 1.0) + &line(3, 3.5) + &line(4, 4.0) + &line(5, 4.5)).as_bytes()).unwrap();
-        let third = read_piece(&run, second.until).unwrap();
+        let third = read_metrics_chunk(&run, second.until).unwrap();
         assert_eq!((steps(&third), third.restarted), (vec![1, 2, 3, 4, 5], true));
         write_atomic(&file, line(1, 0.5).as_bytes()).unwrap();
-        let shorter = read_piece(&run, third.until).unwrap();
+        let shorter = read_metrics_chunk(&run, third.until).unwrap();
         assert_eq!((steps(&shorter), shorter.restarted), (vec![1], true));
         remove_dir(&run).unwrap();
-        assert!(matches!(read_piece(&run, shorter.until), Err(RunError::Gone(_))));
+        assert!(matches!(read_metrics_chunk(&run, shorter.until), Err(RunError::Gone(_))));
     }
 
     #[test]
     fn a_broken_line_is_reported_and_skipped() {
         let run = scratch("broken");
         write_atomic(&run.join("metrics.jsonl"), (line(1, 0.5) + "\0\0\0\n" + &line(2, 1.0)).as_bytes()).unwrap();
-        let piece = read_piece(&run, Place::default()).unwrap();
+        let piece = read_metrics_chunk(&run, MetricsPosition::default()).unwrap();
         assert_eq!((steps(&piece), piece.broken.len()), (vec![1, 2], 1));
         assert!(piece.broken[0].contains("metrics.jsonl: line 2: "), "{:?}", piece.broken);
         remove_dir(&run).unwrap();
@@ -189,9 +190,9 @@ mod tests {
         let text: String = (1..4000).map(|step| line(step, step as f64 / 2.0)).collect();
         let rest: String = (4001..=9000).map(|step| line(step, step as f64 / 2.0)).collect();
         write_atomic(&run.join("metrics.jsonl"), (text + &serde_json::to_string(&held).unwrap() + "\n" + &rest + "{\"st").as_bytes()).unwrap();
-        let (mut place, mut seen, mut pieces) = (Place::default(), Vec::new(), 0);
+        let (mut place, mut seen, mut pieces) = (MetricsPosition::default(), Vec::new(), 0);
         loop {
-            let piece = read_piece(&run, place).unwrap();
+            let piece = read_metrics_chunk(&run, place).unwrap();
             assert!(!piece.restarted && piece.broken.is_empty());
             seen.extend(steps(&piece));
             (place, pieces) = (piece.until, pieces + 1);

@@ -35,7 +35,7 @@ impl Default for GuardConfig {
 
 /// The guard's verdict on a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
+pub enum GuardVerdict {
     /// Nothing unusual.
     Fine,
     /// The device skipped the step, with the reason.
@@ -59,7 +59,7 @@ struct Remembered {
 /// A loss scale that takes effect two steps after the report that caused it, so that it does not depend on
 /// when the report was read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Scale {
+struct LossScale {
     before: f32,
     after: f32,
     from: u64,
@@ -74,7 +74,7 @@ pub struct Guard {
     /// Rollbacks so far.
     pub rollbacks: usize,
     /// The loss scale, a power of two: before, and from a step on.
-    scale: Scale,
+    scale: LossScale,
     full_scale: f32,
     steps_since_overflow: u64,
 }
@@ -90,7 +90,7 @@ impl Guard {
             history: VecDeque::new(),
             in_a_row: 0,
             rollbacks: 0,
-            scale: Scale { before: loss_scale, after: loss_scale, from: 0 },
+            scale: LossScale { before: loss_scale, after: loss_scale, from: 0 },
             full_scale: loss_scale,
             steps_since_overflow: 0,
         }
@@ -120,11 +120,11 @@ impl Guard {
 
     fn rescale(&mut self, step: u64, factor: f32) {
         let before = self.loss_scale(step + 1);
-        self.scale = Scale { before, after: (self.scale.after * factor).clamp(f32::MIN_POSITIVE, self.full_scale), from: step + 2 };
+        self.scale = LossScale { before, after: (self.scale.after * factor).clamp(f32::MIN_POSITIVE, self.full_scale), from: step + 2 };
     }
 
     /// Judges the report of `step` with the training loss `loss`.
-    pub fn judge(&mut self, step: u64, loss: f64, report: &StepReport) -> Verdict {
+    pub fn judge(&mut self, step: u64, loss: f64, report: &StepReport) -> GuardVerdict {
         if !report.norm.is_finite() || !loss.is_finite() {
             self.rescale(step, 0.5);
             self.steps_since_overflow = 0;
@@ -146,20 +146,20 @@ impl Guard {
         if self.history.len() > self.config.window {
             self.history.pop_front();
         }
-        Verdict::Fine
+        GuardVerdict::Fine
     }
 
-    fn count(&mut self, what: String, skipped: bool) -> Verdict {
+    fn count(&mut self, what: String, skipped: bool) -> GuardVerdict {
         self.in_a_row += 1;
         if self.in_a_row < self.config.tolerate.max(1) {
-            return if skipped { Verdict::Skipped(what) } else { Verdict::Spike(what) };
+            return if skipped { GuardVerdict::Skipped(what) } else { GuardVerdict::Spike(what) };
         }
-        if self.rollbacks >= self.config.rollbacks { Verdict::GiveUp(what) } else { Verdict::RollBack(what) }
+        if self.rollbacks >= self.config.rollbacks { GuardVerdict::GiveUp(what) } else { GuardVerdict::RollBack(what) }
     }
 
     /// Restores the history of `earlier` after a rollback, and counts the rollback.
     pub fn rolled_back(&mut self, earlier: Guard) {
-        let scale = Scale { before: self.scale.after, after: self.scale.after, from: 0 };
+        let scale = LossScale { before: self.scale.after, after: self.scale.after, from: 0 };
         *self = Guard { rollbacks: self.rollbacks + 1, scale, in_a_row: 0, ..earlier };
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let mut guard = Guard::new(GuardConfig::default(), 1.0);
         for step in 0..40 {
             let wave = (step as f64).sin();
-            assert_eq!(guard.judge(step, 5.0 + 0.1 * wave, &report(1.0 + 0.1 * wave, true)), Verdict::Fine);
+            assert_eq!(guard.judge(step, 5.0 + 0.1 * wave, &report(1.0 + 0.1 * wave, true)), GuardVerdict::Fine);
         }
         guard
     }
@@ -216,22 +216,22 @@ mod tests {
     #[test]
     fn spikes_in_a_row_roll_back_and_then_give_up() {
         let mut guard = warmed();
-        assert!(matches!(guard.judge(40, 50.0, &report(1.0, true)), Verdict::Spike(_)));
-        assert!(matches!(guard.judge(41, 5.0, &report(90.0, false)), Verdict::Skipped(_)));
-        assert!(matches!(guard.judge(42, 50.0, &report(1.0, true)), Verdict::RollBack(_)));
+        assert!(matches!(guard.judge(40, 50.0, &report(1.0, true)), GuardVerdict::Spike(_)));
+        assert!(matches!(guard.judge(41, 5.0, &report(90.0, false)), GuardVerdict::Skipped(_)));
+        assert!(matches!(guard.judge(42, 50.0, &report(1.0, true)), GuardVerdict::RollBack(_)));
         guard.rolled_back(warmed());
-        assert_eq!((guard.rollbacks, guard.judge(43, 5.0, &report(1.0, true))), (1, Verdict::Fine));
+        assert_eq!((guard.rollbacks, guard.judge(43, 5.0, &report(1.0, true))), (1, GuardVerdict::Fine));
         guard.rollbacks = 5;
         for step in 44..46 {
             guard.judge(step, 50.0, &report(1.0, true));
         }
-        assert!(matches!(guard.judge(46, 50.0, &report(1.0, true)), Verdict::GiveUp(_)));
+        assert!(matches!(guard.judge(46, 50.0, &report(1.0, true)), GuardVerdict::GiveUp(_)));
     }
 
     #[test]
     fn an_overflow_halves_the_loss_scale() {
         let mut guard = Guard::new(GuardConfig::default(), 1024.0);
-        assert!(matches!(guard.judge(0, f64::NAN, &report(f64::INFINITY, false)), Verdict::Skipped(_)));
+        assert!(matches!(guard.judge(0, f64::NAN, &report(f64::INFINITY, false)), GuardVerdict::Skipped(_)));
         assert_eq!((guard.loss_scale(1), guard.loss_scale(2)), (1024.0, 512.0));
         for step in 1..=REGROW {
             guard.judge(step, 1.0, &report(1.0, true));

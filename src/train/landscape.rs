@@ -40,7 +40,7 @@ pub enum LandscapeError {
 
 /// The grid of points of a landscape.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Grid {
+pub struct LandscapeGrid {
     /// Points along a side, odd, so that the checkpoint is one of them.
     pub points: usize,
     /// Largest distance along each direction, relative to the norm of the rows.
@@ -49,7 +49,7 @@ pub struct Grid {
     pub seed: u64,
 }
 
-impl Grid {
+impl LandscapeGrid {
     fn check(&self) -> Result<(), LandscapeError> {
         let Self { points, range, .. } = *self;
         let fine = points % 2 == 1 && (3..=201).contains(&points) && range > 0.0 && range.is_finite();
@@ -66,7 +66,7 @@ impl Grid {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Landscape {
     /// The points.
-    pub grid: Grid,
+    pub grid: LandscapeGrid,
     /// Cross-entropy against the next token, in nats: `points` rows (second direction, ascending) of `points`.
     pub loss: Vec<f64>,
 }
@@ -81,7 +81,7 @@ impl Landscape {
 /// Computes the loss of the model in `file` and of its neighbours on windows of `window` tokens. `progress` gets the
 /// number of finished and of all points, and returns false to stop.
 pub async fn landscape(
-    machine: &mut Machine, file: &ModelFile, tokens: &[u32], window: usize, grid: Grid, progress: &mut dyn FnMut(usize, usize) -> bool,
+    machine: &mut Machine, file: &ModelFile, tokens: &[u32], window: usize, grid: LandscapeGrid, progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Landscape, LandscapeError> {
     grid.check()?;
     if file.packed() {
@@ -111,12 +111,12 @@ pub async fn landscape(
 }
 
 /// A tensor and both directions; none for tensors that do not change.
-struct Tensor {
+struct LandscapeTensor {
     values: Vec<f32>,
     directions: Option<[Vec<f32>; 2]>,
 }
 
-impl Tensor {
+impl LandscapeTensor {
     fn moved(&self, along: f32, across: f32, range: Range<usize>) -> Vec<f32> {
         let values = &self.values[range.clone()];
         match &self.directions {
@@ -130,17 +130,17 @@ impl Tensor {
 }
 
 /// Returns every tensor of the model by name.
-fn tensors(file: &ModelFile, weights: &Weights, seed: u64) -> Result<HashMap<String, Tensor>, ModelError> {
+fn tensors(file: &ModelFile, weights: &Weights, seed: u64) -> Result<HashMap<String, LandscapeTensor>, ModelError> {
     let latent = if weights.linears == Linears::Binary { file.config.linears() } else { Vec::new() };
     let latent = latent.into_iter().map(|(name, rows, cols)| (format!("{name}.weight"), rows, cols));
     let others = weights.names().iter().map(|name| {
-        let spec = weights.home(name).expect("named").spec;
+        let spec = weights.location(name).expect("named").spec;
         (name.clone(), spec.rows, spec.cols)
     });
     let tensor = |(name, rows, cols): (String, usize, usize)| {
         let values = file.floats(&name, rows, cols)?;
         let directions = (rows > 1).then(|| ["first", "second"].map(|which| direction(&values, cols, Key::new(seed, &format!("landscape/{which}/{name}")))));
-        Ok((name, Tensor { values, directions }))
+        Ok((name, LandscapeTensor { values, directions }))
     };
     latent.chain(others).map(tensor).collect()
 }
@@ -182,7 +182,7 @@ mod tests {
         let tokenizer = file.tokenizer.clone().unwrap();
         let tokens = tokenizer.encode("hi, how are you?<|end|> I am fine, thank you. What do you like to do?").unwrap();
         let mut machine = Machine::cpu();
-        let grid = Grid { points: 3, range: 0.5, seed: 7 };
+        let grid = LandscapeGrid { points: 3, range: 0.5, seed: 7 };
         let found = platform::wait(landscape(&mut machine, &file, &tokens, 8, grid, &mut |_, _| true)).unwrap();
         let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
         let whole = platform::wait(crate::eval::perplexity(&mut machine, &weights, &tokens, 8, &|| false, &mut |_, _, _| {})).unwrap();
@@ -191,7 +191,7 @@ mod tests {
         assert!(found.loss.iter().enumerate().all(|(n, &loss)| n == 4 || loss > found.centre()), "{:?}", found.loss);
         let stopped = platform::wait(landscape(&mut machine, &file, &tokens, 8, grid, &mut |done, _| done < 2));
         assert!(matches!(stopped, Err(LandscapeError::Stopped)));
-        let even = platform::wait(landscape(&mut machine, &file, &tokens, 8, Grid { points: 4, ..grid }, &mut |_, _| true));
+        let even = platform::wait(landscape(&mut machine, &file, &tokens, 8, LandscapeGrid { points: 4, ..grid }, &mut |_, _| true));
         assert!(even.unwrap_err().to_string().contains("odd number"));
         let packed = platform::wait(landscape(&mut machine, &ModelFile::embedded_student().unwrap(), &tokens, 8, grid, &mut |_, _| true));
         assert!(packed.unwrap_err().to_string().contains("no latent weights"));

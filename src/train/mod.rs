@@ -46,17 +46,17 @@ mod verify_run;
 
 pub use crate::ops::{DIVERGENCE_CHOICES, Divergence, Term};
 pub use changes::{Changed, Changes};
-pub use checkpoint::{Checkpoint, CheckpointError, State};
+pub use checkpoint::{Checkpoint, CheckpointError, TrainState};
 pub use curve::{Column, Curve};
-pub use curves::{Axis, Curves, Group};
+pub use curves::{Axis, CurveGroup, Curves};
 #[cfg(feature = "pictures")]
 pub use draw::{png, svg};
 #[cfg(feature = "pictures")]
 pub use draw_landscape::{landscape_png, landscape_svg};
-pub use follow::{Piece, Place, read_last, read_piece};
+pub use follow::{MetricsChunk, MetricsPosition, read_last, read_metrics_chunk};
 pub use gaps::Gaps;
-pub use guard::{Guard, GuardConfig, Verdict};
-pub use landscape::{Grid, Landscape, LandscapeError, landscape};
+pub use guard::{Guard, GuardConfig, GuardVerdict};
+pub use landscape::{Landscape, LandscapeError, LandscapeGrid, landscape};
 pub use losses::Losses;
 pub use metrics::Metrics;
 #[cfg(not(feature = "pictures"))]
@@ -74,8 +74,8 @@ pub use spread::Average;
 pub use step::{PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
-pub use train_config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
+pub use train_config::{Init, Loss, ModelSource, Precision, Recomputation, TrainConfig};
 pub use train_error::TrainError;
 pub use train_event::{GuardAction, Snapshot, TrainEvent};
-pub use trainer::{Ending, FirstWeights, Parts, Trainer, close, last_scheduled};
-pub use verify_run::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};
+pub use trainer::{Ending, FirstWeights, Trainer, TrainerParts, close, last_scheduled};
+pub use verify_run::{Outcome, VerifyProgress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};

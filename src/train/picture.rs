@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
 /// The result of drawing.
-pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type DrawResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Pixels of a bitmap per unit of a picture.
 pub(super) const SCALE: u32 = 2;
@@ -16,7 +16,7 @@ pub(super) trait Picture {
     fn size(&self) -> (u32, u32);
 
     /// Draws it; a unit has `scale` pixels.
-    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> DrawResult
     where
         B::ErrorType: 'static;
 
@@ -42,7 +42,7 @@ pub(super) trait Picture {
     }
 
     /// Draws it on a white background.
-    fn on<B: DrawingBackend>(&self, root: DrawingArea<B, Shift>, scale: u32) -> Drawn
+    fn on<B: DrawingBackend>(&self, root: DrawingArea<B, Shift>, scale: u32) -> DrawResult
     where
         B::ErrorType: 'static,
     {

@@ -46,7 +46,7 @@ pub struct RecordedLines {
 }
 
 /// Bytes per read of a file.
-const PIECE: u64 = 4 << 20;
+const CHUNK_BYTES: u64 = 4 << 20;
 
 /// A file that grows by lines, with its length and checksum so far.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl GrowingFile {
     pub(super) fn read(path: &Path, most: u64) -> io::Result<Self> {
         let mut lines = Self::default();
         while lines.bytes < most {
-            let (piece, _) = match platform::read_part(path, lines.bytes, PIECE.min(most - lines.bytes)) {
+            let (piece, _) = match platform::read_part(path, lines.bytes, CHUNK_BYTES.min(most - lines.bytes)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
                 piece => piece?,
             };

@@ -16,7 +16,7 @@ mod tests;
 
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
-use super::follow::{Place, read_piece};
+use super::follow::{MetricsPosition, read_metrics_chunk};
 use super::gaps::{Gaps, up_to};
 use super::metrics::Metrics;
 use super::record::{GrowingFile, RunRecord};
@@ -310,9 +310,9 @@ impl RunDir {
 
     /// Counts the recorded steps up to `step` that were skipped by the guard.
     pub fn skipped(&self, step: u64) -> Result<u64, RunError> {
-        let (mut from, mut skipped) = (Place::default(), 0);
+        let (mut from, mut skipped) = (MetricsPosition::default(), 0);
         loop {
-            let piece = read_piece(&self.path, from)?;
+            let piece = read_metrics_chunk(&self.path, from)?;
             skipped += piece.metrics.iter().filter(|metrics| metrics.step <= step && !metrics.taken).count() as u64;
             if !piece.more {
                 return Ok(skipped);

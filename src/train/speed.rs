@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// The times of a step, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct StepSpan {
     /// The time when its launch began.
     pub(super) begun: f64,
     /// The time when all of it was submitted to the device.
@@ -13,7 +13,7 @@ pub(super) struct Span {
     pub(super) done: Option<f64>,
 }
 
-impl Span {
+impl StepSpan {
     /// Returns the duration of the step, if it was done at `done` and the step before at `before`: from its launch, or from
     /// the end of the step before if that was later. The next step is launched while one is computed; if launching is
     /// slower, it determines the speed. Work between steps does not count.
@@ -61,7 +61,7 @@ mod tests {
         let mut before = 0.0;
         let time = |&(begun, launched, done, reported): &(f64, f64, Option<f64>, f64)| {
             let end = done.unwrap_or(reported);
-            Span { begun, launched, done }.seconds(std::mem::replace(&mut before, end), end)
+            StepSpan { begun, launched, done }.seconds(std::mem::replace(&mut before, end), end)
         };
         steps.iter().map(time).collect()
     }

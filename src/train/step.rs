@@ -4,8 +4,8 @@
 
 use super::losses::Losses;
 use crate::data::Batch;
-use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape};
-use crate::model::{BinaryGroup, Forward, Loss, Positions, TeacherOutput, Weights};
+use crate::graph::{BackwardError, BufferKind, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape, TensorLocation};
+use crate::model::{BinaryGroup, ChunkedLoss, Forward, Positions, TeacherOutput, Weights};
 use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, Divergence, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
@@ -58,20 +58,20 @@ impl PendingReport {
 }
 
 /// Allocates a tensor that the host writes or reads in each step.
-fn feed(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
-    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+fn feed(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
+    Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
 /// The tensors of a batch.
 #[derive(Clone, Copy, Debug)]
 struct Feed {
-    tokens: Home,
-    targets: Home,
-    weights: Home,
-    scale: Home,
-    sums: Home,
+    tokens: TensorLocation,
+    targets: TensorLocation,
+    weights: TensorLocation,
+    scale: TensorLocation,
+    sums: TensorLocation,
     /// Top-k ids and probabilities of a cached teacher.
-    top: Option<(Home, Home)>,
+    top: Option<(TensorLocation, TensorLocation)>,
 }
 
 impl Feed {
@@ -141,9 +141,9 @@ pub struct Step {
     pub teacher: Option<Weights>,
     shape: StepShape,
     feed: Feed,
-    control: Home,
-    norm: Home,
-    flips: Option<Home>,
+    control: TensorLocation,
+    norm: TensorLocation,
+    flips: Option<TensorLocation>,
     micro: Program,
     update: Program,
     eval: Program,
@@ -233,8 +233,8 @@ impl Step {
     pub fn update(&mut self, machine: &mut Machine, control: &Control<f32>) -> Result<PendingReport, StepError> {
         machine.write_f32(&self.control, &control.words())?;
         machine.run(&mut self.update)?;
-        let homes: Vec<Home> = [self.feed.sums, self.norm].into_iter().chain(self.flips).collect();
-        Ok(PendingReport { values: machine.read_later(&homes)?, trained: self.trained_divergence() })
+        let locations: Vec<TensorLocation> = [self.feed.sums, self.norm].into_iter().chain(self.flips).collect();
+        Ok(PendingReport { values: machine.read_later(&locations)?, trained: self.trained_divergence() })
     }
 
     /// Returns the divergence that is minimised, if any.
@@ -272,19 +272,19 @@ impl Tables {
 fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, feed: Feed, shape: StepShape, gradient: bool) -> Result<Tape, StepError> {
     let StepShape { batch, seq, objective, recompute } = shape;
     let mut tape = Tape::new();
-    let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|home| tape.lasting(home));
+    let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|location| tape.persistent(location));
     let teacher = match (teacher, tables.teacher, feed.top) {
         (Some(weights), Some(positions), top) if top.is_none() || !gradient => {
             TeacherOutput::Full(weights, Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, tokens)?)
         }
-        (_, _, Some((ids, shares))) => TeacherOutput::TopK(tape.lasting(ids), tape.lasting(shares)),
+        (_, _, Some((ids, shares))) => TeacherOutput::TopK(tape.persistent(ids), tape.persistent(shares)),
         _ => TeacherOutput::None,
     };
     let hidden = Forward { weights: student, positions: tables.student, batch, seq, cache: None }.hidden(&mut tape, tokens)?;
     // Held-out losses are at temperature 1 in every run with a teacher; a cache has only its own temperature.
     let measured = !gradient && !matches!(teacher, TeacherOutput::TopK(..));
     let objective = if measured { Objective { temperature: 1.0, ..objective } } else { objective };
-    let loss = Loss { student, teacher, targets, weights, scale, sums, objective, gradient };
+    let loss = ChunkedLoss { student, teacher, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
         tape.recompute(recompute);
@@ -292,27 +292,29 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
     Ok(tape)
 }
 
-fn record_update(machine: &mut Machine, student: &Weights, control: Home, norm: Home, flips: Option<Home>) -> Result<Tape, StepError> {
+fn record_update(
+    machine: &mut Machine, student: &Weights, control: TensorLocation, norm: TensorLocation, flips: Option<TensorLocation>,
+) -> Result<Tape, StepError> {
     let gradients = student.gradients();
     let partials = feed(machine, Spec::f32(gradients.len(), PARTIALS))?;
     let mut tape = Tape::new();
-    let (control, norm) = (tape.lasting(control), tape.lasting(norm));
-    for (n, home) in gradients.iter().enumerate() {
-        let gradient = tape.lasting(*home);
-        let row = tape.lasting(partials.rows(n, 1));
+    let (control, norm) = (tape.persistent(control), tape.persistent(norm));
+    for (n, location) in gradients.iter().enumerate() {
+        let gradient = tape.persistent(*location);
+        let row = tape.persistent(partials.rows(n, 1));
         tape.push(SumSquares, &[gradient], &[row])?;
     }
-    let all = tape.lasting(partials);
+    let all = tape.persistent(partials);
     tape.push(GradNorm, &[all, control], &[norm])?;
     for page in student.pages() {
-        let state = [page.value, page.first, page.second, page.gradient].map(|home| tape.lasting(home));
+        let state = [page.value, page.first, page.second, page.gradient].map(|location| tape.persistent(location));
         tape.push(AdamW, &[norm, control], &state)?;
     }
     let mut counter = 0;
     for binary in &student.binary {
         let trained = student.trained(&format!("{}.weight", binary.group.name)).expect("a latent weight in training");
         let (Some(transposed), Some(flips)) = (binary.transposed, flips) else { unreachable!("binary layers have both in training") };
-        let state = [trained.value, trained.first, trained.second, trained.gradient, binary.signs, transposed, flips].map(|home| tape.lasting(home));
+        let state = [trained.value, trained.first, trained.second, trained.gradient, binary.signs, transposed, flips].map(|location| tape.persistent(location));
         let members = Members::new(&binary.group.outs())?;
         tape.push(AdamWSigns { members, counter }, &[norm, control], &state)?;
         counter += binary.group.members.len();

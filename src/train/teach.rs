@@ -3,7 +3,7 @@
 
 use super::step::StepError;
 use crate::data::{CacheError, CacheWriter, Corpus, SHARE_SCALE};
-use crate::graph::{Class, Home, Machine, Program, Real, Spec, Tape, TensorId, sum, vectorised};
+use crate::graph::{BufferKind, Machine, Program, Real, Spec, Tape, TensorId, TensorLocation, sum, vectorised};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::platform::parallel::*;
 
@@ -86,7 +86,7 @@ pub async fn teach(
 /// The teacher's compiled forward pass.
 struct TeacherForward {
     program: Program,
-    tokens: Home,
+    tokens: TensorLocation,
     logits: Vec<TensorId>,
 }
 
@@ -94,10 +94,10 @@ impl TeacherForward {
     fn new(machine: &mut Machine, weights: &Weights, batch: usize, seq: usize) -> Result<Self, StepError> {
         let rows = batch * seq;
         let spec = Spec::u32(rows, 1);
-        let tokens = Home { memory: machine.allocate(Class::Words, spec.words())?, offset: 0, spec };
+        let tokens = TensorLocation { memory: machine.allocate(BufferKind::Words, spec.words())?, offset: 0, spec };
         let positions = Positions::new(machine, &weights.config, seq)?;
         let mut tape = Tape::new();
-        let ids = tape.lasting(tokens);
+        let ids = tape.persistent(tokens);
         let hidden = Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, ids)?;
         let chunk = chunk_rows(rows, weights.config.vocab_size);
         let mut parts = Vec::new();

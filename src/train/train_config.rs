@@ -77,7 +77,7 @@ impl From<Init> for String {
 /// A model or tokenizer: none, the embedded one, or a path. As text: `none`, `embedded`, or the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub enum Source {
+pub enum ModelSource {
     /// No model.
     None,
     /// Embedded in the program.
@@ -86,29 +86,29 @@ pub enum Source {
     Path(PathBuf),
 }
 
-impl Source {
+impl ModelSource {
     /// The path, if it is one.
     pub fn path(&self) -> Option<&PathBuf> {
-        if let Source::Path(path) = self { Some(path) } else { None }
+        if let ModelSource::Path(path) = self { Some(path) } else { None }
     }
 }
 
-impl From<String> for Source {
+impl From<String> for ModelSource {
     fn from(text: String) -> Self {
         match text.as_str() {
-            "none" => Source::None,
-            "embedded" => Source::Embedded,
-            _ => Source::Path(text.into()),
+            "none" => ModelSource::None,
+            "embedded" => ModelSource::Embedded,
+            _ => ModelSource::Path(text.into()),
         }
     }
 }
 
-impl From<Source> for String {
-    fn from(source: Source) -> Self {
+impl From<ModelSource> for String {
+    fn from(source: ModelSource) -> Self {
         match source {
-            Source::None => "none".into(),
-            Source::Embedded => "embedded".into(),
-            Source::Path(path) => path.display().to_string(),
+            ModelSource::None => "none".into(),
+            ModelSource::Embedded => "embedded".into(),
+            ModelSource::Path(path) => path.display().to_string(),
         }
     }
 }
@@ -133,7 +133,7 @@ pub struct TrainConfig {
     /// True if the linear layers are binarized.
     pub binary: bool,
     /// The teacher; none for next-token training.
-    pub teacher: Source,
+    pub teacher: ModelSource,
     /// Directory of a teacher cache, from which the student is trained; `teacher` must be the one that made it,
     /// or none. Windows then begin at multiples of `seq` in every epoch.
     pub teacher_cache: Option<PathBuf>,
@@ -142,7 +142,7 @@ pub struct TrainConfig {
     /// The storage of the teacher's matrices on the device; their rounding is reported.
     pub teacher_storage: MatrixStorage,
     /// The tokenizer; the teacher's if it has one.
-    pub tokenizer: Source,
+    pub tokenizer: ModelSource,
     /// Text files and glob patterns; the embedded corpus if there are none.
     pub data: Vec<PathBuf>,
     /// The field of JSON lines that is read; `auto` reads `text`, `messages` or `token_ids`.
@@ -219,11 +219,11 @@ impl Default for TrainConfig {
         Self {
             model: "tiny".into(),
             binary: true,
-            teacher: Source::Embedded,
+            teacher: ModelSource::Embedded,
             teacher_cache: None,
             eval_teacher: false,
             teacher_storage: MatrixStorage::F16,
-            tokenizer: Source::Embedded,
+            tokenizer: ModelSource::Embedded,
             data: Vec::new(),
             field: "auto".into(),
             held_out_share: 0.02,
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_configuration_survives_toml() {
-        let config = TrainConfig { init: Init::Model("x".into()), teacher: Source::None, ..Default::default() };
+        let config = TrainConfig { init: Init::Model("x".into()), teacher: ModelSource::None, ..Default::default() };
         assert_eq!(toml::from_str::<TrainConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
         // From a version without a choice of divergence.
         let old = toml::to_string(&config).unwrap().replace("divergence = \"forward\"\n", "");

@@ -8,7 +8,7 @@ mod rollback;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
-use super::checkpoint::{Checkpoint, State, restore};
+use super::checkpoint::{Checkpoint, TrainState, restore};
 use super::curves::{Axis, Curves};
 use super::guard::Guard;
 use super::orders::Orders;
@@ -16,7 +16,7 @@ use super::record::RunRecord;
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::setup::Setup;
-use super::speed::Span;
+use super::speed::StepSpan;
 use super::step::{PendingReport, Step};
 use super::train_config::TrainConfig;
 use super::train_error::TrainError;
@@ -56,8 +56,8 @@ pub struct Trainer {
     chat: ChatFormat,
     run: RunDir,
     changes: Changes,
-    state: State,
-    first_state: State,
+    state: TrainState,
+    first_state: TrainState,
     batches: Batches,
     held: Vec<Batch>,
     sizes: Vec<usize>,
@@ -75,7 +75,7 @@ pub struct Trainer {
     /// True if a checkpoint is to be written between the next two steps, since the run's directory was recreated.
     save_wanted: bool,
     /// The checkpoint last written or restored.
-    saved: Option<Saved>,
+    saved: Option<SavedCheckpoint>,
     /// True if the run was rolled back since: the guard and the position in the data differ from that checkpoint.
     rolled_back: bool,
     /// The last step, if its report is outstanding.
@@ -87,7 +87,7 @@ pub struct Trainer {
 }
 
 /// The parts of a trainer.
-pub struct Parts {
+pub struct TrainerParts {
     /// The machine, with everything of `setup` on it.
     pub machine: Machine,
     /// The models' tensors and the programs.
@@ -123,12 +123,12 @@ struct Launched {
     lr: f64,
     threshold: f32,
     loss_scale: f32,
-    span: Span,
+    span: StepSpan,
 }
 
 /// A checkpoint that a trainer wrote or restored.
 #[derive(Clone, Copy)]
-struct Saved {
+struct SavedCheckpoint {
     step: u64,
     /// True if a rollback may go back to it.
     scheduled: bool,
@@ -144,11 +144,13 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 
 impl Trainer {
     /// Creates the trainer of a run; it resumes from its last checkpoint if it has one.
-    pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, mut run, from_step, device, mut first_weights } = parts;
+    pub async fn new(parts: TrainerParts) -> Result<Self, TrainError> {
+        let TrainerParts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, mut run, from_step, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
-        let first_state =
-            State { cache: cache.as_ref().map(TeacherCache::identity).transpose()?, ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
+        let first_state = TrainState {
+            cache: cache.as_ref().map(TeacherCache::identity).transpose()?,
+            ..TrainState::new(Guard::new(config.guard, config.loss_scale), &device)
+        };
         let last = from_step.or(run.checkpoints()?.last().copied());
         let (state, record) = match last {
             Some(last) => {
@@ -160,7 +162,7 @@ impl Trainer {
                 (first_state.clone(), None)
             }
         };
-        let state = State { device: device.clone(), ..state };
+        let state = TrainState { device: device.clone(), ..state };
         if let (Some(cache), Some(then)) = (&cache, &state.cache) {
             cache.expect(then)?;
         }
@@ -212,7 +214,7 @@ impl Trainer {
             paused_seconds: 0.0,
             paused_at: None,
             save_wanted: false,
-            saved: last.map(|step| Saved { step, scheduled: false }),
+            saved: last.map(|step| SavedCheckpoint { step, scheduled: false }),
             rolled_back: false,
             outstanding: None,
             device,
@@ -326,11 +328,11 @@ impl Trainer {
         let control = self.control(lr, threshold);
         let report = self.step.update(&mut self.machine, &control)?;
         let launched = self.clock.seconds();
-        let span = Span { begun, launched, done: self.machine.has_waited().then_some(launched) };
+        let span = StepSpan { begun, launched, done: self.machine.has_waited().then_some(launched) };
         self.state.step += 1;
         self.state.cursor += accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
-        let State { step, cursor, tokens, .. } = self.state;
+        let TrainState { step, cursor, tokens, .. } = self.state;
         Ok(Outstanding { launched: Launched { step, cursor, tokens, lr, threshold, loss_scale: scale, span }, report })
     }
 

@@ -2,7 +2,7 @@
 //! TOML.
 
 use super::settings::{SETTINGS, SettingError, between, refuse};
-use super::train_config::{Init, Loss, Precision, Source, TrainConfig};
+use super::train_config::{Init, Loss, ModelSource, Precision, TrainConfig};
 use crate::ops::Divergence;
 use std::path::PathBuf;
 
@@ -44,17 +44,17 @@ impl TrainConfig {
 
     /// Checks models, data and paths.
     fn check_sources(&self) -> Result<(), SettingError> {
-        let nameless = |source: &Source| source.path().is_some_and(|path| path.as_os_str().is_empty());
+        let nameless = |source: &ModelSource| source.path().is_some_and(|path| path.as_os_str().is_empty());
         if self.model.is_empty() {
             return refuse("model", "must be a size, or the path of a config.json".into());
         }
-        if self.tokenizer == Source::None || nameless(&self.tokenizer) {
+        if self.tokenizer == ModelSource::None || nameless(&self.tokenizer) {
             return refuse("tokenizer", "must be embedded, or a path".into());
         }
         if nameless(&self.teacher) {
             return refuse("teacher", "must be a path, embedded, or none".into());
         }
-        if self.teacher == Source::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
+        if self.teacher == ModelSource::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
             return refuse("teacher", "loss ad and mix need a teacher. Set one, or use loss ar".into());
         }
         if self.field.is_empty() {
@@ -75,10 +75,10 @@ impl TrainConfig {
         if self.loss == Loss::Ar && self.divergence != Divergence::Forward {
             return refuse("divergence", "loss ar uses no teacher, and so no divergence. Leave divergence out, or use loss ad or mix".into());
         }
-        if self.eval_teacher && (self.teacher == Source::None || self.teacher_cache.is_none()) {
+        if self.eval_teacher && (self.teacher == ModelSource::None || self.teacher_cache.is_none()) {
             return refuse("eval_teacher", "needs a teacher and a teacher_cache. Set both, or leave it out".into());
         }
-        if self.teacher == Source::None && self.init == Init::Teacher {
+        if self.teacher == ModelSource::None && self.init == Init::Teacher {
             return refuse("init", "cannot start from a teacher without one. Set teacher, or use init scratch".into());
         }
         for (name, path) in self.paths() {
@@ -127,8 +127,8 @@ mod tests {
             ("loss_scale", |c| c.loss_scale = 3.0),
             ("loss_scale", |c| c.loss_scale = f32::NAN),
             ("precision", |c| c.precision = Precision::F16),
-            ("teacher", |c| c.teacher = Source::None),
-            ("teacher", |c| c.teacher = Source::Path("".into())),
+            ("teacher", |c| c.teacher = ModelSource::None),
+            ("teacher", |c| c.teacher = ModelSource::Path("".into())),
             ("divergence", |c| (c.divergence, c.teacher_cache) = (Divergence::Reverse, Some("c".into()))),
             ("divergence", |c| (c.divergence, c.loss) = (Divergence::Js, Loss::Ar)),
             ("warmup", |c| c.warmup = c.steps),

@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
-use super::follow::{Place, read_piece};
+use super::follow::{MetricsPosition, read_metrics_chunk};
 use super::record::RunRecord;
 use super::run_dir::{RunDir, check_settings, checkpoint, checkpoints};
 use super::run_error::{RunError, repair_command};
@@ -79,10 +79,10 @@ pub enum Verifying {
 }
 
 /// A callback for the progress of a verification; returns false to stop it.
-pub type Progress<'a> = dyn FnMut(Verifying) -> bool + 'a;
+pub type VerifyProgress<'a> = dyn FnMut(Verifying) -> bool + 'a;
 
 /// Verifies the files of the checkpoint in `path`, one after the other.
-pub fn verify_checkpoint(path: &Path, progress: &mut Progress<'_>) {
+pub fn verify_checkpoint(path: &Path, progress: &mut VerifyProgress<'_>) {
     let read = Checkpoint::read(path);
     let sums = read.as_ref().is_ok_and(|read| read.sums.is_some());
     if !progress(Verifying::File { path: path.join("state.json"), outcome: Outcome::of(read.as_ref().map(drop)).with(sums) }) {
@@ -105,7 +105,7 @@ fn bytes(checkpoint: &Checkpoint, path: &Path, name: &str) -> Result<(), FormatE
     checkpoint.sums.as_ref().map_or(Ok(()), |sums| sums.verify(name, &bytes)).map_err(|problem| FormatError::new(&file, problem))
 }
 
-fn tensors(checkpoint: &Checkpoint, path: &Path, name: &str, progress: &mut Progress<'_>) -> Result<(), FormatError> {
+fn tensors(checkpoint: &Checkpoint, path: &Path, name: &str, progress: &mut VerifyProgress<'_>) -> Result<(), FormatError> {
     let file = checkpoint.tensors(path, name)?;
     let names = file.names();
     for (n, name) in names.iter().enumerate() {
@@ -140,7 +140,7 @@ const KEPT: [&str; 3] = ["run.toml", "variants.json", "changes.jsonl"];
 
 /// Verifies the files of a run: its own, then those of its checkpoints. Files that training does not read (log, samples,
 /// curves) are not verified.
-pub fn verify_run(run: &Path, progress: &mut Progress<'_>) -> Result<(), RunError> {
+pub fn verify_run(run: &Path, progress: &mut VerifyProgress<'_>) -> Result<(), RunError> {
     let steps = checkpoints(run)?;
     let newest = newest_record(run, &steps);
     for name in KEPT {
@@ -240,9 +240,9 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
             Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },
         }
     }
-    let (mut place, mut next) = (Place::default(), 1);
+    let (mut place, mut next) = (MetricsPosition::default(), 1);
     loop {
-        let piece = match read_piece(run, place) {
+        let piece = match read_metrics_chunk(run, place) {
             Ok(piece) => piece,
             Err(error) => return Outcome::Damaged { problem: error.to_string() },
         };

@@ -83,11 +83,11 @@ fn keys_match_those_of_earlier_runs() {
 fn the_key_of_a_fused_sequence_has_its_operations() {
     let mut machine = Machine::counting(usize::MAX, FUSIONS);
     let mut tape = Tape::new();
-    let mut lasting = |spec: Spec| {
-        let memory = machine.allocate(crate::graph::Class::of(spec.storage), spec.words()).unwrap();
-        tape.lasting(crate::graph::Home { memory, offset: 0, spec })
+    let mut persistent = |spec: Spec| {
+        let memory = machine.allocate(crate::graph::BufferKind::of(spec.storage), spec.words()).unwrap();
+        tape.persistent(crate::graph::TensorLocation { memory, offset: 0, spec })
     };
-    let operands = [Spec::f32(2, 64), Spec::f32(1, 64), Spec::signs(10, 64), Spec::f32(1, 64), Spec::f32(1, 64)].map(&mut lasting);
+    let operands = [Spec::f32(2, 64), Spec::f32(1, 64), Spec::signs(10, 64), Spec::f32(1, 64), Spec::f32(1, 64)].map(&mut persistent);
     let normed = tape.push_one(RmsNorm { epsilon: 1e-5 }, &operands[..2], &[]).unwrap();
     let out = tape.push_one(FbiLinear { members: Members::new(&[10]).unwrap() }, &[normed, operands[2], operands[3], operands[4]], &[]).unwrap();
     tape.keep(out);

@@ -5,7 +5,7 @@ mod tuning_file;
 
 use crate::conform::verify;
 use crate::device::{DeviceError, Gpu};
-use crate::graph::{GpuMachine, Home, MachineError, ShapedOp, Storage, Tape, Variant, Variants};
+use crate::graph::{GpuMachine, MachineError, ShapedOp, Storage, Tape, TensorLocation, Variant, Variants};
 use crate::ops::FUSIONS;
 use crate::platform::Clock;
 use std::collections::BTreeMap;
@@ -144,7 +144,7 @@ async fn time(gpu: &Arc<Gpu>, choice: &ShapedOp, variant: &str, runs: usize) -> 
     let mut tape = Tape::new();
     let mut operand = |spec: &crate::graph::Spec| {
         let memory = machine.allocate(spec.words())?;
-        Ok(tape.lasting(Home { memory, offset: 0, spec: *spec }))
+        Ok(tape.persistent(TensorLocation { memory, offset: 0, spec: *spec }))
     };
     let inputs = choice.inputs.iter().map(&mut operand).collect::<Result<Vec<_>, MachineError>>()?;
     let updates = choice.updates.iter().map(&mut operand).collect::<Result<Vec<_>, MachineError>>()?;

@@ -5,7 +5,7 @@ use crate::shared::Scratch;
 use eframe::egui::{Color32, Shape, accesskit::Role};
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::runner::{Event, Loss, Metrics, Reply, TrainConfig, TrainEvent};
-use signet::train::Source;
+use signet::train::ModelSource;
 use signet_app::plots::palette;
 use signet_app::{Action, Tab, Training};
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ fn prepared(scratch: &Scratch, steps: u64, checkpoint_every: u64) -> Driver {
     let config = TrainConfig {
         model: model.display().to_string(),
         data: vec![scratch.text()],
-        teacher: Source::None,
+        teacher: ModelSource::None,
         loss: Loss::Ar,
         batch: 1,
         seq: 32,

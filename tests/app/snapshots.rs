@@ -6,7 +6,7 @@ use eframe::egui::{MissingGlyphPolicy, Theme, accesskit::Role};
 use eframe::egui_wgpu::{WgpuSetup, wgpu};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
-use signet::runner::{Comparison, Event, LayerInfo, Losses, Metrics, PlaneView, Reply, RunInfo, Term, TokenKl, TrainConfig, TrainEvent};
+use signet::runner::{Event, LayerInfo, Losses, Metrics, ModelComparison, PlaneView, Reply, RunInfo, Term, TokenKl, TrainConfig, TrainEvent};
 use signet_app::{App, Settings, Tab};
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ fn chat(window: &mut Window) {
     for _ in 0..2 {
         window.state_mut().handle(Tab::Chat, Reply::Ended { error: None });
     }
-    tell(window, [Event::Text { text }, Event::TokenKl(Comparison { turn: Vec::new(), reply })]);
+    tell(window, [Event::Text { text }, Event::TokenKl(ModelComparison { turn: Vec::new(), reply })]);
     tell(window, [Event::TeacherText { text: "I'm fine. And you?".into() }]);
 }
 

@@ -6,7 +6,7 @@ use eframe::egui::accesskit::{self, ActionData, ActionRequest, Role};
 use eframe::egui::{Event, Key, MissingGlyphPolicy, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::runner::{Loss, TrainConfig};
-use signet::train::{GuardConfig, Place, Source, read_piece};
+use signet::train::{GuardConfig, MetricsPosition, ModelSource, read_metrics_chunk};
 use signet_app::{Action, Tab};
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn app(scratch: &Scratch, name: &str) -> Driver {
     let config = TrainConfig {
         model: model.display().to_string(),
         data: vec![scratch.text()],
-        teacher: Source::None,
+        teacher: ModelSource::None,
         loss: Loss::Ar,
         batch: 1,
         seq: 32,
@@ -71,10 +71,10 @@ fn wait_for_part(driver: &mut Driver, part: &str) {
 
 /// Returns the recorded steps, after checking that there is no gap.
 fn steps(run: &Path) -> u64 {
-    let mut piece = read_piece(run, Place::default()).unwrap();
+    let mut piece = read_metrics_chunk(run, MetricsPosition::default()).unwrap();
     let mut metrics = std::mem::take(&mut piece.metrics);
     while piece.more {
-        piece = read_piece(run, piece.until).unwrap();
+        piece = read_metrics_chunk(run, piece.until).unwrap();
         metrics.append(&mut piece.metrics);
     }
     assert!(piece.broken.is_empty(), "{:?}", piece.broken);

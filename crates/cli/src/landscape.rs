@@ -5,7 +5,7 @@ use super::output::{self, put};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{Command, Event, Grid, LandscapeRequest, Runner};
+use signet::runner::{Command, Event, LandscapeGrid, LandscapeRequest, Runner};
 use std::path::PathBuf;
 
 /// Draw the loss around a checkpoint, along two random directions that are normalised row by row.
@@ -44,7 +44,7 @@ pub(super) struct Landscape {
 impl Landscape {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { model, out, text, points, range, seed, window, windows, at, json } = self;
-        let grid = Grid { points, range, seed };
+        let grid = LandscapeGrid { points, range, seed };
         let style = ProgressStyle::with_template("{bar:24} {msg}, {per_sec}, eta {eta}").expect("a fixed template");
         let bar = ProgressBar::new(0).with_style(style);
         let request = LandscapeRequest { model, text, window, windows, grid, device: at.device, out };

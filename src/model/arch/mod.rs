@@ -8,7 +8,7 @@ mod llama;
 use super::config::{ConfigError, ModelConfig};
 use super::forward::Forward;
 use super::rope_scaling::MAX_CONTEXT;
-use super::tensors::{Group, ModelTensor, Role, TensorRow};
+use super::tensors::{LayerGroup, ModelTensor, Role, TensorRow};
 use crate::graph::{ShapeError, Tape, TensorId};
 use serde_json::Value;
 
@@ -173,12 +173,12 @@ impl ModelConfig {
     }
 
     /// The linear layers of a block, grouped by input. Layers of a group are computed as one stacked matrix.
-    pub fn groups_of(&self, layer: usize) -> Vec<Group> {
-        Group::all(self.tensors_of(layer))
+    pub fn groups_of(&self, layer: usize) -> Vec<LayerGroup> {
+        LayerGroup::all(self.tensors_of(layer))
     }
 
     /// The groups of every block, in order.
-    pub fn groups(&self) -> Vec<Group> {
+    pub fn groups(&self) -> Vec<LayerGroup> {
         (0..self.num_hidden_layers).flat_map(|layer| self.groups_of(layer)).collect()
     }
 

@@ -19,7 +19,7 @@ use crate::platform::{self, Verdict};
 use std::path::Path;
 
 /// A model file format.
-pub struct Format {
+pub struct ModelFormat {
     /// The name in messages, without an article.
     pub name: &'static str,
     /// File name extensions; the first belongs to this format only. Empty for a directory.
@@ -34,7 +34,7 @@ pub struct Format {
     open: fn(&Path) -> Result<ModelFile, ModelError>,
 }
 
-impl Format {
+impl ModelFormat {
     /// Returns true if only this format has files of this name.
     pub fn owns(&self, name: &str) -> bool {
         self.endings.first().is_some_and(|ending| name.ends_with(ending))
@@ -42,10 +42,10 @@ impl Format {
 }
 
 /// All formats, in the order of detection.
-pub static FORMATS: [&Format; 3] = [&hugging_face::HUGGING_FACE, &gguf_model::GGUF, &packed::PACKED];
+pub static FORMATS: [&ModelFormat; 3] = [&hugging_face::HUGGING_FACE, &gguf_model::GGUF, &packed::PACKED];
 
 /// Detects the format of the model at a path. The default is a packed file, whose error says what the file is instead.
-fn format_of(path: &Path) -> Result<&'static Format, FormatError> {
+fn format_of(path: &Path) -> Result<&'static ModelFormat, FormatError> {
     let start = match platform::is_dir(path) {
         true => Vec::new(),
         false => platform::read_start(path, content::START as usize).map_err(|error| FormatError::unreadable(path, error))?,
@@ -54,7 +54,7 @@ fn format_of(path: &Path) -> Result<&'static Format, FormatError> {
 }
 
 /// The format of a single-file model, by its extension.
-pub fn format_by_name(name: &str) -> Option<&'static Format> {
+pub fn format_by_name(name: &str) -> Option<&'static ModelFormat> {
     FORMATS.into_iter().find(|format| format.endings.iter().any(|ending| name.ends_with(ending)))
 }
 
@@ -80,7 +80,7 @@ impl ModelFile {
 }
 
 /// Progress callback `(written, total)`, called after each tensor. It returns false to stop.
-type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
+type ExportProgress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 /// Checks that `out` does not exist: an export never overwrites files.
 fn check_not_existing(out: &Path) -> Result<(), ModelError> {

@@ -1,7 +1,7 @@
 //! The packed model file (see `docs/formats.md`): signs as bits, everything else in f16; configuration, tokenizer and chat
 //! template in the header. A full-precision model, such as a teacher, is all f16.
 
-use super::Format;
+use super::ModelFormat;
 use crate::assets;
 use crate::data::{EndTokens, Tokenizer};
 use crate::formats::content::{self, ContentKind, MAX_HEADER};
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The packed format. It is last in the list, as the default for unknown files.
-pub(super) static PACKED: Format = Format {
+pub(super) static PACKED: ModelFormat = ModelFormat {
     name: "packed model",
     endings: &[".signet", ".safetensors"],
     beside: Some("is a packed model. Pass its path as the model"),

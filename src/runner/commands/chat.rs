@@ -5,7 +5,7 @@ use super::needs::Needs;
 use crate::assets::STUDENT_FILE;
 use crate::data::Tokenizer;
 use crate::graph::Machine;
-use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
+use crate::infer::{Chat, ChatReply, ChatTemplate, Message, Request, Stopped, compare};
 use crate::model::ModelFile;
 use crate::runner::model_loader::{self, LoadedModel};
 use crate::runner::protocol::ChatRequest;
@@ -45,7 +45,7 @@ struct Models {
 }
 
 /// The opened model files of a conversation, whose vocabularies match.
-struct Files {
+struct ChatFiles {
     student: ModelFile,
     teacher: Option<ModelFile>,
     tokenizer: Tokenizer,
@@ -59,7 +59,7 @@ fn open_student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
     }
 }
 
-impl Files {
+impl ChatFiles {
     fn open(request: &ChatRequest) -> Result<Self> {
         let student = open_student(&request.model, request.snapshot.as_ref())?;
         let tokenizer = model_loader::tokenizer(&student)?;
@@ -104,9 +104,9 @@ fn check_same_vocabulary(student: &ModelFile, tokenizer: &Tokenizer, teacher: &M
 impl Session {
     /// Opens the files of a conversation; the models are not loaded yet.
     pub(super) fn new(request: ChatRequest, tuning: Tuning, stop: &Stop) -> Result<Self> {
-        let files = Files::open(&request)?;
+        let files = ChatFiles::open(&request)?;
         let context = files.context(request.context)?;
-        let chat = Chat::new(Template::new(&files.student.chat)?, request.request.clone());
+        let chat = Chat::new(ChatTemplate::new(&files.student.chat)?, request.request.clone());
         let system = request.system.iter().map(|text| Message::new("system", text)).collect();
         let mut session = Self { tuning, stop: stop.clone(), context, tokenizer: files.tokenizer, chat, models: None, request };
         session.set(system, session.request.request.clone())?;
@@ -116,7 +116,7 @@ impl Session {
     /// Loads the models if they are not loaded.
     pub(super) async fn load(&mut self, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if self.models.is_none() {
-            let files = Files::open(&self.request)?;
+            let files = ChatFiles::open(&self.request)?;
             let scores = files.teacher.is_some();
             let (machine, models) = model_loader::load(&files.all(), &self.request.device, self.context, scores, self.tuning, emit).await?;
             let mut models = models.into_iter();
@@ -178,7 +178,7 @@ impl Session {
 
     /// Compares the reply with the teacher's distributions, then generates the teacher's reply. The comparison comes first, since
     /// it is fast and stays when the user stops the teacher's reply.
-    async fn compare_with_teacher(&mut self, reply: &Reply, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    async fn compare_with_teacher(&mut self, reply: &ChatReply, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let Models { machine, student, teacher: Some(teacher) } = self.models.as_mut().context("the models are loaded")? else { return Ok(()) };
         let stop = || self.stop.is_requested();
         if let Some(comparison) = compare(machine, &mut student.generator, &mut teacher.generator, &self.tokenizer, reply, &stop).await? {

@@ -4,16 +4,16 @@ use crate::data::{TeacherCache, TokenStore};
 use crate::model::{ModelFile, WEIGHTS};
 use crate::platform;
 use crate::runner::hub_models::COMPANION_FILES;
-use crate::runner::kind::{Kind, kind_of};
+use crate::runner::kind::{ArtifactKind, kind_of};
 use crate::runner::{Event, Stop};
 use crate::train::{self, Outcome, Verifying};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// A path to verify.
-enum Target {
+enum CheckTarget {
     /// A single run, checkpoint, model or cache.
-    One(Kind),
+    One(ArtifactKind),
     /// A directory that contains several of these.
     Folder(Vec<PathBuf>),
 }
@@ -51,13 +51,13 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
     let (path, target) = match owner(path) {
         Some((dir, kind)) => {
             emit(Event::Note { text: format!("{} is part of {}, which is checked as a whole", path.display(), dir.display()) });
-            (dir, Target::One(kind))
+            (dir, CheckTarget::One(kind))
         }
         None => (path.to_path_buf(), target(path)?),
     };
     match (repair, &target) {
         (false, _) => {}
-        (true, Target::One(Kind::Run)) => {
+        (true, CheckTarget::One(ArtifactKind::Run)) => {
             for path in train::repair(&path)? {
                 emit(Event::Note { text: format!("{}: restored from the newest checkpoint; the damaged file was renamed to .damaged", path.display()) });
             }
@@ -75,7 +75,7 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
 }
 
 /// Returns the run, checkpoint, cache or model directory that a file belongs to, with its kind.
-fn owner(path: &Path) -> Option<(PathBuf, Kind)> {
+fn owner(path: &Path) -> Option<(PathBuf, ArtifactKind)> {
     let name = path.file_name()?.to_str()?;
     let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
     if !platform::is_file(path) || !(is_shard || PARTS.contains(&name) || COMPANION_FILES.contains(&name) || WEIGHTS.contains(&name)) {
@@ -86,9 +86,9 @@ fn owner(path: &Path) -> Option<(PathBuf, Kind)> {
 }
 
 /// Returns the target that a path is verified as.
-fn target(path: &Path) -> Result<Target> {
+fn target(path: &Path) -> Result<CheckTarget> {
     if let Some(kind) = kind_of(path) {
-        return Ok(Target::One(kind));
+        return Ok(CheckTarget::One(kind));
     }
     if !platform::is_dir(path) {
         bail!("cannot check {}: no such file or directory", path.display());
@@ -99,28 +99,28 @@ fn target(path: &Path) -> Result<Target> {
     if inside.is_empty() {
         bail!("cannot check {}: not a run, model or cache, and contains none", path.display());
     }
-    Ok(Target::Folder(inside))
+    Ok(CheckTarget::Folder(inside))
 }
 
 impl Checker<'_> {
-    fn check(&mut self, path: &Path, target: Target) -> Result<()> {
+    fn check(&mut self, path: &Path, target: CheckTarget) -> Result<()> {
         match target {
-            Target::Folder(paths) => paths.iter().filter_map(|path| Some((path, kind_of(path)?))).try_for_each(|(path, kind)| self.check_one(path, kind)),
-            Target::One(kind) => self.check_one(path, kind),
+            CheckTarget::Folder(paths) => paths.iter().filter_map(|path| Some((path, kind_of(path)?))).try_for_each(|(path, kind)| self.check_one(path, kind)),
+            CheckTarget::One(kind) => self.check_one(path, kind),
         }
     }
 
-    fn check_one(&mut self, path: &Path, kind: Kind) -> Result<()> {
+    fn check_one(&mut self, path: &Path, kind: ArtifactKind) -> Result<()> {
         match kind {
-            Kind::Run => train::verify_run(path, &mut |verifying| self.advance(verifying))?,
-            Kind::Checkpoint => train::verify_checkpoint(path, &mut |verifying| self.advance(verifying)),
-            Kind::Store => {
+            ArtifactKind::Run => train::verify_run(path, &mut |verifying| self.advance(verifying))?,
+            ArtifactKind::Checkpoint => train::verify_checkpoint(path, &mut |verifying| self.advance(verifying)),
+            ArtifactKind::Store => {
                 let megabytes = |bytes: u64| (bytes >> 20) as usize;
                 let verified = TokenStore::verify(path, &mut |done, of| self.report_progress(megabytes(done), megabytes(of), "MB of token ids read"));
                 self.report(path.into(), outcome(verified));
             }
-            Kind::TeacherCache => self.teacher_cache(path),
-            Kind::Model => {
+            ArtifactKind::TeacherCache => self.teacher_cache(path),
+            ArtifactKind::Model => {
                 let verified = ModelFile::open(path).map_err(|error| error.to_string()).and_then(|file| {
                     file.verify(&mut |done, of| self.report_progress(done, of, "tensors read")).map_err(|error| error.to_string())?;
                     Ok(file.has_sums())

@@ -9,10 +9,10 @@ use crate::platform;
 use crate::runner::kind::is_run;
 use crate::runner::protocol::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 use crate::runner::{Event, Stop, settings};
-use crate::train::{self, Average, Group, Metrics, Place, QUANTITIES, TrainConfig, quantity};
+use crate::train::{self, Average, CurveGroup, Metrics, MetricsPosition, QUANTITIES, TrainConfig, quantity};
 use anyhow::{Context, Result, bail};
 pub use columns::CompareColumn;
-use columns::{BEST, Values};
+use columns::{BEST, ColumnValues};
 use groups::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMu
     let Some(out) = &request.out else { return Ok(()) };
     let each: Vec<(String, &Path)> = named.into_iter().zip(paths.iter().map(PathBuf::as_path)).collect();
     let curves = export::curves(&each, request.axis, stop, emit)?;
-    let drawn = groups.iter().zip(names).map(|(group, name)| Group { name, runs: group.iter().map(|&run| &curves[run]).collect() });
+    let drawn = groups.iter().zip(names).map(|(group, name)| CurveGroup { name, runs: group.iter().map(|&run| &curves[run]).collect() });
     export::draw(&drawn.collect::<Vec<_>>(), out)?;
     emit(Event::Exported { out: out.clone(), runs: each.len() });
     Ok(())
@@ -93,7 +93,7 @@ struct RunResults {
     config: TrainConfig,
     settings: Settings,
     /// The compared values, by quantity.
-    values: Values,
+    values: ColumnValues,
     /// Steps and values of the lowest held-out loss, for each term of [`BEST_BY`].
     lowest: [Option<(u64, f64)>; BEST_BY.len()],
     /// Damage found in `metrics.jsonl`.
@@ -111,12 +111,12 @@ impl RunResults {
         {
             settings.insert("changes".into(), changes.trim().replace('\n', "; "));
         }
-        let (mut last, mut held_out, mut lowest, mut values) = (None, None, [None; BEST_BY.len()], Values::default());
-        let mut place = Place::default();
+        let (mut last, mut held_out, mut lowest, mut values) = (None, None, [None; BEST_BY.len()], ColumnValues::default());
+        let mut place = MetricsPosition::default();
         loop {
-            let piece = train::read_piece(path, place)?;
+            let piece = train::read_metrics_chunk(path, place)?;
             if piece.restarted {
-                (last, held_out, lowest, values) = (None, None, [None; BEST_BY.len()], Values::default());
+                (last, held_out, lowest, values) = (None, None, [None; BEST_BY.len()], ColumnValues::default());
             }
             for metrics in piece.metrics {
                 if let Some(losses) = metrics.held_out {

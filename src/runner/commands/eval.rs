@@ -121,7 +121,7 @@ fn finish(report: EvalReport, out: Option<&Path>, file: &ModelFile, emit: &mut d
 }
 
 /// A task with its rows and few-shot examples.
-struct Opened {
+struct OpenedTask {
     task: Task,
     rows: Rows,
     shots: Vec<Shot>,
@@ -133,7 +133,7 @@ struct Shot {
     text: String,
 }
 
-fn open(requested: &TaskRequest, request: &EvalRequest) -> Result<Opened> {
+fn open(requested: &TaskRequest, request: &EvalRequest) -> Result<OpenedTask> {
     let task = Task::open(&requested.task)?;
     let rows = Rows::read(&requested.rows, request.limit)?;
     let shots = match (&requested.shots_from, request.shots) {
@@ -149,14 +149,14 @@ fn open(requested: &TaskRequest, request: &EvalRequest) -> Result<Opened> {
             (0..rows.rows.len()).map(shot).collect::<Result<_, TaskError>>()?
         }
     };
-    Ok(Opened { task, rows, shots })
+    Ok(OpenedTask { task, rows, shots })
 }
 
 fn question(task: &Task, rows: &Rows, n: usize) -> Result<Question, TaskError> {
     task.question(&rows.rows[n].fields).map_err(|error| rows.at(n, &error))
 }
 
-impl Opened {
+impl OpenedTask {
     /// Builds the question of each row and tokenizes it.
     fn tokenize(self, encoder: &RequestEncoder<'_>, request: &EvalRequest, model: u64, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Job> {
         let Self { task, rows, shots } = self;

@@ -4,7 +4,7 @@ use super::pack;
 use crate::model::ModelConfig;
 use crate::platform;
 use crate::runner::{Event, Stop, model_loader, settings};
-use crate::train::{self, Axis, Curves, Group, Place, csv};
+use crate::train::{self, Axis, CurveGroup, Curves, MetricsPosition, csv};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
         "csv" => table(&runs, out, stop, emit)?,
         "svg" | "png" => {
             let curves = curves(&runs, Axis::Steps, stop, emit)?;
-            draw(&curves.iter().map(Group::from).collect::<Vec<_>>(), out)?;
+            draw(&curves.iter().map(CurveGroup::from).collect::<Vec<_>>(), out)?;
         }
         "zip" => archive(&runs, out, stop)?,
         "signet" => match &runs[..] {
@@ -48,7 +48,7 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
 }
 
 /// Draws groups of runs as an `.svg` or `.png`.
-pub(super) fn draw(groups: &[Group<'_>], out: &Path) -> Result<()> {
+pub(super) fn draw(groups: &[CurveGroup<'_>], out: &Path) -> Result<()> {
     let png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     let drawn = if png { train::png(groups) } else { train::svg(groups).map(String::into_bytes) };
     let bytes = drawn.map_err(|problem| anyhow::anyhow!("cannot draw the curves: {problem}"))?;
@@ -151,7 +151,7 @@ fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, 
 fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let mut matrices = 0;
     for (_, path) in runs {
-        let first = train::read_piece(path, Place::default())?;
+        let first = train::read_metrics_chunk(path, MetricsPosition::default())?;
         matrices = matrices.max(first.metrics.iter().map(|metrics| metrics.flips.len()).max().unwrap_or(0));
     }
     let mut broken = Vec::new();
@@ -168,9 +168,9 @@ fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut
 }
 
 fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop: &Stop, broken: &mut Vec<String>) -> io::Result<()> {
-    let mut place = Place::default();
+    let mut place = MetricsPosition::default();
     loop {
-        let piece = train::read_piece(path, place).map_err(io::Error::other)?;
+        let piece = train::read_metrics_chunk(path, place).map_err(io::Error::other)?;
         if stop.is_requested() {
             return Err(io::Error::other("export stopped; no file was written"));
         }

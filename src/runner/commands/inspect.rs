@@ -2,7 +2,7 @@
 
 use crate::runner::kind::has_settings;
 use crate::runner::{Event, Stop, model_loader};
-use crate::train::{self, Place};
+use crate::train::{self, MetricsPosition};
 use anyhow::{Result, bail};
 use std::path::Path;
 
@@ -21,9 +21,9 @@ pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> R
 
 /// Returns the mean number of sign flips per weight so far, for each binarized matrix; none without recorded steps.
 fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
-    let (mut place, mut sums): (Place, Option<Vec<f64>>) = (Place::default(), None);
+    let (mut place, mut sums): (MetricsPosition, Option<Vec<f64>>) = (MetricsPosition::default(), None);
     loop {
-        let piece = train::read_piece(run, place)?;
+        let piece = train::read_metrics_chunk(run, place)?;
         if piece.restarted {
             sums = None;
         }

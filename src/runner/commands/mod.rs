@@ -32,8 +32,8 @@ mod weights;
 use super::plan_cache::PlanCache;
 use super::{
     ChatRequest, CompareRequest, ConformRequest, DataRequest, DecodeBench, EvalRequest, Event, ExportModelRequest, GenerateRequest, InputKind,
-    LandscapeRequest, Message, Orders, Place, PlanModelRequest, PlanTrainRequest, PlaneView, Report, Request, Snapshot, Stop, SweepRequest, TeachRequest,
-    TokenizerRequest, TrainBench, TrainConfig, TrainRequest, Tuning,
+    LandscapeRequest, Message, MetricsPosition, Orders, PlanModelRequest, PlanTrainRequest, PlaneView, Report, Request, Snapshot, Stop, SweepRequest,
+    TeachRequest, TokenizerRequest, TrainBench, TrainConfig, TrainRequest, Tuning,
 };
 use anyhow::{Context, Result};
 pub use compare::CompareColumn;
@@ -198,8 +198,8 @@ pub enum Command {
     FollowRun {
         /// Its directory.
         path: PathBuf,
-        /// Position to read from: `Place::default()`, then `until` of the last [`Event::RunMetrics`].
-        from: Place,
+        /// Position to read from: `MetricsPosition::default()`, then `until` of the last [`Event::RunMetrics`].
+        from: MetricsPosition,
         /// Maximum number of chunks to emit, of some thousands of steps each, so that the receiver can keep up; 0 for all.
         pieces: usize,
     },
@@ -262,16 +262,16 @@ pub enum Command {
 
 /// State that persists between commands.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct RunnerState {
     pub(super) stop: Stop,
     pub(super) orders: Orders,
     pub(super) tuning: Tuning,
     chat: Option<chat::Session>,
-    weights: Option<weights::Weights>,
+    weights: Option<weights::OpenedModel>,
     plan_cache: PlanCache,
 }
 
-impl State {
+impl RunnerState {
     /// Creates the state of a runner that `stop` can stop.
     pub(super) fn new(stop: Stop) -> Self {
         Self { stop, ..Self::default() }
@@ -281,7 +281,7 @@ impl State {
         self.chat.as_mut().context("no conversation is open. Select a model first")
     }
 
-    fn weights(&mut self) -> Result<&mut weights::Weights> {
+    fn weights(&mut self) -> Result<&mut weights::OpenedModel> {
         self.weights.as_mut().context("no model is open. Open one first")
     }
 }
@@ -334,14 +334,14 @@ impl Command {
     }
 
     /// Runs the command and passes its events to `emit`.
-    pub(super) async fn run(self, state: &mut State, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    pub(super) async fn run(self, state: &mut RunnerState, emit: &mut dyn FnMut(Event)) -> Result<()> {
         match self {
             Command::Train(request) => {
-                let control = train::Control { stop: &state.stop, orders: &state.orders };
+                let control = train::TrainControl { stop: &state.stop, orders: &state.orders };
                 train::train(*request, state.tuning, control, emit).await
             }
             Command::Sweep(request) => {
-                let control = train::Control { stop: &state.stop, orders: &state.orders };
+                let control = train::TrainControl { stop: &state.stop, orders: &state.orders };
                 let result = sweep::sweep(*request, state.tuning, control, &mut state.plan_cache, emit).await;
                 state.orders.clear();
                 result
@@ -379,7 +379,7 @@ impl Command {
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => tokenizer::train(&request, emit),
             Command::OpenWeights { model } => {
-                state.weights = Some(weights::Weights::open(&model, emit)?);
+                state.weights = Some(weights::OpenedModel::open(&model, emit)?);
                 Ok(())
             }
             Command::ShowPlane { layer, since, view } => state.weights()?.show(&layer, since.as_deref(), view, emit),

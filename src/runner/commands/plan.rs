@@ -7,7 +7,7 @@ use crate::model::{Linears, MemoryPlan, ModelConfig, PRESETS, Purpose, Weights};
 use crate::runner::devices::PlannedDevice;
 use crate::runner::plan_cache::PlanCache;
 use crate::runner::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
-use crate::runner::run_plan::{DeviceMemory, Planned, recompute_text};
+use crate::runner::run_plan::{DeviceMemory, RunPlan, recompute_text};
 use crate::runner::shapes::cached_shapes;
 use crate::runner::{Event, model_loader};
 use crate::train::SettingError;
@@ -35,7 +35,7 @@ pub(super) async fn planned(request: PlanTrainRequest, cache: &mut PlanCache) ->
     let (shapes, tokenizer) = cached_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), cache)?;
     let text_tokens = cache.text_tokens(&config, &tokenizer);
     let PlannedDevice { counter, memory, name } = cache.device(&request.device).await?;
-    let planned = Planned::new(&config, &shapes, DeviceMemory::new(counter, memory, request.memory))?;
+    let planned = RunPlan::new(&config, &shapes, DeviceMemory::new(counter, memory, request.memory))?;
     let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
     let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, recompute_text(planned.recompute));
     let model = ModelNumbers::of(&shapes.student, config.binary);
@@ -68,7 +68,7 @@ pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache,
 fn report(
     what: String, plan: MemoryPlan, device: String, device_memory: DeviceMemory, model: ModelNumbers, length: Option<RunLength>, advice: Option<String>,
 ) -> PlanReport {
-    let binding_bytes = (device_memory.counter.most_words() < usize::MAX).then(|| 4 * device_memory.counter.most_words() as u64);
+    let binding_bytes = (device_memory.counter.max_words() < usize::MAX).then(|| 4 * device_memory.counter.max_words() as u64);
     let fits = device_memory.usable.map(|_| device_memory.fits(plan.total()));
     PlanReport { what, plan, device, memory: device_memory.memory, binding_bytes, fits, model, length, advice }
 }

@@ -4,7 +4,7 @@ use crate::platform::{self, Lock};
 use crate::runner::kind::is_rest_of_run;
 use crate::runner::protocol::RunInfo;
 use crate::runner::{Event, Stop, settings};
-use crate::train::{self, Metrics, Place, RunDir, RunError};
+use crate::train::{self, Metrics, MetricsPosition, RunDir, RunError};
 use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,9 +62,9 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
 }
 
 /// Emits the metrics of a run from `from` on, in at most `pieces` chunks (0 for all).
-pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) fn follow(path: &Path, mut from: MetricsPosition, pieces: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     for n in 1.. {
-        let piece = train::read_piece(path, from)?;
+        let piece = train::read_metrics_chunk(path, from)?;
         from = piece.until;
         emit(Event::RunMetrics {
             path: path.to_path_buf(),

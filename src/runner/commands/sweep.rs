@@ -2,7 +2,7 @@
 //! a sweep.
 
 use super::plan;
-use super::train::{Control, train_to_end};
+use super::train::{TrainControl, train_to_end};
 use crate::formats::toml_file;
 use crate::platform;
 use crate::runner::plan_cache::PlanCache;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 
 /// Plans all runs, and trains them unless the request is a dry run.
-pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, control: Control<'_>, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, control: TrainControl<'_>, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let about = || format!("sweep {}", request.file.display());
     let text = toml_file(&request.file).context("sweep")?;
     let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(about)?;

@@ -8,7 +8,7 @@ use crate::runner::amounts::format_bytes;
 use crate::runner::protocol::TeachRequest;
 use crate::runner::run_inputs::{Inputs, origin};
 use crate::runner::{Event, Stop, devices, text_reader};
-use crate::train::{self, Source, Teaching, TrainConfig};
+use crate::train::{self, ModelSource, Teaching, TrainConfig};
 use anyhow::{Context, Result, bail};
 
 /// Creates or resumes a cache.
@@ -21,7 +21,7 @@ pub(super) async fn teach(request: TeachRequest, stop: &Stop, emit: &mut dyn FnM
 /// Writes the missing windows of a cache; returns true if it is complete.
 async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
     let TeachRequest { out, top, config, device } = request;
-    if config.teacher == Source::None {
+    if config.teacher == ModelSource::None {
         bail!("cannot create a teacher cache: teacher is none. Use embedded or a model directory");
     }
     let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..text_reader::expand_data(config)? };

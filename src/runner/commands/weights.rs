@@ -77,14 +77,14 @@ struct Baseline {
 }
 
 /// An opened model whose weights are viewed.
-pub(super) struct Weights {
+pub(super) struct OpenedModel {
     file: ModelFile,
     layers: Vec<LayerInfo>,
     plane: Option<Plane>,
     baseline: Option<Baseline>,
 }
 
-impl Weights {
+impl OpenedModel {
     /// Opens a model by name or path; an error if it has no binarized layers.
     pub(super) fn open(name: &str, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let file = model_loader::open(name)?;
@@ -187,14 +187,14 @@ fn flips<'a>(baseline: &'a mut Baseline, plane: &Plane) -> Result<&'a (Vec<u32>,
 
 /// The words of a row that a pixel covers: the first and the last one, with bit masks for them.
 #[derive(Clone, Copy)]
-struct Span {
+struct WordSpan {
     first: usize,
     last: usize,
     from: u32,
     to: u32,
 }
 
-impl Span {
+impl WordSpan {
     fn of(columns: std::ops::Range<usize>) -> Self {
         let last = columns.end - 1;
         Self { first: columns.start / 32, last: last / 32, from: u32::MAX << (columns.start % 32), to: u32::MAX >> (31 - last % 32) }
@@ -215,7 +215,7 @@ impl Span {
 /// up so that single flips stay visible.
 fn pixels(plane: &Plane, flipped: Option<&[u32]>, view: PlaneView) -> Vec<u8> {
     let row_words = plane.layer.cols.div_ceil(32);
-    let spans: Vec<Span> = (0..view.pixels_wide).map(|x| Span::of(view.columns(x))).collect();
+    let spans: Vec<WordSpan> = (0..view.pixels_wide).map(|x| WordSpan::of(view.columns(x))).collect();
     let mut out = vec![0; 2 * view.pixels_wide * view.pixels_high];
     out.par_chunks_mut(2 * view.pixels_wide).enumerate().for_each(|(y, out)| {
         let rows = view.rows(y);

@@ -19,7 +19,7 @@ pub(in crate::runner) fn refused(adapter: &Adapter) -> DeviceError {
     DeviceError::Unopened { device: adapter.name(), reason: "Parent device is lost".into() }
 }
 
-fn opened(adapters: &[Adapter], choice: &DeviceChoice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Result<Opened> {
+fn opened(adapters: &[Adapter], choice: &DeviceChoice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Result<OpenedDevice> {
     platform::wait(open_among(adapters, choice, before, open))
 }
 

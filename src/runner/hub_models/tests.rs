@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runner::{Command, TrainRequest};
-use crate::train::{Init, Source, TrainConfig};
+use crate::train::{Init, ModelSource, TrainConfig};
 
 fn files(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
@@ -88,7 +88,7 @@ fn a_model_is_cached_once_it_is_complete() {
 
 #[test]
 fn a_new_run_downloads_its_models_and_a_resumed_run_none() {
-    let config = TrainConfig { teacher: Source::Path("owner/teacher".into()), init: Init::Model("owner/first".into()), ..TrainConfig::default() };
+    let config = TrainConfig { teacher: ModelSource::Path("owner/teacher".into()), init: Init::Model("owner/first".into()), ..TrainConfig::default() };
     let models = |resume: bool, config: Option<TrainConfig>| {
         let request = TrainRequest { run: "run".into(), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
         Command::Train(Box::new(request)).needs().models

@@ -1,9 +1,9 @@
 //! Events that a runner sends to a front end while a command runs.
 
 use crate::runner::{
-    CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo,
-    MatmulReport, Metrics, Outcome, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig,
-    TrainEvent,
+    CaseResult, CompareReport, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport,
+    Metrics, MetricsPosition, ModelComparison, Outcome, PackReport, PerplexityReport, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport,
+    TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -109,7 +109,7 @@ pub enum Event {
     /// A text, or a reply, is complete.
     Generated(GenerateReport),
     /// Comparison of the student with its teacher on the student's reply, token by token.
-    TokenKl(Comparison),
+    TokenKl(ModelComparison),
     /// A piece of the teacher's reply.
     TeacherText {
         /// The piece, of complete characters.
@@ -305,7 +305,7 @@ pub enum Event {
         /// Its directory.
         path: PathBuf,
         /// Position of the next chunk.
-        until: Place,
+        until: MetricsPosition,
         /// True if a rollback or a resume truncated the metrics: this is the first chunk again, and earlier
         /// chunks are no longer valid.
         restarted: bool,

@@ -1,6 +1,6 @@
 //! Arguments of commands.
 
-use crate::runner::{Axis, Floats, Grid, MatrixStorage, Request, Snapshot, TrainConfig};
+use crate::runner::{Axis, Floats, LandscapeGrid, MatrixStorage, Request, Snapshot, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -171,7 +171,7 @@ pub struct LandscapeRequest {
     /// Windows per point, from the start of the text.
     pub windows: usize,
     /// Grid of points.
-    pub grid: Grid,
+    pub grid: LandscapeGrid,
     /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
     /// The file to write: an `.svg` or `.png` picture, or the numbers as `.json`.

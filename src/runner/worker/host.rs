@@ -17,13 +17,13 @@ pub type Spawn = fn(Pin<Box<dyn Future<Output = ()>>>);
 /// Runners, each with its command queue.
 #[derive(Clone)]
 pub struct Host {
-    slots: Rc<RefCell<BTreeMap<u32, Slot>>>,
+    slots: Rc<RefCell<BTreeMap<u32, RunnerSlot>>>,
     post: PostMessage,
     spawn: Spawn,
 }
 
 /// A runner and its queue.
-struct Slot {
+struct RunnerSlot {
     queue: VecDeque<Command>,
     /// None while a command runs.
     runner: Option<Runner>,
@@ -31,7 +31,7 @@ struct Slot {
     orders: Orders,
 }
 
-impl Slot {
+impl RunnerSlot {
     fn new(tuning: Tuning) -> Self {
         let (stop, orders) = (Stop::default(), Orders::default());
         let runner = Runner::new(stop.clone()).with_tuning(tuning).with_orders(orders.clone());
@@ -50,7 +50,7 @@ impl Host {
         let EngineRequest { runner: id, body } = decode_request(text, bulk)?;
         match body {
             RequestBody::Open { tuning } => {
-                self.slots.borrow_mut().insert(id, Slot::new(tuning));
+                self.slots.borrow_mut().insert(id, RunnerSlot::new(tuning));
             }
             RequestBody::Run { command, fresh } => self.enqueue(id, *command, fresh),
             RequestBody::Stop => self.with(id, |slot| slot.stop.request()),
@@ -64,7 +64,7 @@ impl Host {
         Ok(())
     }
 
-    fn with(&self, id: u32, act: impl FnOnce(&mut Slot)) {
+    fn with(&self, id: u32, act: impl FnOnce(&mut RunnerSlot)) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(&id) {
             act(slot);
         }

@@ -84,7 +84,7 @@ impl Worker {
         }
         let (sender, commands) = channel();
         let (stop, orders) = (Stop::default(), Orders::default());
-        let thread = thread::Thread { commands, inbox: inbox.clone(), stop: stop.clone(), orders: orders.clone(), tuning };
+        let thread = thread::RunnerThread { commands, inbox: inbox.clone(), stop: stop.clone(), orders: orders.clone(), tuning };
         let thread = platform::spawn(name, move || thread.run()).expect("a thread can be started");
         Self { backend: Backend::Thread(Some((sender, thread))), inbox, stop, orders, open: 0 }
     }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 
 /// The worker's side of the thread.
-pub(super) struct Thread {
+pub(super) struct RunnerThread {
     pub(super) commands: Receiver<Command>,
     pub(super) inbox: Inbox,
     pub(super) stop: Stop,
@@ -14,7 +14,7 @@ pub(super) struct Thread {
     pub(super) tuning: Tuning,
 }
 
-impl Thread {
+impl RunnerThread {
     /// Runs commands until the worker is dropped.
     pub(super) fn run(self) {
         let mut runner = self.runner();

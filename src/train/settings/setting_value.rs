@@ -1,6 +1,6 @@
 //! Values of settings, and their conversion from and to fields of [`TrainConfig`](super::TrainConfig). Pure.
 
-use super::super::train_config::{Init, Loss, Precision, Recomputation, Source};
+use super::super::train_config::{Init, Loss, ModelSource, Precision, Recomputation};
 use crate::model::{MatrixStorage, Moments};
 use crate::ops::Divergence;
 use serde::de::IntoDeserializer;
@@ -79,17 +79,17 @@ fn short(value: f64) -> String {
 }
 
 /// A field of a setting's type.
-pub(super) trait Field {
+pub(super) trait SettingField {
     /// Returns its value.
     fn get(&self) -> SettingValue;
     /// Replaces its value; an error for a value of another type.
     fn set(&mut self, value: SettingValue) -> Result<(), String>;
 }
 
-/// Implements [`Field`]: `$to` converts `$value` of `SettingValue::$kind` to the field's type, `$from` converts `$field` back.
+/// Implements [`SettingField`]: `$to` converts `$value` of `SettingValue::$kind` to the field's type, `$from` converts `$field` back.
 macro_rules! fields {
     ($($kind:ident $type:ty: $value:ident => $to:expr, $field:ident => $from:expr;)*) => { $(
-        impl Field for $type {
+        impl SettingField for $type {
             fn get(&self) -> SettingValue {
                 let $field = self;
                 SettingValue::$kind($from)
@@ -114,7 +114,7 @@ fields! {
     Real f64: value => value, field => *field;
     Real f32: value => value as f32, field => f64::from(*field);
     Text String: text => text, field => field.clone();
-    Text Source: text => text.into(), field => field.clone().into();
+    Text ModelSource: text => text.into(), field => field.clone().into();
     Text Init: text => text.into(), field => field.clone().into();
     Path Option<PathBuf>: path => path, field => field.clone();
     Paths Vec<PathBuf>: paths => paths, field => field.clone();

@@ -3,7 +3,7 @@
 use super::PathKind::{File, FileOrFolder, Folder};
 use super::SettingGroup::{Batch, Evaluation, Guard, Memory, Model, Optimizer, Schedule, Start, Teacher};
 use super::SettingKind::{Choice, Flag, Named, Path, Paths, PowerOfTwo, Real, Text, Whole};
-use super::setting_value::Field;
+use super::setting_value::SettingField;
 use super::{NONE, Setting, Words};
 use crate::model::PRESET_CHOICES;
 use crate::ops::{DIVERGENCE_CHOICES, DIVERGENCE_HELP};
@@ -43,8 +43,8 @@ macro_rules! row {
             before: None,
             long: None,
             inverted: false,
-            get: |config| Field::get(&config.$field $(.$inner)?),
-            set: |config, value| Field::set(&mut config.$field $(.$inner)?, value),
+            get: |config| SettingField::get(&config.$field $(.$inner)?),
+            set: |config, value| SettingField::set(&mut config.$field $(.$inner)?, value),
         }
     };
 }

@@ -8,17 +8,17 @@ use crate::train::settings::{Setting, SettingValue};
 use crate::train::train_config::TrainConfig;
 
 /// The engine for samples, and the tokens of their prompt.
-type Sampler = (Engine, Vec<u32>);
+type SampleEngine = (Engine, Vec<u32>);
 
 /// Checks that this run can continue with these changes.
-pub(super) fn check_changes(changes: &Changes, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
+pub(super) fn check_changes(changes: &Changes, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&SampleEngine>) -> Result<(), String> {
     changes.all().try_for_each(|changed| check_change(changed, config, tokenizer, sampler))
 }
 
 /// The setting that requires samples, and does not change the trained bits.
 const PROMPT: &str = "sample_prompt";
 
-fn check_change(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
+fn check_change(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&SampleEngine>) -> Result<(), String> {
     let mut now = config.clone();
     changed.apply(&mut now)?;
     now.check().map_err(|error| error.to_string())?;

@@ -1,12 +1,12 @@
 //! Work that is due after a step: evaluation on held-out text, a sample, a checkpoint.
 
 use super::rollback::prune;
-use super::{Emit, Outstanding, Saved, TrainError, Trainer};
+use super::{Emit, Outstanding, SavedCheckpoint, TrainError, Trainer};
 use crate::infer::{DecodeQueue, Sampler, Sampling};
 use crate::model::{ChatFormat, generation_config, tokenizer_config};
 use crate::platform;
 use crate::train::changes::Changes;
-use crate::train::checkpoint::{State, save};
+use crate::train::checkpoint::{TrainState, save};
 use crate::train::svg;
 use crate::train::train_event::TrainEvent;
 
@@ -125,10 +125,10 @@ impl Trainer {
             let context = self.step.student.config.max_position_embeddings;
             files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));
         }
-        let state = State { scheduled: Some(scheduled), ..self.state.clone() };
+        let state = TrainState { scheduled: Some(scheduled), ..self.state.clone() };
         self.run.sync()?;
         save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
-        self.saved = Some(Saved { step, scheduled });
+        self.saved = Some(SavedCheckpoint { step, scheduled });
         self.rolled_back = false;
         prune(&self.run, &self.config, self.state.best.map(|(step, _)| step))?;
         self.draw(emit)?;

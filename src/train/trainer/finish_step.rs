@@ -1,7 +1,7 @@
 //! The report of a step: awaited, judged by the guard, recorded, and acted upon.
 
 use super::{Emit, Launched, Outstanding, TrainError, Trainer};
-use crate::train::guard::Verdict;
+use crate::train::guard::GuardVerdict;
 use crate::train::losses::Losses;
 use crate::train::metrics::Metrics;
 use crate::train::step::StepReport;
@@ -10,7 +10,7 @@ use crate::train::train_event::{GuardAction, TrainEvent};
 /// The metrics of a step and the guard's verdict, not yet acted upon.
 pub(super) struct Judged {
     metrics: Metrics,
-    verdict: Verdict,
+    verdict: GuardVerdict,
     /// Batches read from the data, including this step's.
     cursor: u64,
 }
@@ -18,7 +18,7 @@ pub(super) struct Judged {
 impl Judged {
     /// Returns true if the run keeps this step: it neither rolls back nor ends.
     pub(super) fn keeps_step(&self) -> bool {
-        !matches!(self.verdict, Verdict::RollBack(_) | Verdict::GiveUp(_))
+        !matches!(self.verdict, GuardVerdict::RollBack(_) | GuardVerdict::GiveUp(_))
     }
 }
 
@@ -65,15 +65,15 @@ impl Trainer {
         let step = metrics.step;
         emit(TrainEvent::Step(Box::new(metrics)));
         match verdict {
-            Verdict::Fine => Ok(false),
-            Verdict::Skipped(what) => self.emit_guard(step, what, GuardAction::Skipped, emit).map(|()| false),
-            Verdict::Spike(what) => self.emit_guard(step, what, GuardAction::Watched, emit).map(|()| false),
-            Verdict::RollBack(what) => {
+            GuardVerdict::Fine => Ok(false),
+            GuardVerdict::Skipped(what) => self.emit_guard(step, what, GuardAction::Skipped, emit).map(|()| false),
+            GuardVerdict::Spike(what) => self.emit_guard(step, what, GuardAction::Watched, emit).map(|()| false),
+            GuardVerdict::RollBack(what) => {
                 self.roll_back(cursor)?;
                 let action = GuardAction::RolledBack { to: self.state.step, rollbacks: self.state.guard.rollbacks };
                 self.emit_guard(step, what, action, emit).map(|()| true)
             }
-            Verdict::GiveUp(what) => {
+            GuardVerdict::GiveUp(what) => {
                 self.emit_guard(step, what.clone(), GuardAction::GaveUp, emit)?;
                 Err(TrainError::Diverged(format!("{what}. The run stopped after the largest number of rollbacks (guard.rollbacks). Use a lower lr")))
             }

@@ -1,10 +1,10 @@
 //! Rollbacks: to the last scheduled checkpoint, never to one of a stop or a request, so that interruptions do
 //! not change the trained numbers.
 
-use super::{Saved, TrainError, Trainer};
+use super::{SavedCheckpoint, TrainError, Trainer};
 use crate::graph::Machine;
 use crate::platform;
-use crate::train::checkpoint::{Checkpoint, State, clear_gradients, restore};
+use crate::train::checkpoint::{Checkpoint, TrainState, clear_gradients, restore};
 use crate::train::record::RunRecord;
 use crate::train::run_dir::{RunDir, checkpoint, checkpoints};
 use crate::train::step::Step;
@@ -31,8 +31,8 @@ impl Trainer {
         }
         let mut guard = self.state.guard.clone();
         guard.rolled_back(earlier.guard.clone());
-        self.state = State { guard, cursor: past, seconds: self.state.seconds, device: self.device.clone(), ..earlier };
-        self.saved = target.map(|step| Saved { step, scheduled: true });
+        self.state = TrainState { guard, cursor: past, seconds: self.state.seconds, device: self.device.clone(), ..earlier };
+        self.saved = target.map(|step| SavedCheckpoint { step, scheduled: true });
         self.rolled_back = true;
         Ok(self.run.cut(self.state.step).map(drop)?)
     }
@@ -85,18 +85,18 @@ pub fn close(run: &mut RunDir, config: &TrainConfig) -> Result<Option<String>, T
 }
 
 /// Returns the state of a checkpoint with the number of taken steps, counted if it is absent.
-pub(super) fn with_taken_steps(state: State, run: &RunDir) -> Result<State, TrainError> {
+pub(super) fn with_taken_steps(state: TrainState, run: &RunDir) -> Result<TrainState, TrainError> {
     let taken = match state.taken {
         Some(taken) => taken,
         None => state.step.saturating_sub(run.skipped(state.step)?),
     };
-    Ok(State { taken: Some(taken), ..state })
+    Ok(TrainState { taken: Some(taken), ..state })
 }
 
 /// Sets both moments of every parameter to zero.
 fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
-    for home in step.student.moments().flat_map(|(_, homes)| homes) {
-        machine.write(&home, &vec![0; home.spec.words()])?;
+    for location in step.student.moments().flat_map(|(_, locations)| locations) {
+        machine.write(&location, &vec![0; location.spec.words()])?;
     }
     Ok(())
 }
@@ -109,8 +109,8 @@ mod tests {
 
     /// Writes the state of a scheduled or requested checkpoint.
     fn save(run: &RunDir, step: u64, scheduled: bool) {
-        let new = State::new(Guard::new(GuardConfig::default(), 1.0), "a device");
-        let state = State { step, scheduled: Some(scheduled), ..new };
+        let new = TrainState::new(Guard::new(GuardConfig::default(), 1.0), "a device");
+        let state = TrainState { step, scheduled: Some(scheduled), ..new };
         platform::make_dir(&run.checkpoint(step)).unwrap();
         platform::write_atomic(&run.checkpoint(step).join("state.json"), &serde_json::to_vec(&state).unwrap()).unwrap();
     }

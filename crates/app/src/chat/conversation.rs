@@ -1,6 +1,6 @@
 //! The conversation: turns that can be edited and regenerated, with undo. Pure.
 
-use signet::runner::{Comparison, GenerateReport, Message, TokenKl};
+use signet::runner::{GenerateReport, Message, ModelComparison, TokenKl};
 
 /// One user message and its replies.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Shades {
 }
 
 impl Shades {
-    fn new(comparison: Comparison, user: &str) -> Self {
+    fn new(comparison: ModelComparison, user: &str) -> Self {
         let reply = comparison.reply;
         let mean = reply.iter().map(|token| token.kl).sum::<f64>() / reply.len().max(1) as f64;
         let mut order: Vec<&TokenKl> = reply.iter().filter(|token| !token.text.trim().is_empty()).collect();
@@ -67,7 +67,7 @@ impl Turn {
     }
 
     /// Sets the comparison with the teacher.
-    pub(super) fn compare(&mut self, comparison: Comparison) {
+    pub(super) fn compare(&mut self, comparison: ModelComparison) {
         self.shades = Shades::new(comparison, &self.user);
         self.height = None;
     }
@@ -247,10 +247,10 @@ mod tests {
     fn the_divergence_has_a_text_summary() {
         let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.5, teacher_p: 0.5 };
         let mut turn = Turn { user: "hi".into(), ..Turn::default() };
-        turn.compare(Comparison { turn: vec![token("", 0.0), token("hi", 1.0)], reply: vec![token(" so", 0.5), token(" it", 1.5)] });
+        turn.compare(ModelComparison { turn: vec![token("", 0.0), token("hi", 1.0)], reply: vec![token(" so", 0.5), token(" it", 1.5)] });
         assert_eq!(turn.shades.summary, "KL(teacher || student): 1.00 nats a token; farthest at “it” 1.50, “so” 0.50");
         assert!(turn.shades.spoken.contains("\" it\" 1.50") && turn.shades.user.len() == 2);
-        turn.compare(Comparison { turn: vec![token("user\nhi", 0.0)], reply: Vec::new() });
+        turn.compare(ModelComparison { turn: vec![token("user\nhi", 0.0)], reply: Vec::new() });
         assert!(turn.shades.user.is_empty() && turn.shades.summary.is_empty());
     }
 }

@@ -6,7 +6,7 @@ use super::rows::plural;
 use super::{RunsTab, name};
 use crate::widgets::section;
 use eframe::egui::{self, Color32, Grid, Id, ScrollArea, Ui};
-use signet::runner::{Metrics, PLOTS, Place, PlotLine, QUANTITIES, Scale};
+use signet::runner::{Metrics, MetricsPosition, PLOTS, PlotLine, QUANTITIES, Scale};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub(super) struct Chosen {
     pub(super) colour_index: usize,
     pub(super) history: History,
     /// Read position in its metrics, and whether more can be read at once.
-    pub(super) place: Place,
+    pub(super) place: MetricsPosition,
     pub(super) more: bool,
     /// True if it is no longer in the folder.
     pub(super) gone: bool,
@@ -31,7 +31,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     pub(super) fn new(path: PathBuf, colour_index: usize) -> Self {
-        Self { path, colour_index, history: History::default(), place: Place::default(), more: false, gone: false, problem: None }
+        Self { path, colour_index, history: History::default(), place: MetricsPosition::default(), more: false, gone: false, problem: None }
     }
 
     pub(super) fn colour(&self) -> Color32 {
@@ -39,7 +39,7 @@ impl Chosen {
     }
 
     /// Adds a chunk of its metrics.
-    pub(super) fn append(&mut self, until: Place, restarted: bool, more: bool, metrics: &[Metrics], broken: &[String]) {
+    pub(super) fn append(&mut self, until: MetricsPosition, restarted: bool, more: bool, metrics: &[Metrics], broken: &[String]) {
         if restarted {
             self.history = History::default();
         }

@@ -101,7 +101,7 @@ fn set_value(config: &mut TrainConfig, field: &Setting, value: SettingValue) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signet::runner::{Init, Loss, Moments, Source};
+    use signet::runner::{Init, Loss, ModelSource, Moments};
 
     #[test]
     fn every_setting_has_a_field_and_every_field_a_setting() {
@@ -131,7 +131,7 @@ mod tests {
     fn settings_round_trip_through_the_form() {
         let mut config =
             TrainConfig { lr: 1e-5, loss: Loss::Mix, moments: Moments::Q8, init: Init::Model("a".into()), data: vec!["b".into()], ..Default::default() };
-        config.teacher = Source::Path("t".into());
+        config.teacher = ModelSource::Path("t".into());
         config.teacher_cache = Some("c".into());
         config.guard.window = 99;
         let form = Form::of(&config, String::new(), "cpu".into());

@@ -1,7 +1,7 @@
 //! Loads the metrics of a run's earlier sessions before it resumes, in chunks, so that a long run neither fills
 //! memory nor delays drawing.
 
-use signet::runner::{Command, Place, TrainRequest};
+use signet::runner::{Command, MetricsPosition, TrainRequest};
 
 /// Chunks in one request, of some thousands of steps each.
 const PIECES: usize = 4;
@@ -9,18 +9,18 @@ const PIECES: usize = 4;
 /// The read position, and the request to send after reading.
 pub(super) struct Earlier {
     request: TrainRequest,
-    from: Place,
+    from: MetricsPosition,
     more: bool,
 }
 
 impl Earlier {
     /// Starts reading for the run that `request` resumes.
     pub(super) fn new(request: TrainRequest) -> Self {
-        Self { request, from: Place::default(), more: true }
+        Self { request, from: MetricsPosition::default(), more: true }
     }
 
     /// Records that a chunk up to `until` was read.
-    pub(super) fn advance(&mut self, until: Place, more: bool) {
+    pub(super) fn advance(&mut self, until: MetricsPosition, more: bool) {
         (self.from, self.more) = (until, more);
     }
 

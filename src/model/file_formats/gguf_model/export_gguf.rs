@@ -6,7 +6,7 @@ use crate::formats::gguf::ROPE_FACTORS;
 use crate::formats::gguf::{GgufFloat, GgufTensorInfo, GgufValue, GgufWriter};
 use crate::model::config::ModelConfig;
 use crate::model::file::ModelFile;
-use crate::model::file_formats::{Progress, check_not_existing};
+use crate::model::file_formats::{ExportProgress, check_not_existing};
 use crate::model::floats::Floats;
 use crate::model::model_error::{ModelError, write_error};
 use crate::model::tensors::{HeadKind, ModelTensor, Role};
@@ -21,7 +21,7 @@ struct ExportedTensor {
 }
 
 /// Writes `source` as GGUF, with binarized layers as dense matrices. Returns the bytes of the tensors.
-pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut ExportProgress<'_>) -> Result<u64, ModelError> {
     check_not_existing(out)?;
     let metadata = metadata(source)?;
     let tensors = planned(&source.config);

@@ -7,7 +7,7 @@ mod vocabulary;
 
 pub use export_gguf::export_gguf;
 
-use super::Format;
+use super::ModelFormat;
 use crate::data::Tokenizer;
 use crate::formats::content::{self, ContentKind};
 use crate::formats::gguf::{Gguf, GgufMetadata};
@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// The GGUF format.
-pub(super) static GGUF: Format = Format {
+pub(super) static GGUF: ModelFormat = ModelFormat {
     name: "GGUF",
     endings: &[".gguf"],
     beside: Some("is a GGUF file. Pass its path as the model"),

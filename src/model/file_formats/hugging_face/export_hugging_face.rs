@@ -5,7 +5,7 @@ use crate::formats::FormatError;
 use crate::formats::safetensors::{HeaderEntry, TensorWriter};
 use crate::model::chat_format::ChatFormat;
 use crate::model::file::ModelFile;
-use crate::model::file_formats::{Progress, check_not_existing};
+use crate::model::file_formats::{ExportProgress, check_not_existing};
 use crate::model::floats::Floats;
 use crate::model::model_error::{ModelError, write_error};
 use crate::model::signs::no_latent;
@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// Writes a plain LLaMA, with binarized layers as dense matrices. transformers computes the same logits, up to the
 /// rounding to `floats`.
-pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &mut ExportProgress<'_>) -> Result<u64, ModelError> {
     let weights = source.config.linears().into_iter().map(|(name, rows, cols)| (format!("{name}.weight"), floats.dtype(), vec![rows, cols]));
     let tensors: Vec<HeaderEntry> = weights.chain(others(source, floats)).collect();
     write(source, out, floats, &tensors, progress)
@@ -27,7 +27,7 @@ pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &m
 
 /// Writes the latent weights with α and β in the format of the published FBI-LLM checkpoints (`weight`, `wscale`,
 /// `wbias`, all in f32), so that training can continue in PyTorch or in Signet.
-pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut ExportProgress<'_>) -> Result<u64, ModelError> {
     if source.packed() {
         return Err(no_latent(source.path()).into());
     }
@@ -52,7 +52,7 @@ fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = HeaderEntr
 }
 
 /// Writes a directory with these tensors, atomically. Returns the bytes of the tensors.
-fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[HeaderEntry], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[HeaderEntry], progress: &mut ExportProgress<'_>) -> Result<u64, ModelError> {
     check_not_existing(out)?;
     let files = [
         ("config.json", Some(pretty(&config(source, floats)))),
@@ -77,7 +77,7 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[HeaderEntry]
 }
 
 /// Writes the tensors in order.
-fn stream(source: &ModelFile, floats: Floats, tensors: &[HeaderEntry], out: &mut dyn Write, progress: &mut Progress<'_>) -> io::Result<u64> {
+fn stream(source: &ModelFile, floats: Floats, tensors: &[HeaderEntry], out: &mut dyn Write, progress: &mut ExportProgress<'_>) -> io::Result<u64> {
     // transformers rejects files without the framework's name.
     let mut writer = TensorWriter::new(out, tensors, &BTreeMap::from([("format".into(), "pt".into())]))?;
     let mut total = 0;

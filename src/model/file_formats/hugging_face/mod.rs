@@ -8,7 +8,7 @@ mod tokenizer_files;
 pub use export_hugging_face::{export_dense, export_latent, generation_config, tokenizer_config};
 pub use tokenizer_files::{TEMPLATES, TOKENIZER, checkpoint_tokenizer, open_tokenizer};
 
-use super::{Format, standalone_endings};
+use super::{ModelFormat, standalone_endings};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FileSums, FormatError, OpenedSource, Shards, TensorSource, TorchFile, json, json_file};
@@ -22,8 +22,8 @@ use std::path::Path;
 use tokenizer_files::TokenizerFiles;
 
 /// The format of Hugging Face directories. Checkpoints have it, too.
-pub(super) static HUGGING_FACE: Format =
-    Format { name: "Hugging Face directory", endings: &[], beside: None, detect: |path, _| platform::is_dir(path), check_start: |_| None, open };
+pub(super) static HUGGING_FACE: ModelFormat =
+    ModelFormat { name: "Hugging Face directory", endings: &[], beside: None, detect: |path, _| platform::is_dir(path), check_start: |_| None, open };
 
 /// The file that every model directory has.
 const CONFIG: &str = "config.json";

@@ -38,13 +38,13 @@ pub(super) fn columns(best_by: Term) -> Vec<CompareColumn> {
 
 /// The compared values of a run, updated as its metrics are read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Values {
+pub(super) struct ColumnValues {
     last: [Option<f64>; QUANTITY_COUNT],
     /// All values of quantities that are averaged over the last tenth of the steps.
     all: [Vec<f64>; QUANTITY_COUNT],
 }
 
-impl Values {
+impl ColumnValues {
     pub(super) fn add(&mut self, metrics: &Metrics) {
         for (place, row) in QUANTITIES.iter().enumerate() {
             match row.compared.map(|compared| compared.summary) {

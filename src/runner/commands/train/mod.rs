@@ -20,7 +20,7 @@ pub fn free_run(runs: &Path) -> Option<PathBuf> {
 
 /// Handles by which a front end controls a running training.
 #[derive(Clone, Copy)]
-pub(super) struct Control<'a> {
+pub(super) struct TrainControl<'a> {
     pub(super) stop: &'a Stop,
     pub(super) orders: &'a Orders,
 }
@@ -32,7 +32,7 @@ pub(super) fn needs(request: &TrainRequest) -> Needs {
 }
 
 /// Runs a training and emits its end.
-pub(super) async fn train(request: TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) async fn train(request: TrainRequest, tuning: Tuning, control: TrainControl<'_>, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let ending = train_to_end(request, tuning, control, emit).await;
     control.orders.clear();
     emit(Event::TrainEnded { finished: ending? == Ending::Finished });
@@ -40,6 +40,6 @@ pub(super) async fn train(request: TrainRequest, tuning: Tuning, control: Contro
 }
 
 /// Runs a training to its end or a stop request, recovering from a lost device.
-pub(super) async fn train_to_end(request: TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
+pub(super) async fn train_to_end(request: TrainRequest, tuning: Tuning, control: TrainControl<'_>, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
     recover::train(request, tuning, control, emit, recover::RETRY_POLICY, devices::open).await
 }

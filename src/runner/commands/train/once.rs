@@ -1,22 +1,23 @@
 //! A training on one device: opens the inputs of the run and starts the trainer.
 
-use super::{Control, advice};
+use super::{TrainControl, advice};
 use crate::graph::{Machine, Recompute};
 use crate::model::Rounding;
-use crate::runner::devices::Opened;
+use crate::runner::devices::OpenedDevice;
 use crate::runner::protocol::TrainRequest;
 use crate::runner::run_inputs::Inputs;
-use crate::runner::run_plan::{self, DeviceMemory, Planned};
+use crate::runner::run_plan::{self, DeviceMemory, RunPlan};
 use crate::runner::{Event, Tuning, damage, sources, text_reader, tuning};
 use crate::train::{
-    Checkpoint, Ending, Parts, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, check_same, checkpoints, close, newest_whole,
+    Checkpoint, Ending, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, TrainerParts, check_same, checkpoints, close, newest_whole,
 };
 use anyhow::Result;
 use std::path::Path;
 
 /// Runs a training to its end or a stop request, on the device that `open` returns. It is opened after all other checks.
 pub(super) async fn train(
-    request: &TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str, Option<&str>) -> Result<Opened>,
+    request: &TrainRequest, tuning: Tuning, control: TrainControl<'_>, emit: &mut dyn FnMut(Event),
+    open: impl AsyncFnOnce(&str, Option<&str>) -> Result<OpenedDevice>,
 ) -> Result<Ending> {
     // A new run's directory is created after all other checks.
     let (mut opened, config) = if request.resume {
@@ -46,7 +47,7 @@ pub(super) async fn train(
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
     // A checkpoint that cannot be read is reported when it is loaded.
     let before = saved.as_deref().and_then(|saved| Checkpoint::read(saved).ok()).map(|read| read.state.device);
-    let Opened { mut machine, name: device, notes } = open(&request.device, before.as_deref()).await?;
+    let OpenedDevice { mut machine, name: device, notes } = open(&request.device, before.as_deref()).await?;
     notes.iter().for_each(|text| emit(Event::Note { text: text.clone() }));
     let half = config.precision == Precision::F16;
     let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, Recompute::Off).map(drop)?);
@@ -80,7 +81,7 @@ pub(super) async fn train(
     notes.iter().try_for_each(|line| run.log(line))?;
     // The directory of a numbered run is known only now.
     let request = &TrainRequest { run: run.path().to_path_buf(), ..request.clone() };
-    let parts = Parts {
+    let parts = TrainerParts {
         machine,
         setup,
         config,
@@ -129,7 +130,7 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
 
 /// Plans the run's memory, allocates it if it fits, and loads the teacher.
 fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
-    let planned = Planned::new(config, &inputs.shapes, DeviceMemory::of(machine, memory))?;
+    let planned = RunPlan::new(config, &inputs.shapes, DeviceMemory::of(machine, memory))?;
     emit(Event::Note { text: planned.line() });
     run_plan::refuse(&planned, config, &inputs.shapes)?;
     let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match run_plan::out_of_memory(&error) {

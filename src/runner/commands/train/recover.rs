@@ -1,12 +1,12 @@
 //! Recovers a training from a lost device: resumes from the last checkpoint once the same adapter is available again, or stops
 //! after several attempts. The loss may be a reset by a watchdog, so each one halves the maximum duration of a submit.
 
-use super::Control;
+use super::TrainControl;
 use super::once::train as once;
 use crate::device::Gpu;
 use crate::graph::{LONGEST_SUBMIT, Machine};
 use crate::platform;
-use crate::runner::devices::Opened;
+use crate::runner::devices::OpenedDevice;
 use crate::runner::protocol::TrainRequest;
 use crate::runner::{Event, Stop, Tuning, resume_command};
 use crate::train::{Ending, TrainEvent, checkpoints};
@@ -31,8 +31,8 @@ const MAX_HALVINGS: u32 = 5;
 
 /// Runs a training to its end or a stop request. `open` opens the device of a name.
 pub(super) async fn train(
-    mut request: TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event), policy: RetryPolicy,
-    open: impl AsyncFn(&str, Option<&str>) -> Result<Opened>,
+    mut request: TrainRequest, tuning: Tuning, control: TrainControl<'_>, emit: &mut dyn FnMut(Event), policy: RetryPolicy,
+    open: impl AsyncFn(&str, Option<&str>) -> Result<OpenedDevice>,
 ) -> Result<Ending> {
     let mut first: Option<UsedDevice> = None;
     let mut losses = 0;
@@ -86,7 +86,7 @@ pub(super) async fn train(
 }
 
 /// Halves the maximum duration of a submit for each loss of the GPU, and adds a note. Results do not change.
-fn shorten_submits(opened: &mut Opened, losses: u32) {
+fn shorten_submits(opened: &mut OpenedDevice, losses: u32) {
     if let (Machine::Gpu(gpu), 1..) = (&mut opened.machine, losses) {
         let seconds = LONGEST_SUBMIT / f64::from(1 << losses.min(MAX_HALVINGS));
         gpu.set_longest_submit(seconds);
@@ -163,9 +163,9 @@ fn log(run: &Path, line: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::device::{Checks, adapters};
-    use crate::graph::{Class, Home, Spec, Tape};
+    use crate::graph::{BufferKind, Spec, Tape, TensorLocation};
     use crate::ops::Matmul;
-    use crate::train::{Loss, Source, TrainConfig};
+    use crate::train::{Loss, ModelSource, TrainConfig};
     use std::cell::RefCell;
     use std::path::PathBuf;
 
@@ -189,7 +189,7 @@ mod tests {
             let config = TrainConfig {
                 model: self.0.join("small.json").display().to_string(),
                 data: vec![self.0.join("text.txt")],
-                teacher: Source::None,
+                teacher: ModelSource::None,
                 loss: Loss::Ar,
                 steps: STEPS,
                 warmup: 2,
@@ -207,7 +207,7 @@ mod tests {
         fn result(&self, name: &str) -> (Vec<u8>, Vec<u8>, Vec<String>) {
             let run = self.0.join(name);
             let last = run.join(format!("checkpoints/step-{STEPS:08}"));
-            let metrics = crate::train::read_piece(&run, Default::default()).unwrap().metrics;
+            let metrics = crate::train::read_metrics_chunk(&run, Default::default()).unwrap().metrics;
             let metrics = metrics.into_iter().map(|line| format!("{:?}", crate::train::Metrics { tokens_per_s: 0.0, seconds: 0.0, ..line }));
             let file = |name: &str| platform::read(&last.join(name)).unwrap();
             (file("model.safetensors"), file("optimizer.safetensors"), metrics.collect())
@@ -229,7 +229,7 @@ mod tests {
             }
             let gpu = Arc::new(Gpu::open(&adapters().await[0], Checks::Off).await?);
             gpus.borrow_mut().push(gpu.clone());
-            Ok(Opened::gpu(gpu, "the adapter".into()))
+            Ok(OpenedDevice::gpu(gpu, "the adapter".into()))
         };
         let mut tries = 0;
         let mut emit = |event| match event {
@@ -239,7 +239,7 @@ mod tests {
         };
         let policy = RetryPolicy { tries: 3, pause: 0.01 };
         let (stop, orders) = Default::default();
-        let control = Control { stop: &stop, orders: &orders };
+        let control = TrainControl { stop: &stop, orders: &orders };
         let result = platform::wait(train(request, Tuning::default(), control, &mut emit, policy, open));
         (result, tries)
     }
@@ -276,12 +276,12 @@ mod tests {
     fn dispatches_are_split_further_after_each_loss() {
         let dispatches = |losses: u32| {
             let gpu = platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap();
-            let mut opened = Opened::gpu(Arc::new(gpu), "the adapter".into());
+            let mut opened = OpenedDevice::gpu(Arc::new(gpu), "the adapter".into());
             shorten_submits(&mut opened, losses);
             let (mut machine, mut tape) = (opened.machine, Tape::new());
             let [x, weight] = [1024, 2048].map(|rows| {
                 let spec = Spec::f32(rows, 512);
-                tape.lasting(Home { memory: machine.allocate(Class::Real, spec.words()).unwrap(), offset: 0, spec })
+                tape.persistent(TensorLocation { memory: machine.allocate(BufferKind::Real, spec.words()).unwrap(), offset: 0, spec })
             });
             tape.push(Matmul::LINEAR, &[x, weight], &[]).unwrap();
             machine.compile(tape).unwrap().dispatches()
@@ -326,7 +326,7 @@ mod tests {
                 _ => {}
             };
             let (stop, orders) = Default::default();
-            let control = Control { stop: &stop, orders: &orders };
+            let control = TrainControl { stop: &stop, orders: &orders };
             let result = platform::wait(train(request, Tuning::default(), control, &mut emit, RETRY_POLICY, open));
             (result, notes, summary)
         };
