@@ -29,7 +29,7 @@ fn compared(teacher: &ModelFile) -> (ChatReply, ModelComparison, Tokenizer) {
     let mut chat = Chat::new(ChatTemplate::new(&ChatFormat::default()).unwrap(), warm(40));
     let mut last = None;
     for text in ["hello there", "and what do you like?"] {
-        last = Some(block_on(chat.say(&mut machine, &mut ours, &tokenizer, text, &|| false, &mut |_| {})).unwrap());
+        last = Some(block_on(chat.send(&mut machine, &mut ours, &tokenizer, text, &|| false, &mut |_| {})).unwrap());
     }
     let reply = last.unwrap();
     let comparison = block_on(compare(&mut machine, &mut ours, &mut theirs, &tokenizer, &reply, &|| false)).unwrap().unwrap();
@@ -105,15 +105,15 @@ impl Talk {
     }
 
     /// Sends a message and returns the reply.
-    fn say(&mut self, text: &str) -> (String, GenerateReport) {
-        self.run(Command::Say { text: text.into() }).unwrap();
+    fn send(&mut self, text: &str) -> (String, GenerateReport) {
+        self.run(Command::SendMessage { text: text.into() }).unwrap();
         let text = self.text(|event| if let Event::Text { text } = event { Some(text) } else { None });
         let report = self.events.iter().find_map(|event| if let Event::Generated(report) = event { Some(*report) } else { None });
         (text, report.expect("a reply is reported"))
     }
 
     fn say_error(&mut self, text: &str) -> String {
-        self.run(Command::Say { text: text.into() }).unwrap_err()
+        self.run(Command::SendMessage { text: text.into() }).unwrap_err()
     }
 
     fn text(&self, of: impl Fn(&Event) -> Option<&String>) -> String {
@@ -143,24 +143,24 @@ fn turns_are_edited_and_replies_made_again() {
     let mut talk = Talk::new();
     assert!(talk.say_error("hi").contains("Select a model first"));
     talk.open("embedded", None).unwrap();
-    let (first, _) = talk.say("hello there");
-    let (second, report) = talk.say("what do you like?");
+    let (first, _) = talk.send("hello there");
+    let (second, report) = talk.send("what do you like?");
     assert_eq!((report.context_used, report.context), (report.prompt_tokens + report.tokens - usize::from(report.stopped == Stopped::EndToken), CONTEXT));
     assert!(report.cached_tokens > 0 && report.prompt_tokens > report.cached_tokens, "{report:?}");
     // Regenerate the last reply: the same draws, from a cache with all but the prompt's last token.
     talk.set(&[("user", "hello there"), ("assistant", &first)]).unwrap();
-    let (again, cached) = talk.say("what do you like?");
+    let (again, cached) = talk.send("what do you like?");
     assert_eq!((&again, cached.cached_tokens), (&second, report.prompt_tokens - 1));
     // Edit the first turn: later messages are removed.
     talk.set(&[]).unwrap();
-    let (_, edited) = talk.say("hello there, my friend");
+    let (_, edited) = talk.send("hello there, my friend");
     assert!(edited.prompt_tokens < report.prompt_tokens);
     // An unknown role and invalid settings change nothing.
     let refused = talk.set(&[("system", "be kind")]).unwrap_err();
     assert!(refused.contains("not system") && refused.contains("Say it as the user"), "{refused}");
     let absurd = Request { sampling: Sampling { temperature: -1.0, ..Sampling::GREEDY }, ..warm(12) };
     assert!(talk.run(Command::SetChat { messages: Vec::new(), request: absurd }).unwrap_err().contains("temperature"));
-    let (_, after) = talk.say("and you?");
+    let (_, after) = talk.send("and you?");
     assert!(after.cached_tokens > edited.prompt_tokens, "the conversation goes on: {after:?}");
 }
 
@@ -169,7 +169,7 @@ fn a_teacher_replies_to_the_same_prompt() {
     let mut talk = Talk::new();
     talk.open("embedded", Some("embedded")).unwrap();
     assert_eq!(talk.events.iter().filter(|event| matches!(event, Event::Loaded { .. })).count(), 2);
-    let (text, report) = talk.say("hello there");
+    let (text, report) = talk.send("hello there");
     let taught = talk.text(|event| if let Event::TeacherText { text } = event { Some(text) } else { None });
     let comparison = talk.events.iter().find_map(|event| if let Event::TokenKl(comparison) = event { Some(comparison) } else { None }).unwrap();
     assert_eq!(comparison.reply.iter().map(|token| &token.text[..]).collect::<String>(), text);
@@ -177,7 +177,7 @@ fn a_teacher_replies_to_the_same_prompt() {
     assert_eq!(theirs.prompt_tokens, report.prompt_tokens);
     let scratch = Scratch::new("teacher");
     talk.open(&scratch.file("teacher.signet", signet::assets::teacher().unwrap()), None).unwrap();
-    let (alone, _) = talk.say("hello there");
+    let (alone, _) = talk.send("hello there");
     assert_eq!(taught, alone);
 }
 
@@ -186,7 +186,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     let scratch = Scratch::new("bad");
     let mut talk = Talk::new();
     talk.open("embedded", None).unwrap();
-    let (_, before) = talk.say("hello there");
+    let (_, before) = talk.send("hello there");
     let text = scratch.file("notes.txt", b"milk, eggs");
     let golden = root().join("tests/golden/ad/student");
     let golden = golden.to_str().unwrap();
@@ -205,7 +205,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     assert!(refused.contains(&format!("{vocabulary} tokens")) && refused.contains("has 211"), "both sizes are named: {refused}");
     let long = talk.say_error(&"many words ".repeat(100));
     assert!(long.contains("Shorten the prompt"), "{long}");
-    let (_, after) = talk.say("and you?");
+    let (_, after) = talk.send("and you?");
     assert!(after.cached_tokens >= before.prompt_tokens, "{after:?}");
 }
 

@@ -100,7 +100,7 @@ fn short_submits_do_not_change_bits() {
     let outcome = |longest: Option<f64>| {
         let (_, mut machine) = machine();
         if let (Machine::Gpu(gpu), Some(seconds)) = (&mut machine, longest) {
-            gpu.set_longest_submit(seconds);
+            gpu.set_max_submit_seconds(seconds);
         }
         let spec = Spec::f32(3, 5);
         let location = location(&mut machine, spec);
@@ -130,7 +130,7 @@ fn bands_do_not_change_bits() {
     let outcome = |variant: &str, longest: f64| {
         let (_, mut machine) = machine();
         if let Machine::Gpu(gpu) = &mut machine {
-            gpu.set_longest_submit(longest);
+            gpu.set_max_submit_seconds(longest);
             gpu.set_variants(Variants::preferring(variant));
         }
         let config = ModelConfig { num_hidden_layers: 1, ..ModelConfig::preset("tiny", 300).expect("a preset") };

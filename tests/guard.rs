@@ -149,7 +149,7 @@ fn a_checkpoint_that_a_spike_puts_off_is_made_at_the_first_quiet_step() {
         .train("run", &mut |event, _, _| {
             if let TrainEvent::Saved { step, .. } = event {
                 let state = spiky.state("run", *step);
-                assert!(!state.guard.suspicious() && !state.owed, "step {step}");
+                assert!(!state.guard.suspicious() && !state.save_pending, "step {step}");
                 scheduled.push(state.scheduled);
             }
         })
@@ -184,7 +184,7 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
         let first = spiky.until(&name, stop);
         let last = *spiky.steps(&name).last().unwrap();
         let state = spiky.state(&name, last);
-        assert_eq!(state.owed, (40..42).contains(&last), "stopped at {stop}, saved {last}");
+        assert_eq!(state.save_pending, (40..42).contains(&last), "stopped at {stop}, saved {last}");
         if !acted(&first).iter().any(|(_, action)| matches!(action, GuardAction::RolledBack { .. })) {
             assert!((stop..stop + 2).contains(&last), "stopped at {stop}, saved {last}");
         }
@@ -200,7 +200,7 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
     // As if killed while a checkpoint was delayed: only the checkpoint of the stop records that.
     spiky.until("killed", 40);
     let last = *spiky.steps("killed").last().unwrap();
-    assert!(spiky.state("killed", last).owed && last == 40, "{last}");
+    assert!(spiky.state("killed", last).save_pending && last == 40, "{last}");
     let heard = spiky.train("killed", &mut quiet).unwrap();
     assert_eq!(saved(&heard)[0], 42);
     assert!(spiky.result("killed") == result, "the results differ");
@@ -209,7 +209,7 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
         if let TrainEvent::Step(metrics) = event
             && metrics.step.is_multiple_of(3)
         {
-            orders.give(Order::Save);
+            orders.send(Order::Save);
         }
     };
     let heard = spiky.train("saves", &mut order).unwrap();
@@ -230,7 +230,7 @@ fn a_change_after_a_rollback_is_replayed_after_it() {
     let (mut gone_back, mut killed) = (false, false);
     let mut change = |event: &TrainEvent, orders: &Orders, _: &Stop| match event {
         TrainEvent::Guard { action: GuardAction::RolledBack { .. }, .. } => gone_back = true,
-        TrainEvent::Step(metrics) if gone_back && metrics.step == 43 => orders.give(Order::Change { what: Changed::new("lr", 0.001) }),
+        TrainEvent::Step(metrics) if gone_back && metrics.step == 43 => orders.send(Order::Change { what: Changed::new("lr", 0.001) }),
         // As if killed two steps later.
         TrainEvent::Step(metrics) if gone_back && metrics.step == 46 && !killed => {
             copy(&spiky.scratch.path("whole"), &spiky.scratch.path("killed"));

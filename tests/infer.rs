@@ -431,7 +431,7 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     let (mut dropped, mut before) = (0, 0);
     for turn in 0..12 {
         let text = format!("turn {turn}: tell me about it");
-        let reply = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &text, &|| false, &mut |_| {})).unwrap();
+        let reply = block_on(chat.send(&mut machine, &mut generator, &tokenizer, &text, &|| false, &mut |_| {})).unwrap();
         if reply.dropped == 0 && turn > 0 {
             // Re-encoding sampled text may give other tokens, but all tokens before the last reply must be cached.
             assert!(reply.report.cached_tokens + 12 + 1 >= before, "turn {turn}: {} of {before} cached", reply.report.cached_tokens);
@@ -445,10 +445,10 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     assert_eq!(chat.messages()[0].role(), "user");
     let long = "many words ".repeat(200);
     let before = chat.messages().to_vec();
-    let refused = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &long, &|| false, &mut |_| {}));
+    let refused = block_on(chat.send(&mut machine, &mut generator, &tokenizer, &long, &|| false, &mut |_| {}));
     assert!(matches!(refused, Err(ChatError::Generate(GenerateError::Long { .. }))));
     assert_eq!(chat.messages(), before);
-    let stopped = block_on(chat.say(&mut machine, &mut generator, &tokenizer, "hm", &|| true, &mut |_| {})).unwrap();
+    let stopped = block_on(chat.send(&mut machine, &mut generator, &tokenizer, "hm", &|| true, &mut |_| {})).unwrap();
     assert_eq!((stopped.report.stopped, chat.messages()), (Stopped::Asked, &before[..]));
     chat.reset();
     assert!(chat.messages().is_empty());

@@ -77,18 +77,18 @@ fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
     train(&scratch, "whole", false, &mut |_, _, _| {}).unwrap();
     let mut rests = Vec::new();
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
-        TrainEvent::Step(metrics) if metrics.step == 5 => orders.give(Order::Pause),
-        TrainEvent::Step(metrics) if metrics.step == 13 => [Order::Save, Order::Sample, Order::Snapshot].map(|order| orders.give(order)).into_iter().collect(),
+        TrainEvent::Step(metrics) if metrics.step == 5 => orders.send(Order::Pause),
+        TrainEvent::Step(metrics) if metrics.step == 13 => [Order::Save, Order::Sample, Order::Snapshot].map(|order| orders.send(order)).into_iter().collect(),
         TrainEvent::Step(metrics) if metrics.step == 16 => stop.request(),
         TrainEvent::Paused { step } => {
             rests.push(*step);
-            orders.give(if rests.len() < 3 { Order::StepOnce } else { Order::Go });
+            orders.send(if rests.len() < 3 { Order::StepOnce } else { Order::Continue });
         }
         _ => {}
     };
     let heard = train(&scratch, "spoken", false, &mut speak).unwrap();
     assert!(rests.len() == 3 && rests[1] == rests[0] + 1 && rests[2] == rests[1] + 1, "{rests:?}");
-    assert!(heard.iter().any(|event| matches!(event, TrainEvent::WentOn { step } if *step == rests[2])));
+    assert!(heard.iter().any(|event| matches!(event, TrainEvent::Resumed { step } if *step == rests[2])));
     let saved: Vec<u64> = heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect();
     let [10, asked, stopped] = saved[..] else { panic!("{saved:?}") };
     assert!((13..16).contains(&asked) && (16..18).contains(&stopped), "{saved:?}");
@@ -107,7 +107,7 @@ fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
 fn a_snapshot_is_what_pack_makes_of_the_checkpoint() {
     let scratch = Scratch::new("snapshot");
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
-        TrainEvent::Step(metrics) if metrics.step == 6 => [Order::Snapshot, Order::Save].map(|order| orders.give(order)).into_iter().collect(),
+        TrainEvent::Step(metrics) if metrics.step == 6 => [Order::Snapshot, Order::Save].map(|order| orders.send(order)).into_iter().collect(),
         TrainEvent::Saved { .. } => stop.request(),
         _ => {}
     };
@@ -131,10 +131,10 @@ fn change_to(name: &str, value: impl Into<SettingValue>) -> Order {
 /// Changes the learning rate, and later the prompt and the learning rate.
 fn change(event: &TrainEvent, orders: &signet::runner::Orders) {
     match step(event) {
-        Some(3) => orders.give(change_to("lr", 0.01)),
+        Some(3) => orders.send(change_to("lr", 0.01)),
         Some(14) => {
-            orders.give(change_to("lr", 1e-4));
-            orders.give(change_to(
+            orders.send(change_to("lr", 1e-4));
+            orders.send(change_to(
                 "sample_prompt",
                 "Once upon a time there was a small model, and somebody asked it to say something else than before.".to_string(),
             ));
@@ -180,10 +180,10 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, _: &Stop| {
         if step(event) == Some(3) {
             for lr in [f64::NAN, -1.0, 11.0, f64::INFINITY] {
-                orders.give(change_to("lr", lr));
+                orders.send(change_to("lr", lr));
             }
             for text in [String::new(), "word ".repeat(1000)] {
-                orders.give(change_to("sample_prompt", text));
+                orders.send(change_to("sample_prompt", text));
             }
         }
     };
@@ -204,15 +204,15 @@ fn mistimed(scratch: &Scratch, name: &str, device: &str) -> Option<String> {
     const REST: f64 = 1.5;
     let mut rests = 0;
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
-        TrainEvent::Step(metrics) if [4, 5, 9, 16, 17].contains(&metrics.step) => orders.give(Order::Pause),
+        TrainEvent::Step(metrics) if [4, 5, 9, 16, 17].contains(&metrics.step) => orders.send(Order::Pause),
         TrainEvent::Step(metrics) if metrics.step % 3 == 0 => {
-            [Order::Save, Order::Snapshot, Order::Sample].into_iter().for_each(|order| orders.give(order));
+            [Order::Save, Order::Snapshot, Order::Sample].into_iter().for_each(|order| orders.send(order));
         }
         TrainEvent::Step(metrics) if metrics.step == 20 => stop.request(),
         TrainEvent::Paused { .. } => {
             std::thread::sleep(std::time::Duration::from_secs_f64(REST));
             rests += 1;
-            orders.give(if rests % 2 == 0 { Order::StepOnce } else { Order::Go });
+            orders.send(if rests % 2 == 0 { Order::StepOnce } else { Order::Continue });
         }
         _ => {}
     };

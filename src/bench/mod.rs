@@ -19,11 +19,13 @@ pub type BenchProgress<'a> = &'a mut dyn FnMut(usize, usize, &str) -> anyhow::Re
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Minimum.
-    pub least: f64,
+    #[serde(rename = "least")]
+    pub min: f64,
     /// Median.
     pub median: f64,
     /// Maximum.
-    pub greatest: f64,
+    #[serde(rename = "greatest")]
+    pub max: f64,
 }
 
 impl Spread {
@@ -33,6 +35,6 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let half = sorted.len() / 2;
         let median = if sorted.len() % 2 == 1 { sorted[half] } else { 0.5 * (sorted[half - 1] + sorted[half]) };
-        Self { least: sorted[0], median, greatest: sorted[sorted.len() - 1] }
+        Self { min: sorted[0], median, max: sorted[sorted.len() - 1] }
     }
 }

@@ -10,7 +10,7 @@ use crate::infer::Sampling;
 /// The number of model checks for a target: none on the CPU device, which is the reference.
 pub fn count(target: &ConformTarget) -> usize {
     match target {
-        ConformTarget::Gpu(ways) if !ways.is_empty() => 3,
+        ConformTarget::Gpu(gpus) if !gpus.is_empty() => 3,
         _ => 0,
     }
 }
@@ -19,8 +19,8 @@ pub fn count(target: &ConformTarget) -> usize {
 /// within a second and returns the completed checks.
 pub async fn models(target: &ConformTarget, stop: &dyn Fn() -> bool, mut done: impl FnMut(usize)) -> Vec<ModelCheck> {
     let mut checks = Vec::new();
-    let ConformTarget::Gpu(ways) = target else { return checks };
-    let Some(gpu) = ways.first() else { return checks };
+    let ConformTarget::Gpu(gpus) = target else { return checks };
+    let Some(gpu) = gpus.first() else { return checks };
     for n in 0..count(target) {
         let (what, finding) = match n {
             0 => ("one training step of a small model", train_step::check(gpu, stop).await),

@@ -187,27 +187,27 @@ impl Errors {
 
 fn compare(expected: &StepResult, moved: &[StepResult], got: &StepResult) -> Finding {
     let allowed = 2.0 * (additions(&config()) + 8.0) * UNIT / PERTURBATION;
-    let most = |of: &dyn Fn(&StepResult) -> f64| allowed * moved.iter().map(|moved| (of(moved) - of(expected)).abs()).fold(0.0, f64::max);
+    let allowed_error = |of: &dyn Fn(&StepResult) -> f64| allowed * moved.iter().map(|moved| (of(moved) - of(expected)).abs()).fold(0.0, f64::max);
     let [mut scalars, mut gradients, mut parameters] = <[Errors; 3]>::default();
-    let norm_off = most(&|result| result.norm);
-    scalars.check(|| "the loss".into(), got.loss, expected.loss, most(&|result| result.loss));
+    let norm_off = allowed_error(&|result| result.norm);
+    scalars.check(|| "the loss".into(), got.loss, expected.loss, allowed_error(&|result| result.loss));
     scalars.check(|| "the gradient norm".into(), got.norm, expected.norm, norm_off);
     let mut flips = Errors::default();
     for (n, (want, got_tensor)) in expected.tensors.iter().zip(&got.tensors).enumerate() {
         let of = |at: usize| move |result: &StepResult| f64::from(result.tensors[n].gradient[at]);
-        let off = (0..want.gradient.len()).map(|at| most(&of(at))).fold(0.0, f64::max);
+        let off = (0..want.gradient.len()).map(|at| allowed_error(&of(at))).fold(0.0, f64::max);
         let mut undecided = 0;
         for at in 0..want.gradient.len() {
-            let place = |what: &str| format!("{what} {at} of {}", want.name);
-            gradients.check(|| place("the gradient of element"), got_tensor.gradient[at].into(), want.gradient[at].into(), off);
+            let describe = |what: &str| format!("{what} {at} of {}", want.name);
+            gradients.check(|| describe("the gradient of element"), got_tensor.gradient[at].into(), want.gradient[at].into(), off);
             let bound = update_bound(want, at, off, expected.norm, norm_off);
-            parameters.check(|| place("element"), got_tensor.after[at].into(), want.after[at].into(), bound);
+            parameters.check(|| describe("element"), got_tensor.after[at].into(), want.after[at].into(), bound);
             undecided += u32::from(f64::from(want.after[at]).abs() <= bound);
         }
-        if let Some(place) = want.binary {
+        if let Some(layer) = want.binary {
             let own = got_tensor.before.iter().zip(&got_tensor.after).filter(|(before, after)| (**before > 0.0) != (**after > 0.0)).count();
-            flips.check(|| format!("the flips of {} by its own weights", want.name), got.flips[place].into(), own as f64, 0.0);
-            flips.check(|| format!("the flips of {}", want.name), got.flips[place].into(), expected.flips[place].into(), undecided.into());
+            flips.check(|| format!("the flips of {} by its own weights", want.name), got.flips[layer].into(), own as f64, 0.0);
+            flips.check(|| format!("the flips of {}", want.name), got.flips[layer].into(), expected.flips[layer].into(), undecided.into());
         }
     }
     let total = |result: &StepResult| result.flips.iter().sum::<u32>();

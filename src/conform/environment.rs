@@ -66,7 +66,7 @@ impl Environment {
     pub(super) fn of(target: &ConformTarget) -> Self {
         let adapter = match target {
             ConformTarget::Cpu => None,
-            ConformTarget::Gpu(ways) => ways.first().map(|gpu| adapter(gpu)),
+            ConformTarget::Gpu(gpus) => gpus.first().map(|gpu| adapter(gpu)),
         };
         Self { signet: env!("CARGO_PKG_VERSION").into(), wgpu: env!("WGPU_VERSION").into(), system: crate::platform::system(), adapter }
     }

@@ -5,7 +5,7 @@ use crate::graph::{Expect, Spec, TensorId};
 /// A result to compare.
 pub(super) struct ExpectedResult {
     pub(super) what: String,
-    pub(super) place: ResultLocation,
+    pub(super) location: ResultLocation,
     pub(super) spec: Spec,
     /// The input of which it is the gradient.
     pub(super) input: Option<usize>,

@@ -54,14 +54,14 @@ pub(super) struct LongTrial {
 }
 
 /// All large operations whose `operation: label` is wanted.
-pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<LongTrial> {
+pub(super) fn trials(gpus: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<LongTrial> {
     let of = |gpu: &Arc<Gpu>, long: LongOperation| {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let words = (gpu.max_binding_bytes() / 4).min(if software { MAX_SOFTWARE_WORDS } else { MAX_WORDS });
         let rows = words as usize / COLUMNS;
         LongTrial { gpu: gpu.clone(), long, rows, label: long.label(4 * rows * COLUMNS) }
     };
-    let all = ways.iter().flat_map(|gpu| LongOperation::ALL.map(|long| of(gpu, long)));
+    let all = gpus.iter().flat_map(|gpu| LongOperation::ALL.map(|long| of(gpu, long)));
     all.filter(|trial| wanted(&format!("{}: {}", trial.long.family(), trial.label))).collect()
 }
 
@@ -87,7 +87,7 @@ impl LongTrial {
 }
 
 /// A tape and the location of its result.
-struct LimitTrial {
+struct LongTape {
     tape: Tape,
     table: TensorLocation,
     result: Result<TensorId, TensorLocation>,
@@ -102,7 +102,7 @@ fn location(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, Machine
     Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
-fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<LimitTrial, MachineError> {
+fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<LongTape, MachineError> {
     let table = location(machine, Spec::f32(rows, COLUMNS))?;
     let mut tape = Tape::new();
     let operand = tape.persistent(table);
@@ -130,7 +130,7 @@ fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<Limi
     if let Ok(tensor) = result {
         tape.keep(tensor);
     }
-    Ok(LimitTrial { tape, table, result })
+    Ok(LongTape { tape, table, result })
 }
 
 /// Indices of the nonzero rows: the first, one in the middle, the last.

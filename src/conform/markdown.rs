@@ -24,15 +24,15 @@ impl Report {
     }
 
     fn write_about(&self, out: &mut String) -> std::fmt::Result {
-        let about = &self.about;
-        writeln!(out, "- Signet {}, wgpu {}, {}; seed {}", about.signet, about.wgpu, about.system, self.seed)?;
-        let Some(adapter) = &about.adapter else {
+        let environment = &self.environment;
+        writeln!(out, "- Signet {}, wgpu {}, {}; seed {}", environment.signet, environment.wgpu, environment.system, self.seed)?;
+        let Some(adapter) = &environment.adapter else {
             return writeln!(out, "- the CPU device: the operations' twins in f32");
         };
         writeln!(out, "- adapter: {}, {}, {}", adapter.name, adapter.backend, adapter.kind)?;
         writeln!(out, "- vendor {:#06x}, device {:#06x}; driver: {} {}", adapter.vendor, adapter.device, adapter.driver, adapter.driver_info)?;
-        let [least, most] = adapter.subgroup_sizes;
-        writeln!(out, "- features used: {}; subgroups of {least} to {most}", list(&adapter.features_used))?;
+        let [min, max] = adapter.subgroup_sizes;
+        writeln!(out, "- features used: {}; subgroups of {min} to {max}", list(&adapter.features_used))?;
         let limits: Vec<String> = adapter.limits_used.iter().map(|(name, limit)| format!("{name} {limit}")).collect();
         writeln!(out, "- limits: {}", list(&limits))
     }

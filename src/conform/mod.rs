@@ -50,7 +50,7 @@ impl ConformTarget {
     pub fn name(&self) -> String {
         match self {
             ConformTarget::Cpu => "CPU".into(),
-            ConformTarget::Gpu(ways) => ways.first().map_or("no GPU", |gpu| gpu.name()).into(),
+            ConformTarget::Gpu(gpus) => gpus.first().map_or("no GPU", |gpu| gpu.name()).into(),
         }
     }
 }
@@ -150,8 +150,8 @@ impl ConformRun<'_> {
         if !tell(ConformUpdate::Done { done: *done, of: *of }) && done < of {
             report.cut = Some(format!("stopped after {done} of {of} cases"));
         }
-        if let ConformTarget::Gpu(ways) = target
-            && let Some(reason) = ways.iter().find_map(|gpu| gpu.lost())
+        if let ConformTarget::Gpu(gpus) = target
+            && let Some(reason) = gpus.iter().find_map(|gpu| gpu.lost())
         {
             report.cut = Some(format!("the GPU was lost after {done} of {of} cases: {reason}"));
         }
@@ -163,7 +163,7 @@ impl ConformRun<'_> {
 /// the report then has the results so far.
 pub async fn run(target: &ConformTarget, options: &ConformOptions, mut tell: impl FnMut(ConformUpdate<'_>) -> bool) -> Report {
     let long = match target {
-        ConformTarget::Gpu(ways) if options.checks.contains(&Check::Forward) => limits::trials(ways, |name| options.wants(name)),
+        ConformTarget::Gpu(gpus) if options.checks.contains(&Check::Forward) => limits::trials(gpus, |name| options.wants(name)),
         _ => Vec::new(),
     };
     run_families(target, options, ops::ALL, &long, &mut tell).await
@@ -173,8 +173,8 @@ async fn run_families(
     target: &ConformTarget, options: &ConformOptions, families: &[ops::Family], long: &[limits::LongTrial], tell: &mut dyn FnMut(ConformUpdate<'_>) -> bool,
 ) -> Report {
     let mut report = Report::new(target.name(), Environment::of(target), options.seed);
-    if let ConformTarget::Gpu(ways) = target {
-        report.known = ways.first().map_or(Vec::new(), |gpu| gpu.known_failures().map(KnownFailureReport::of).collect());
+    if let ConformTarget::Gpu(gpus) = target {
+        report.known = gpus.first().map_or(Vec::new(), |gpu| gpu.known_failures().map(KnownFailureReport::of).collect());
     }
     let cases = families.iter().flat_map(|family| (family.cases)().into_iter().map(|case| (family.name, case)));
     let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.wants(&format!("{name}: {}", case.label))).collect();
@@ -254,12 +254,12 @@ async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mu
         Ok(prepared) => prepared,
         Err(failure) => return VariantOutcome::without_variants(Err(failure)),
     };
-    let ConformTarget::Gpu(ways) = target else {
+    let ConformTarget::Gpu(gpus) = target else {
         let got = trial.run_on(Machine::cpu()).await.map_err(hard_failure);
         return VariantOutcome::without_variants(got.and_then(|got| check_results(&trial, &expected, &got, Storage::F32)));
     };
     let mut tried = Vec::new();
-    for gpu in ways {
+    for gpu in gpus {
         let offers = GpuMachine::new(gpu.clone(), ops::FUSIONS).variant_support(&trial.tape);
         for (name, offers) in group_by_variant(offers, report) {
             let storage = if offers.iter().any(|offer| offer.storage == Storage::F16) { Storage::F16 } else { Storage::F32 };
@@ -283,7 +283,7 @@ fn oracle(trial: &Trial) -> Result<Vec<Data<Traced>>, (f64, String)> {
 fn group_by_variant(offers: Vec<VariantSupport>, report: &mut Report) -> Vec<(&'static str, Vec<VariantSupport>)> {
     let mut names: Vec<(&'static str, Vec<VariantSupport>)> = Vec::new();
     for offer in offers {
-        if let Some(why) = &offer.obstacle {
+        if let Some(why) = &offer.missing_requirement {
             report.add_unavailable(offer.operation, offer.variant, why);
             continue;
         }

@@ -15,7 +15,8 @@ pub struct Report {
     /// The device.
     pub device: String,
     /// The device and the program, in detail.
-    pub about: Environment,
+    #[serde(rename = "about")]
+    pub environment: Environment,
     /// Seed of all operands; the same seed gives the same report.
     pub seed: u64,
     /// One row for each operation, variant and check.
@@ -103,17 +104,17 @@ pub struct ModelCheck {
 }
 
 impl Report {
-    pub(super) fn new(device: String, about: Environment, seed: u64) -> Self {
-        Self { version: 2, device, about, seed, rows: Vec::new(), unavailable: Vec::new(), known: Vec::new(), models: Vec::new(), cut: None }
+    pub(super) fn new(device: String, environment: Environment, seed: u64) -> Self {
+        Self { version: 2, device, environment, seed, rows: Vec::new(), unavailable: Vec::new(), known: Vec::new(), models: Vec::new(), cut: None }
     }
 
     pub(super) fn add(&mut self, result: &CaseResult) {
         let same = |row: &ReportRow| row.operation == result.operation && row.check == result.check && row.variant == result.variant;
-        let place = self.rows.iter().position(same).unwrap_or_else(|| {
+        let index = self.rows.iter().position(same).unwrap_or_else(|| {
             self.rows.push(ReportRow::empty(result));
             self.rows.len() - 1
         });
-        let row = &mut self.rows[place];
+        let row = &mut self.rows[index];
         let worst = if result.checked { &mut row.worst_checked } else { &mut row.worst };
         *worst = Some(worst.unwrap_or(0.0).max(result.worst));
         row.cases += 1;

@@ -88,19 +88,19 @@ fn report(target: &ConformTarget) -> Report {
 
 /// The result of an operation if its incorrect variant is preferred.
 fn faster(target: &ConformTarget) -> Vec<f32> {
-    let ConformTarget::Gpu(ways) = target else { unreachable!() };
+    let ConformTarget::Gpu(gpus) = target else { unreachable!() };
     let contents = OperandContents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
     let trial = Trial::forward(&case(RIGHT), &contents).expect("fits");
-    let mut machine = Machine::gpu(ways[0].clone(), crate::ops::FUSIONS);
+    let mut machine = Machine::gpu(gpus[0].clone(), crate::ops::FUSIONS);
     machine.set_variants(Variants::preferring("faster"));
     let got = pollster::block_on(trial.run_on(machine)).expect("runs");
     bytemuck::cast_slice(&got.results[0]).to_vec()
 }
 
 fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> VariantVerdict {
-    let ConformTarget::Gpu(ways) = gpu() else { unreachable!() };
+    let ConformTarget::Gpu(gpus) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(op);
-    pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
+    pollster::block_on(verify(&gpus[0], &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
 }
 
 fn outcome(target: &ConformTarget, op: Wrong, check: Check) -> CheckResult {
@@ -171,11 +171,11 @@ fn incorrect_variants_fail_at_any_shape() {
 
 #[test]
 fn products_of_any_shape_pass() {
-    let ConformTarget::Gpu(ways) = gpu() else { unreachable!() };
+    let ConformTarget::Gpu(gpus) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(crate::ops::Matmul::LINEAR);
     for (rows, columns) in [(3, 70), (256, 1024)] {
         let specs = [Spec::f32(rows, columns), Spec::f32(512, columns)];
-        let verdict = pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, Variant::PORTABLE, 1));
+        let verdict = pollster::block_on(verify(&gpus[0], &op, Specs { inputs: &specs, updates: &[] }, Variant::PORTABLE, 1));
         assert_eq!(verdict.failure, None);
     }
 }
@@ -219,8 +219,8 @@ fn reports_are_deterministic_and_survive_json() {
     assert_eq!(first.markdown(), second.markdown());
     let json = serde_json::to_string(&first).expect("plain data");
     assert_eq!(serde_json::from_str::<Report>(&json).expect("as written").markdown(), first.markdown());
-    let about = first.about.adapter.expect("a GPU");
-    assert!(!about.features.is_empty() && about.limits.len() > about.limits_used.len() && about.limits_used.len() == 11, "{about:?}");
+    let adapter = first.environment.adapter.expect("a GPU");
+    assert!(!adapter.features.is_empty() && adapter.limits.len() > adapter.limits_used.len() && adapter.limits_used.len() == 11, "{adapter:?}");
 }
 
 #[test]
@@ -248,10 +248,10 @@ fn a_run_reports_progress_and_can_be_stopped() {
 #[test]
 fn a_lost_device_ends_the_run() {
     let (target, options) = (gpu(), ConformOptions { filter: Some("add: ".into()), ..ConformOptions::all(1) });
-    let ConformTarget::Gpu(ways) = &target else { unreachable!() };
+    let ConformTarget::Gpu(gpus) = &target else { unreachable!() };
     let report = pollster::block_on(run(&target, &options, |what| {
         if matches!(what, ConformUpdate::Done { done: 1, .. }) {
-            ways[0].destroy();
+            gpus[0].destroy();
         }
         true
     }));

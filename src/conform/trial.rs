@@ -4,7 +4,7 @@ use super::expected::{ExpectedResult, ResultLocation, error_ratio};
 use super::fill::{OperandContents, Random, draw, signs_of, transpose_of};
 use super::{CheckResult, UNIT, codes, hard_failure};
 use crate::graph::{
-    BackwardError, BufferKind, Case, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Machine, MachineError, MemoryId, Overlap, Runs, TensorLocation,
+    BackwardError, BufferKind, Case, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Machine, MachineError, MemoryId, Overlap, RunCpu, TensorLocation,
 };
 use crate::graph::{ShapeError, Spec, StepOperand, Storage, Tape, TensorId, Traced, View};
 use crate::ops::Add;
@@ -40,11 +40,11 @@ impl Trial {
         location
     }
 
-    fn watch(&mut self, what: String, place: ResultLocation, spec: Spec, expect: Expect, input: Option<usize>) {
-        if let ResultLocation::Tensor(tensor) = place {
+    fn watch(&mut self, what: String, location: ResultLocation, spec: Spec, expect: Expect, input: Option<usize>) {
+        if let ResultLocation::Tensor(tensor) = location {
             self.tape.keep(tensor);
         }
-        self.results.push(ExpectedResult { what, place, spec, input, expect });
+        self.results.push(ExpectedResult { what, location, spec, input, expect });
     }
 
     /// Makes a trial of the case's operation. Results are updates, then outputs.
@@ -112,13 +112,13 @@ impl Trial {
 
     /// The words of a result before the run; `None` if it is not a persistent operand.
     pub(super) fn before(&self, result: usize) -> Option<&[u32]> {
-        match self.results[result].place {
+        match self.results[result].location {
             ResultLocation::Memory(memory) => Some(&self.memory[memory].1),
             ResultLocation::Tensor(_) => None,
         }
     }
 
-    /// Runs the trial on a device, with guard words around all persistent operands and slots.
+    /// RunCpu the trial on a device, with guard words around all persistent operands and slots.
     pub(super) async fn run_on(&self, mut machine: Machine) -> Result<DeviceResults, MachineError> {
         let whole = |location: &TensorLocation| {
             let words = location.spec.words() + 2 * GUARD_WORDS;
@@ -143,7 +143,7 @@ impl Trial {
         }
         let mut results = Vec::new();
         for result in &self.results {
-            results.push(match result.place {
+            results.push(match result.location {
                 ResultLocation::Memory(n) => memory[n][GUARD_WORDS..memory[n].len() - GUARD_WORDS].to_vec(),
                 ResultLocation::Tensor(tensor) => machine.read_tensor(&program, tensor).await?,
             });
@@ -159,7 +159,7 @@ pub(super) struct CpuTrial<'a, T> {
     program: CpuProgram<T>,
 }
 
-impl<'a, T: Runs> CpuTrial<'a, T> {
+impl<'a, T: RunCpu> CpuTrial<'a, T> {
     pub(super) fn new(trial: &'a Trial) -> Result<Self, Overlap> {
         let mut machine = CpuMachine::new();
         for (location, content) in &trial.memory {
@@ -183,7 +183,7 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
     }
 
     pub(super) fn result(&self, n: usize) -> Data<T> {
-        match self.trial.results[n].place {
+        match self.trial.results[n].location {
             ResultLocation::Memory(memory) => {
                 let location = &self.trial.memory[memory].0;
                 match BufferKind::of(location.spec.storage) {
@@ -201,8 +201,8 @@ impl<'a, T: Runs> CpuTrial<'a, T> {
 
 /// Compares the results of a device with the expected ones.
 pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &DeviceResults, storage: Storage) -> CheckResult {
-    if let Some(place) = got.out_of_bounds.first() {
-        return Err(hard_failure(format!("a kernel wrote outside {place}")));
+    if let Some(location) = got.out_of_bounds.first() {
+        return Err(hard_failure(format!("a kernel wrote outside {location}")));
     }
     let mut worst: f64 = 0.0;
     for (n, result) in trial.results.iter().enumerate() {

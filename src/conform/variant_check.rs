@@ -140,11 +140,11 @@ fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults;
             continue;
         }
         let value = |words: &[u32], at: usize| f64::from(f32::from_bits(words[at]));
-        let places = || (0..want.len()).filter(|&at| value(want, at).is_finite() && value(moved, at).is_finite());
-        let effect = places().map(|at| (value(moved, at) - value(want, at)).abs()).fold(0.0, f64::max);
-        let size = places().map(|at| value(want, at).abs()).fold(0.0, f64::max);
+        let finite = || (0..want.len()).filter(|&at| value(want, at).is_finite() && value(moved, at).is_finite());
+        let effect = finite().map(|at| (value(moved, at) - value(want, at)).abs()).fold(0.0, f64::max);
+        let size = finite().map(|at| value(want, at).abs()).fold(0.0, f64::max);
         let bound = allowed * effect + 2.0 * UNIT * size;
-        for at in places() {
+        for at in finite() {
             let share = super::expected::error_ratio((value(got, at) - value(want, at)).abs(), bound);
             if share > 1.0 {
                 let (row, column) = (at / spec.cols, at % spec.cols);

@@ -185,19 +185,19 @@ fn list(adapters: &[Adapter]) -> String {
 
 /// The limits in `have` that are too low for `kernels`: (limit, available, required).
 pub(super) fn missing_limits(have: &wgpu::Limits, kernels: &[&Kernel]) -> Vec<(&'static str, u64, u64)> {
-    let most = |f: fn(&Kernel) -> u64| kernels.iter().map(|kernel| f(kernel)).max().unwrap_or(0);
+    let max = |f: fn(&Kernel) -> u64| kernels.iter().map(|kernel| f(kernel)).max().unwrap_or(0);
     let needs: [(&str, u64, u64); 8] = [
-        ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), most(|k| k.operands.len() as u64)),
-        ("max_bindings_per_bind_group", have.max_bindings_per_bind_group.into(), most(|k| k.operands.len() as u64 + 1)),
+        ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), max(|k| k.operands.len() as u64)),
+        ("max_bindings_per_bind_group", have.max_bindings_per_bind_group.into(), max(|k| k.operands.len() as u64 + 1)),
         (
             "max_compute_invocations_per_workgroup",
             have.max_compute_invocations_per_workgroup.into(),
-            most(|k| k.workgroup.iter().map(|&n| u64::from(n)).product()),
+            max(|k| k.workgroup.iter().map(|&n| u64::from(n)).product()),
         ),
-        ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x.into(), most(|k| k.workgroup[0].into())),
-        ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y.into(), most(|k| k.workgroup[1].into())),
-        ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z.into(), most(|k| k.workgroup[2].into())),
-        ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size.into(), most(|k| k.workgroup_bytes.into())),
+        ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x.into(), max(|k| k.workgroup[0].into())),
+        ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y.into(), max(|k| k.workgroup[1].into())),
+        ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z.into(), max(|k| k.workgroup[2].into())),
+        ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size.into(), max(|k| k.workgroup_bytes.into())),
         ("max_compute_workgroups_per_dimension", have.max_compute_workgroups_per_dimension.into(), 65_535),
     ];
     needs.into_iter().filter(|(_, have, need)| have < need).collect()

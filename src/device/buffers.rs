@@ -12,9 +12,9 @@ impl Gpu {
     /// Allocates a zeroed storage buffer.
     pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         use wgpu::BufferUsages as Usage;
-        let most = self.max_buffer_bytes();
-        if bytes > most {
-            return Err(DeviceError::TooLarge { label: label.to_owned(), bytes, most });
+        let max = self.max_buffer_bytes();
+        if bytes > max {
+            return Err(DeviceError::TooLarge { label: label.to_owned(), bytes, max });
         }
         self.buffer(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
     }

@@ -20,14 +20,14 @@ pub enum DeviceError {
         bytes: u64,
     },
     /// A buffer exceeds the adapter's limit.
-    #[error("{label} needs {bytes} bytes, but this GPU allows {most} in one buffer. Use a smaller model or vocabulary, or another device")]
+    #[error("{label} needs {bytes} bytes, but this GPU allows {max} in one buffer. Use a smaller model or vocabulary, or another device")]
     TooLarge {
         /// The purpose of the buffer.
         label: String,
         /// The size of the buffer.
         bytes: u64,
         /// The limit.
-        most: u64,
+        max: u64,
     },
     /// The driver or wgpu rejected a call.
     #[error("the GPU rejected a call: {0}. Please report this with the output of `signet conform`")]

@@ -60,7 +60,7 @@ impl Gpu {
     /// failures.
     pub async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [KnownFailure]) -> Result<Self, DeviceError> {
         adapter.require()?;
-        let wanted = wgpu::DeviceDescriptor {
+        let descriptor = wgpu::DeviceDescriptor {
             label: Some("signet"),
             required_features: adapter.features & USED_FEATURES,
             required_limits: wgpu::Limits {
@@ -73,7 +73,7 @@ impl Gpu {
             ..Default::default()
         };
         let refused = |error: wgpu::RequestDeviceError| DeviceError::Unopened { device: adapter.name(), reason: error.to_string() };
-        let (device, queue) = adapter.wgpu_adapter().await.request_device(&wanted).await.map_err(refused)?;
+        let (device, queue) = adapter.wgpu_adapter().await.request_device(&descriptor).await.map_err(refused)?;
         Ok(Self {
             name: adapter.name(),
             info: adapter.info.clone(),
@@ -122,8 +122,8 @@ impl Gpu {
         let matrices = kernel.cooperative.filter(|matrices| !self.cooperative.contains(matrices));
         let matrices = matrices.map(|Cooperative { size, half }| format!("cooperative matrices of {size}×{size} in {}", if half { "f16" } else { "f32" }));
         let invocations: u32 = kernel.workgroup.iter().product();
-        let most = self.info.subgroup_max_size;
-        let subgroups = (kernel.subgroups * most > invocations).then(|| format!("subgroups of at most {} (it has {most})", invocations / kernel.subgroups));
+        let max = self.info.subgroup_max_size;
+        let subgroups = (kernel.subgroups * max > invocations).then(|| format!("subgroups of at most {} (it has {max})", invocations / kernel.subgroups));
         let lacks: Vec<String> = names.chain(limits).chain(matrices).chain(subgroups).collect();
         (!lacks.is_empty()).then(|| lacks.join(" and "))
     }

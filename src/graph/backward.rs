@@ -101,8 +101,8 @@ impl Tape {
         for index in (0..end).rev() {
             let node = self.nodes[index].clone();
             let reached = node.outputs.iter().any(|output| gradients.contains_key(output));
-            let wanted = node.inputs.iter().any(|input| self.tensors[input.0].needs_gradient);
-            if !reached || !wanted {
+            let needed = node.inputs.iter().any(|input| self.tensors[input.0].needs_gradient);
+            if !reached || !needed {
                 continue;
             }
             let op = node.op.clone();

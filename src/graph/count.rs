@@ -75,7 +75,7 @@ impl Counter {
         check_overlaps(tape)?;
         let tape = fuse(tape, self.fusions, |variants| !variants.is_empty());
         let plan = Plan::new(&tape);
-        self.pool.place(&plan);
+        self.pool.assign(&plan);
         self.kept += plan.kept_words();
         for (key, (choice, times)) in tape.choices() {
             self.choices.entry(key).or_insert((choice, 0)).1 += times;

@@ -1,7 +1,7 @@
 //! The CPU executor: runs the CPU implementations (twins) of a tape's operations in any [`Real`] type.
 
 use super::ids::{MemoryId, TensorId};
-use super::op::{AnyOp, Runs};
+use super::op::{AnyOp, RunCpu};
 use super::plan::{BufferSlot, Overlap, Plan, Pool, check_overlaps};
 use super::real::Real;
 use super::shape::{BufferKind, Spec, Storage};
@@ -115,7 +115,7 @@ impl<T: Real> Data<T> {
     }
 }
 
-impl<T: Runs> CpuMachine<T> {
+impl<T: RunCpu> CpuMachine<T> {
     /// Creates a machine without memory.
     pub fn new() -> Self {
         Self { memory: Vec::new(), pool: Pool::default(), slots: Vec::new(), kept_words: 0 }
@@ -183,19 +183,19 @@ impl<T: Runs> CpuMachine<T> {
             }
         }
         let plan = Plan::new(&tape);
-        let places = self.pool.place(&plan);
+        let assigned = self.pool.assign(&plan);
         let added = &self.pool.slots()[self.slots.len()..];
         self.slots.extend(added.iter().map(|slot| Data::zeros(slot.kind, slot.words)));
         self.kept_words += plan.kept_words();
         let own = |slot: &BufferSlot| CpuSlot::Own(Data::zeros(slot.kind, slot.words));
-        let slots = plan.slots.iter().zip(&places).map(|(slot, place)| place.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
+        let slots = plan.slots.iter().zip(&assigned).map(|(slot, shared)| shared.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
         let located = |id: &TensorId| {
             let info = &tape.tensors[id.0];
             let holder = match tape.buffers[info.buffer.0].owner {
                 BufferOwner::Memory(MemoryId(memory)) => Holder::Memory(memory),
                 BufferOwner::Pooled => {
                     let slot = plan.slot_of[info.buffer.0].expect("planned");
-                    places[slot].map_or(Holder::Own(slot), Holder::Shared)
+                    assigned[slot].map_or(Holder::Own(slot), Holder::Shared)
                 }
             };
             Located { holder, offset: info.offset, spec: info.spec }
@@ -220,7 +220,7 @@ impl<T: Runs> CpuMachine<T> {
             let mut raw = |tensor: &Located| {
                 let data = match tensor.holder {
                     Holder::Memory(memory) => &mut self.memory[memory],
-                    Holder::Shared(place) => &mut self.slots[place],
+                    Holder::Shared(slot) => &mut self.slots[slot],
                     Holder::Own(slot) => match &mut slots[slot] {
                         CpuSlot::Own(data) => data,
                         CpuSlot::Shared(_) => unreachable!("located as its own"),
@@ -254,7 +254,7 @@ impl<T: Runs> CpuMachine<T> {
             BufferOwner::Memory(MemoryId(memory)) => &self.memory[memory],
             BufferOwner::Pooled => match &program.slots[program.plan.slot_of[info.buffer.0].expect("planned")] {
                 CpuSlot::Own(data) => data,
-                CpuSlot::Shared(place) => &self.slots[*place],
+                CpuSlot::Shared(slot) => &self.slots[*slot],
             },
         };
         let range = info.offset..info.offset + info.spec.words();

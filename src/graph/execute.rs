@@ -99,8 +99,8 @@ impl GpuMachine {
             memory: Vec::new(),
             words: 0,
             variants: Variants::default(),
-            max_submit_seconds: submits::LONGEST_SUBMIT,
-            rate: submits::SLOWEST,
+            max_submit_seconds: submits::MAX_SUBMIT_SECONDS,
+            rate: submits::ASSUMED_RATE,
             waited: false,
             pool: Pool::default(),
             slots: Vec::new(),
@@ -210,7 +210,7 @@ impl GpuMachine {
     /// Returns buffers for the slots of a plan: shared ones of the machine where possible.
     fn slots(&mut self, plan: &Plan) -> Result<Vec<wgpu::Buffer>, MachineError> {
         let make = |what: &str, slot: &BufferSlot| self.gpu.storage(what, 4 * slot.words as u64);
-        let places = self.pool.place(plan);
+        let assigned = self.pool.assign(plan);
         for n in self.slots.len()..self.pool.slots().len() {
             match make(&format!("slot {n}"), &self.pool.slots()[n]) {
                 Ok(buffer) => self.slots.push(buffer),
@@ -220,8 +220,8 @@ impl GpuMachine {
                 }
             }
         }
-        let buffer = |(slot, place): (&BufferSlot, Option<usize>)| place.map_or_else(|| make("kept slot", slot), |place| Ok(self.slots[place].clone()));
-        let buffers = plan.slots.iter().zip(places).map(buffer).collect::<Result<_, _>>()?;
+        let buffer = |(slot, shared): (&BufferSlot, Option<usize>)| shared.map_or_else(|| make("kept slot", slot), |n| Ok(self.slots[n].clone()));
+        let buffers = plan.slots.iter().zip(assigned).map(buffer).collect::<Result<_, _>>()?;
         self.kept_words += plan.kept_words();
         Ok(buffers)
     }
@@ -311,9 +311,9 @@ impl GpuMachine {
         if encode_params(kernel, &launch.params).map_err(refuse)?.len() as u64 * 4 > ALIGN {
             return Err(refuse("its parameters have more than 64 words".into()));
         }
-        let most = self.gpu.max_workgroups();
-        if launch.groups.iter().any(|&groups| groups == 0 || groups > most) {
-            return Err(refuse(format!("{:?} workgroups exceed the limit of {most} per dimension. Use a smaller batch", launch.groups)));
+        let max = self.gpu.max_workgroups();
+        if launch.groups.iter().any(|&groups| groups == 0 || groups > max) {
+            return Err(refuse(format!("{:?} workgroups exceed the limit of {max} per dimension. Use a smaller batch", launch.groups)));
         }
         Ok(kernel)
     }
@@ -347,10 +347,10 @@ impl GpuMachine {
             if bound.bytes == 0 || !bound.offset.is_multiple_of(ALIGN) {
                 return Err(refuse(format!("{} bytes at offset {}; it must not be empty, and must start at a multiple of {ALIGN}", bound.bytes, bound.offset)));
             }
-            let most = self.gpu.max_binding_bytes();
-            if bound.bytes > most {
+            let max = self.gpu.max_binding_bytes();
+            if bound.bytes > max {
                 return Err(refuse(format!(
-                    "{} bytes, where this GPU binds {most} (max_storage_buffer_binding_size); use a smaller model or batch",
+                    "{} bytes, where this GPU binds {max} (max_storage_buffer_binding_size); use a smaller model or batch",
                     bound.bytes
                 )));
             }
@@ -377,8 +377,8 @@ impl GpuMachine {
     }
 
     /// Sets the longest expected duration of a submit, in seconds, for programs that are compiled from now on; the
-    /// default is [`LONGEST_SUBMIT`](submits::LONGEST_SUBMIT).
-    pub fn set_longest_submit(&mut self, seconds: f64) {
+    /// default is [`MAX_SUBMIT_SECONDS`](submits::MAX_SUBMIT_SECONDS).
+    pub fn set_max_submit_seconds(&mut self, seconds: f64) {
         self.max_submit_seconds = seconds;
     }
 

@@ -2,7 +2,7 @@
 //! is the reference: the twin of a fused operation runs the sequence. Pure.
 
 use super::ids::{BufferId, TensorId};
-use super::op::{AnyOp, Backward, DynOp, Rule, Runs, ShapeError, Specs, Variant};
+use super::op::{AnyOp, Backward, DynOp, Rule, RunCpu, ShapeError, Specs, Variant};
 use super::shape::{BufferKind, Spec};
 use super::tape::{BufferOwner, Node, Tape};
 use super::traced::Traced;
@@ -97,7 +97,7 @@ impl AnyOp for Fused {
 
 impl Fused {
     /// Runs the operations of the sequence one after the other.
-    fn run<T: Runs>(&self, io: &mut CpuIo<'_, T>) {
+    fn run<T: RunCpu>(&self, io: &mut CpuIo<'_, T>) {
         let (mut inputs, mut updates) = (io.inputs.iter(), io.updates.iter_mut());
         let mut before: Vec<Data<T>> = Vec::new();
         for (n, step) in self.steps.iter().enumerate() {

@@ -67,14 +67,14 @@ pub fn code(signed: bool, share: f32, noise: f32) -> i32 {
     let max_code = max_code(signed) as i32;
     let octave = 126 - (size.to_bits() >> 23) as i32;
     let mantissa = f32::from_bits(size.to_bits() & 0x007f_ffff | 0x3f00_0000);
-    let (mut place, mut lower, mut upper) = (0, EIGHTHS[1], EIGHTHS[0]);
+    let (mut eighth, mut lower, mut upper) = (0, EIGHTHS[1], EIGHTHS[0]);
     for n in 1..8 {
         let below = mantissa < EIGHTHS[n];
-        place += i32::from(below);
+        eighth += i32::from(below);
         upper = if below { EIGHTHS[n] } else { upper };
         lower = if below { EIGHTHS[n + 1] } else { lower };
     }
-    let above = 8 * octave + place;
+    let above = 8 * octave + eighth;
     let between = max_code - above - i32::from(mantissa - lower <= noise * (upper - lower));
     let smallest = if signed { SIGNED[1] } else { 0.0 };
     let code = if above >= max_code - 1 { i32::from(size > noise * smallest) } else { between };

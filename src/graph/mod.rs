@@ -56,7 +56,7 @@ pub use ids::{MemoryId, TensorId};
 pub use machine::{Machine, Pending, Program};
 pub use machine_error::MachineError;
 pub use mat::{Mat, OutMat};
-pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, Runs, ShapeError, Specs, Variant, grid};
+pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, RunCpu, ShapeError, Specs, Variant, grid};
 pub use packing::{pack, unpack};
 #[cfg(test)]
 pub(crate) use params::encode_params;
@@ -67,7 +67,7 @@ pub use profile::Timed;
 pub use real::{Real, dot, rows_per_task, sum, vectorised};
 pub use recompute::Recompute;
 pub use shape::{BufferKind, LOG_BLOCK, Spec, Storage};
-pub use submits::LONGEST_SUBMIT;
+pub use submits::MAX_SUBMIT_SECONDS;
 pub(crate) use support::VariantSupport;
 pub use tape::{ShapedOp, Tape, TensorLocation};
 pub use traced::Traced;

@@ -211,24 +211,24 @@ impl<O: Op> AnyOp for O {
 }
 
 /// A number type in which the CPU executor can run every operation.
-pub trait Runs: Real {
+pub trait RunCpu: Real {
     /// Runs the operation's twin in this type.
     fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>);
 }
 
-impl Runs for f32 {
+impl RunCpu for f32 {
     fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>) {
         op.cpu_f32(io);
     }
 }
 
-impl Runs for f64 {
+impl RunCpu for f64 {
     fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>) {
         op.cpu_f64(io);
     }
 }
 
-impl Runs for Traced {
+impl RunCpu for Traced {
     fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>) {
         op.cpu_traced(io);
     }
@@ -237,10 +237,10 @@ impl Runs for Traced {
 /// Returns the dispatch size for `n` workgroups, folded into two dimensions of at most 65,535. Kernels compute
 /// their index as `wid.x + wid.y * num_workgroups.x` and return past the end.
 pub fn grid(n: usize) -> [u32; 3] {
-    const MOST: usize = 65_535;
-    if n <= MOST {
+    const MAX_GROUPS: usize = 65_535;
+    if n <= MAX_GROUPS {
         return [n.max(1) as u32, 1, 1];
     }
-    let rows = n.div_ceil(MOST);
+    let rows = n.div_ceil(MAX_GROUPS);
     [n.div_ceil(rows) as u32, rows as u32, 1]
 }

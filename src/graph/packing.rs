@@ -36,7 +36,7 @@ pub fn unpack<T: Real>(storage: Storage, words: &[u32], out: &mut [T]) {
 /// Packs a row of `Q8`. The scale is the largest magnitude ÷ 127; a block whose scale would not be a normal float is 0.
 fn pack_codes(row: &[f32], words: &mut [u32]) {
     for (block, words) in row.chunks(32).zip(words.chunks_mut(9)) {
-        let scale = block.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
+        let scale = block.iter().fold(0f32, |largest, x| largest.max(x.abs())) / 127.0;
         let scale = if scale.is_normal() { scale } else { 0.0 };
         let code = |x: &f32| if scale > 0.0 { (x / scale).round() as i8 } else { 0 };
         words[0] = scale.to_bits();
@@ -78,8 +78,8 @@ mod tests {
             let got = through(Spec { rows: 3, cols, storage: Storage::Q8 }, &values);
             for (row, got) in values.chunks(cols).zip(got.chunks(cols)) {
                 for (block, got) in row.chunks(32).zip(got.chunks(32)) {
-                    let most = block.iter().fold(0f32, |most, x| most.max(x.abs()));
-                    assert!(block.iter().zip(got).all(|(x, y)| (x - y).abs() <= most / 254.0 * 1.0001), "{block:?} became {got:?}");
+                    let largest = block.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+                    assert!(block.iter().zip(got).all(|(x, y)| (x - y).abs() <= largest / 254.0 * 1.0001), "{block:?} became {got:?}");
                 }
             }
         }

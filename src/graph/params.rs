@@ -55,15 +55,15 @@ macro_rules! params {
 pub(crate) fn encode_params(kernel: &Kernel, params: &Params) -> Result<Vec<u32>, String> {
     let mut words: Vec<Option<u32>> = kernel.params.iter().map(|field| (field.name == FIRST_BAND).then_some(0)).collect();
     for (name, value) in params {
-        let place = kernel.params.iter().position(|field| field.name == *name);
-        let place = place.ok_or_else(|| format!("the shader's parameters have no field {name}"))?;
-        let word = match (value, kernel.params[place].float) {
+        let index = kernel.params.iter().position(|field| field.name == *name);
+        let index = index.ok_or_else(|| format!("the shader's parameters have no field {name}"))?;
+        let word = match (value, kernel.params[index].float) {
             (Word::Whole(value), false) => *value,
             (Word::Float(value), true) => value.to_bits(),
             (Word::Whole(_), true) => return Err(format!("{name} is an f32 in the shader, and the launch sets an integer")),
             (Word::Float(_), false) => return Err(format!("{name} is a u32 in the shader, and the launch sets a float")),
         };
-        if words[place].replace(word).is_some_and(|_| *name != FIRST_BAND) {
+        if words[index].replace(word).is_some_and(|_| *name != FIRST_BAND) {
             return Err(format!("{name} is set twice"));
         }
     }

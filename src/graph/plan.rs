@@ -86,26 +86,26 @@ impl Pool {
     /// Assigns a slot of the pool to each slot of a plan, except kept ones. The largest come first, each
     /// in the smallest free slot that is large enough, otherwise in a new one. Slots of the pool never grow:
     /// compiled programs have bound them.
-    pub fn place(&mut self, plan: &Plan) -> Vec<Option<usize>> {
-        let mut places = vec![None; plan.slots.len()];
+    pub fn assign(&mut self, plan: &Plan) -> Vec<Option<usize>> {
+        let mut assigned = vec![None; plan.slots.len()];
         let mut taken = vec![false; self.slots.len()];
         let mut order: Vec<usize> = (0..plan.slots.len()).filter(|&n| !plan.slots[n].kept).collect();
         order.sort_by_key(|&n| std::cmp::Reverse(plan.slots[n].words));
         for n in order {
             let BufferSlot { words, kind, .. } = plan.slots[n];
-            let fits = |&place: &usize| !taken[place] && self.slots[place].kind == kind && self.slots[place].words >= words;
-            let place = (0..taken.len()).filter(fits).min_by_key(|&place| self.slots[place].words).unwrap_or_else(|| {
+            let fits = |&slot: &usize| !taken[slot] && self.slots[slot].kind == kind && self.slots[slot].words >= words;
+            let slot = (0..taken.len()).filter(fits).min_by_key(|&slot| self.slots[slot].words).unwrap_or_else(|| {
                 self.slots.push(plan.slots[n]);
                 taken.push(false);
                 taken.len() - 1
             });
-            taken[place] = true;
-            places[n] = Some(place);
+            taken[slot] = true;
+            assigned[n] = Some(slot);
         }
-        places
+        assigned
     }
 
-    /// All slots; [`Pool::place`] appends new ones.
+    /// All slots; [`Pool::assign`] appends new ones.
     pub fn slots(&self) -> &[BufferSlot] {
         &self.slots
     }

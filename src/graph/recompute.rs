@@ -64,18 +64,18 @@ impl Tape {
             Recompute::Light => BTreeSet::new(),
             _ => &read(&self.nodes[..block.start]) | &read(&self.nodes[block.end..self.forward]),
         };
-        let (held, gone): (BTreeSet<_>, BTreeSet<_>) = made.partition(|id| others.contains(id) || self.buffers[id.0].kept);
-        BlockBuffers { held, recomputed: &gone & &read(&self.nodes[self.forward..]) }
+        let (held, freed): (BTreeSet<_>, BTreeSet<_>) = made.partition(|id| others.contains(id) || self.buffers[id.0].kept);
+        BlockBuffers { held, recomputed: &freed & &read(&self.nodes[self.forward..]) }
     }
 
     /// Returns the operations of a block that `recomputed` depends on, in order.
     fn producers(&self, block: &Range<usize>, held: &BTreeSet<BufferId>, recomputed: &BTreeSet<BufferId>) -> Vec<usize> {
-        let mut wanted = recomputed.clone();
+        let mut needed = recomputed.clone();
         let mut nodes = Vec::new();
         for n in block.clone().rev() {
             let node = &self.nodes[n];
-            if node.outputs.iter().any(|id| wanted.contains(&self.tensors[id.0].buffer)) {
-                wanted.extend(node.inputs.iter().map(|id| self.tensors[id.0].buffer).filter(|id| !held.contains(id)));
+            if node.outputs.iter().any(|id| needed.contains(&self.tensors[id.0].buffer)) {
+                needed.extend(node.inputs.iter().map(|id| self.tensors[id.0].buffer).filter(|id| !held.contains(id)));
                 nodes.push(n);
             }
         }

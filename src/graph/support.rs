@@ -16,7 +16,7 @@ pub(crate) struct VariantSupport {
     /// The storage of the factors of its products.
     pub(crate) storage: Storage,
     /// The missing feature or exceeded limit, if the adapter cannot run it.
-    pub(crate) obstacle: Option<String>,
+    pub(crate) missing_requirement: Option<String>,
     /// A known failure of it on this adapter.
     pub(crate) known: Option<&'static KnownFailure>,
 }
@@ -34,7 +34,7 @@ impl GpuMachine {
                     operation: node.op.name(),
                     variant: variant.name,
                     storage: variant.storage,
-                    obstacle: kernels().find_map(|kernel| self.gpu().missing_requirements(kernel)),
+                    missing_requirement: kernels().find_map(|kernel| self.gpu().missing_requirements(kernel)),
                     known: kernels().find_map(|kernel| self.gpu().known_failure(kernel)),
                 });
             }

@@ -37,7 +37,7 @@ const NORMAL: f64 = f32::MIN_POSITIVE as f64;
 /// The smallest normal f16, 2⁻¹⁴.
 const NORMAL_F16: f64 = 1.0 / 16_384.0;
 /// The largest f16.
-const MOST_F16: f64 = 65_504.0;
+const MAX_F16: f64 = 65_504.0;
 /// Unit roundoff of f16.
 const UNIT_F16: f64 = 1.0 / 2048.0;
 
@@ -65,7 +65,7 @@ impl Traced {
     /// Returns the product `result` with the errors of both factors in f16.
     fn with_f16_operands(self, other: Self, result: Self) -> Self {
         let (a, b) = (self.underflow + self.f16_flush(), other.underflow + other.f16_flush());
-        let beyond = |x: Self| x.overflow || x.value.abs() > MOST_F16;
+        let beyond = |x: Self| x.overflow || x.value.abs() > MAX_F16;
         Self {
             f16_roundings: self.f16_roundings + other.f16_roundings + 2.0,
             underflow: a * other.value.abs() + b * self.value.abs() + a * b,

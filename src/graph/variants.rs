@@ -46,8 +46,8 @@ impl Variants {
     /// Picks the variant of an operation among those that the adapter can run.
     pub(crate) fn pick(&self, key: &str, candidates: Vec<Variant>) -> Option<Variant> {
         let named = |name: Option<&str>| candidates.iter().position(|variant| Some(variant.name) == name);
-        let place = named(self.chosen(key)).or_else(|| named(self.preferred.as_deref())).unwrap_or(0);
-        candidates.into_iter().nth(place)
+        let index = named(self.chosen(key)).or_else(|| named(self.preferred.as_deref())).unwrap_or(0);
+        candidates.into_iter().nth(index)
     }
 }
 

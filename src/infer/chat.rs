@@ -89,7 +89,7 @@ impl Chat {
 
     /// Adds a message of the user and generates a reply, which is streamed to `emit`. If it is stopped half-way, the partial
     /// reply stays; after an error, the conversation is unchanged.
-    pub async fn say(
+    pub async fn send(
         &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, stop_requested: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(&str),
     ) -> Result<ChatReply, ChatError> {
@@ -119,21 +119,21 @@ impl Chat {
         before.iter().zip(prompt).take_while(|(a, b)| a == b).count()
     }
 
-    /// Encodes a conversation; if it has more than `most` tokens, drops the oldest turns. Returns the tokens and the number
+    /// Encodes a conversation; if it has more than `max_tokens` tokens, drops the oldest turns. Returns the tokens and the number
     /// of dropped messages.
-    fn truncate(&self, messages: &mut Vec<Message>, tokenizer: &Tokenizer, most: usize) -> Result<(Vec<u32>, usize), ChatError> {
+    fn truncate(&self, messages: &mut Vec<Message>, tokenizer: &Tokenizer, max_tokens: usize) -> Result<(Vec<u32>, usize), ChatError> {
         let encode = |messages: &[Message]| -> Result<Vec<u32>, ChatError> { Ok(tokenizer.encode(&self.template.render(messages, true)?)?) };
         let mut prompt = encode(messages)?;
-        if prompt.len() <= most {
+        if prompt.len() <= max_tokens {
             return Ok((prompt, 0));
         }
         let before = messages.len();
-        let goal = (most as f64 * TRUNCATED_SHARE) as usize;
-        while prompt.len() > goal && drop_oldest(messages, self.pinned) {
+        let target = (max_tokens as f64 * TRUNCATED_SHARE) as usize;
+        while prompt.len() > target && drop_oldest(messages, self.pinned) {
             prompt = encode(messages)?;
         }
-        if prompt.len() > most {
-            return Err(GenerateError::Long { tokens: prompt.len(), capacity: most }.into());
+        if prompt.len() > max_tokens {
+            return Err(GenerateError::Long { tokens: prompt.len(), capacity: max_tokens }.into());
         }
         Ok((prompt, before - messages.len()))
     }

@@ -21,11 +21,11 @@ pub struct DecodeQueue {
 }
 
 impl DecodeQueue {
-    /// Feeds `tokens` to the engine and starts sampling at most `most` tokens that follow.
-    pub fn new(engine: &mut Engine, machine: &mut Machine, tokens: &[u32], most: usize) -> Result<Self, EngineError> {
+    /// Feeds `tokens` to the engine and starts sampling at most `max_tokens` tokens that follow.
+    pub fn new(engine: &mut Engine, machine: &mut Machine, tokens: &[u32], max_tokens: usize) -> Result<Self, EngineError> {
         let first = engine.sample(machine, tokens)?;
-        let in_flight = if most == 0 { VecDeque::new() } else { VecDeque::from([first]) };
-        Ok(Self { in_flight, last: None, running: false, left: most.saturating_sub(1) })
+        let in_flight = if max_tokens == 0 { VecDeque::new() } else { VecDeque::from([first]) };
+        Ok(Self { in_flight, last: None, running: false, left: max_tokens.saturating_sub(1) })
     }
 
     /// Returns the next token; `None` after the last one, or if the cache is full.

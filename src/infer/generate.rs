@@ -186,7 +186,7 @@ impl Generator {
 
     /// Feeds the part of `prompt` that is not cached, and starts sampling; `None` if a stop was requested.
     async fn prefill(
-        &mut self, machine: &mut Machine, prompt: &[u32], most: usize, stop_requested: &dyn Fn() -> bool,
+        &mut self, machine: &mut Machine, prompt: &[u32], max_tokens: usize, stop_requested: &dyn Fn() -> bool,
     ) -> Result<Option<DecodeQueue>, GenerateError> {
         if prompt.len() >= self.capacity() {
             return Err(GenerateError::Long { tokens: prompt.len(), capacity: self.capacity() });
@@ -200,7 +200,7 @@ impl Generator {
                 self.read(machine, &rest[..PREFILL_STEP]).await?;
                 continue;
             }
-            let queue = DecodeQueue::new(&mut self.engine, machine, rest, most);
+            let queue = DecodeQueue::new(&mut self.engine, machine, rest, max_tokens);
             self.truncate_cache(prompt, queue.is_ok());
             return Ok(Some(queue?));
         }

@@ -41,8 +41,8 @@ impl Sampling {
             ("min-p", self.min_p, 0.0, 1.0),
             ("repetition-penalty", self.repetition_penalty, 0.1, 10.0),
         ];
-        match ranges.into_iter().find(|(_, value, least, most)| !(value >= least && value <= most)) {
-            Some((name, value, least, most)) => Err(format!("{name} is {value}; it must be between {least} and {most}")),
+        match ranges.into_iter().find(|(_, value, min, max)| !(value >= min && value <= max)) {
+            Some((name, value, min, max)) => Err(format!("{name} is {value}; it must be between {min} and {max}")),
             None => Ok(()),
         }
     }
@@ -72,8 +72,8 @@ impl Sampler {
             penalty: repetition_penalty as f32,
             top_k: clamped(top_k),
             top_p: top_p as f32,
-            least: (min_p.ln() as f32).max(f32::MIN),
-            place: (position % MEMORY) as u32,
+            log_min_p: (min_p.ln() as f32).max(f32::MIN),
+            recent_index: (position % MEMORY) as u32,
         }
     }
 

@@ -67,7 +67,7 @@ pub struct ConfigError(pub String);
 struct Preset {
     name: &'static str,
     /// Description in the form of a new run.
-    about: &'static str,
+    description: &'static str,
     layers: usize,
     width: usize,
     feed_forward: usize,
@@ -77,12 +77,12 @@ struct Preset {
 
 /// Model presets, smallest first. `tiny` is the size of the embedded student.
 const SIZES: [Preset; 6] = [
-    Preset { name: "tiny", about: "4 blocks of width 192: minutes on a CPU", layers: 4, width: 192, feed_forward: 512, heads: 6, context: 512 },
-    Preset { name: "5M", about: "4 blocks of width 256", layers: 4, width: 256, feed_forward: 688, heads: 4, context: 512 },
-    Preset { name: "130M", about: "12 blocks of width 768", layers: 12, width: 768, feed_forward: 2048, heads: 12, context: 2048 },
-    Preset { name: "1.3B", about: "24 blocks of width 2048", layers: 24, width: 2048, feed_forward: 5632, heads: 32, context: 2048 },
-    Preset { name: "7B", about: "32 blocks of width 4096", layers: 32, width: 4096, feed_forward: 11008, heads: 32, context: 2048 },
-    Preset { name: "13B", about: "40 blocks of width 5120", layers: 40, width: 5120, feed_forward: 13824, heads: 40, context: 2048 },
+    Preset { name: "tiny", description: "4 blocks of width 192: minutes on a CPU", layers: 4, width: 192, feed_forward: 512, heads: 6, context: 512 },
+    Preset { name: "5M", description: "4 blocks of width 256", layers: 4, width: 256, feed_forward: 688, heads: 4, context: 512 },
+    Preset { name: "130M", description: "12 blocks of width 768", layers: 12, width: 768, feed_forward: 2048, heads: 12, context: 2048 },
+    Preset { name: "1.3B", description: "24 blocks of width 2048", layers: 24, width: 2048, feed_forward: 5632, heads: 32, context: 2048 },
+    Preset { name: "7B", description: "32 blocks of width 4096", layers: 32, width: 4096, feed_forward: 11008, heads: 32, context: 2048 },
+    Preset { name: "13B", description: "40 blocks of width 5120", layers: 40, width: 5120, feed_forward: 13824, heads: 40, context: 2048 },
 ];
 
 /// Names and descriptions of the presets.
@@ -90,7 +90,7 @@ pub const PRESET_CHOICES: [(&str, &str); SIZES.len()] = {
     let mut choices = [("", ""); SIZES.len()];
     let mut n = 0;
     while n < choices.len() {
-        choices[n] = (SIZES[n].name, SIZES[n].about);
+        choices[n] = (SIZES[n].name, SIZES[n].description);
         n += 1;
     }
     choices
@@ -203,9 +203,9 @@ mod tests {
 
     #[test]
     fn a_preset_is_what_its_words_say() {
-        for (name, about) in PRESET_CHOICES {
+        for (name, description) in PRESET_CHOICES {
             let ModelConfig { num_hidden_layers, hidden_size, .. } = ModelConfig::preset(name, 4096).unwrap();
-            assert_eq!(about.split(':').next().unwrap(), format!("{num_hidden_layers} blocks of width {hidden_size}"), "{name}");
+            assert_eq!(description.split(':').next().unwrap(), format!("{num_hidden_layers} blocks of width {hidden_size}"), "{name}");
         }
     }
 }

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// Minimum.
-    pub least: f32,
+    #[serde(rename = "least")]
+    pub min: f32,
     /// Mean.
     pub mean: f64,
     /// Maximum.
-    pub greatest: f32,
+    #[serde(rename = "greatest")]
+    pub max: f32,
     /// Standard deviation: √ of the mean squared distance from the mean.
     pub deviation: f64,
 }
@@ -26,8 +28,8 @@ impl Stats {
         let n = values.len().max(1) as f64;
         let mean = values.par_iter().map(|&x| f64::from(x)).sum::<f64>() / n;
         let square = values.par_iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
-        let (least, greatest) = values.iter().fold((f32::MAX, f32::MIN), |(least, greatest), &x| (least.min(x), greatest.max(x)));
-        Self { least, mean, greatest, deviation: square.sqrt() }
+        let (min, max) = values.iter().fold((f32::MAX, f32::MIN), |(min, max), &x| (min.min(x), max.max(x)));
+        Self { min, mean, max, deviation: square.sqrt() }
     }
 }
 
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn stats_match_the_definitions() {
         let range = Stats::of(&[1.0, -3.0, 5.0]);
-        assert_eq!((range.least, range.mean, range.greatest), (-3.0, 1.0, 5.0));
+        assert_eq!((range.min, range.mean, range.max), (-3.0, 1.0, 5.0));
         assert!((range.deviation - (32.0f64 / 3.0).sqrt()).abs() < 1e-12);
     }
 

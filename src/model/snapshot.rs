@@ -38,9 +38,9 @@ impl PackedTensors for OnMachine<'_> {
 /// Writes the current `weights` as a packed file and returns its bytes. An error if a value overflows f16, as when
 /// training has diverged.
 pub async fn snapshot(machine: &mut Machine, weights: &Weights, tokenizer: &Tokenizer, chat: &ChatFormat) -> Result<Vec<u8>, ModelError> {
-    let about = PackedMetadata { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat };
+    let source_metadata = PackedMetadata { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat };
     let signs = weights.binary.iter().flat_map(BinaryGroup::layers).collect();
     let mut bytes = Vec::new();
-    write(&about, &mut OnMachine { machine, weights, signs }, &mut bytes).await.map_err(|error| write_error(Path::new(SNAPSHOT), error))?;
+    write(&source_metadata, &mut OnMachine { machine, weights, signs }, &mut bytes).await.map_err(|error| write_error(Path::new(SNAPSHOT), error))?;
     Ok(bytes)
 }

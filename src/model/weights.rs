@@ -184,7 +184,7 @@ struct PageLayout {
 }
 
 impl PageLayout {
-    fn place(&mut self, words: usize) -> (usize, usize) {
+    fn assign(&mut self, words: usize) -> (usize, usize) {
         let room = words.next_multiple_of(self.align);
         match self.sizes.last_mut() {
             Some(size) if *size + room <= self.max_words => {
@@ -204,16 +204,16 @@ impl PageLayout {
 struct Arena {
     memories: Vec<MemoryId>,
     sizes: Vec<usize>,
-    places: Vec<(usize, usize)>,
+    positions: Vec<(usize, usize)>,
 }
 
 impl Arena {
     fn new(machine: &mut Machine, specs: &[Spec], align: usize) -> Result<Self, MachineError> {
         let mut pages = PageLayout { max_words: machine.max_words().min(PAGE_WORDS), align, sizes: Vec::new() };
-        let places = specs.iter().map(|spec| pages.place(spec.words())).collect();
+        let positions = specs.iter().map(|spec| pages.assign(spec.words())).collect();
         let class = specs.first().map_or(BufferKind::Real, |spec| BufferKind::of(spec.storage));
         let memories = pages.sizes.iter().map(|&words| machine.allocate(class, words)).collect::<Result<_, _>>()?;
-        Ok(Self { memories, sizes: pages.sizes, places })
+        Ok(Self { memories, sizes: pages.sizes, positions })
     }
 
     /// Allocates memory with the same layout, each page one row in `storage`: for gradients and moments.
@@ -235,12 +235,12 @@ impl Arena {
             let spec = if storage == Storage::F32 { *own } else { Spec { rows: 1, cols: own.elements(), storage } };
             TensorLocation { memory: memories[page], offset: storage.row_words(offset), spec }
         };
-        let locations = self.places.iter().zip(&own).map(location).collect();
+        let locations = self.positions.iter().zip(&own).map(location).collect();
         Ok((memories, locations))
     }
 
     fn location(&self, memories: &[MemoryId], n: usize, spec: Spec) -> TensorLocation {
-        let (page, offset) = self.places[n];
+        let (page, offset) = self.positions[n];
         TensorLocation { memory: memories[page], offset, spec }
     }
 }

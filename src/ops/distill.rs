@@ -10,7 +10,7 @@ mod top;
 pub(crate) use distill_cases::cases;
 pub use divergence::{DIVERGENCE_CHOICES, DIVERGENCE_HELP, Divergence, DivergenceInfo};
 pub use term::{TERMS, Term};
-pub use top::{DistillTop, MOST_KEPT};
+pub use top::{DistillTop, MAX_TOP_K};
 
 use super::check_operands;
 use crate::graph::{

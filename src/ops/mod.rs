@@ -22,7 +22,7 @@ pub use adamw::{AdamW, AdamWSigns, pack_signs, transpose_signs};
 pub use add::Add;
 pub use attention::{Attention, AttentionBackward};
 pub use control::{CONTROL, Control, NORM};
-pub use distill::{DIVERGENCE_CHOICES, DIVERGENCE_HELP, Distill, DistillTop, Divergence, DivergenceInfo, LossSum, MOST_KEPT, Objective, TERMS, Term};
+pub use distill::{DIVERGENCE_CHOICES, DIVERGENCE_HELP, Distill, DistillTop, Divergence, DivergenceInfo, LossSum, MAX_TOP_K, Objective, TERMS, Term};
 pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
 pub use fused::FUSIONS;

@@ -39,9 +39,9 @@ pub struct Draw {
     /// Samples from the most probable tokens with this share of the probability of the top k; 1 for all.
     pub top_p: f32,
     /// ln(min_p), at most 0: samples from tokens whose logit ÷ temperature is at least the largest plus this.
-    pub least: f32,
+    pub log_min_p: f32,
     /// Index at which the token is stored among the recent ones: its position modulo [`MEMORY`].
-    pub place: u32,
+    pub recent_index: u32,
 }
 
 /// A sampled token.
@@ -59,14 +59,14 @@ impl Draw {
 
     /// Encodes it for the operation.
     pub fn words(&self) -> [u32; DRAW] {
-        let Self { count, key, temperature, penalty, top_k, top_p, least, place } = *self;
-        [count, key[0], key[1], temperature.to_bits(), penalty.to_bits(), top_k, top_p.to_bits(), least.to_bits(), place]
+        let Self { count, key, temperature, penalty, top_k, top_p, log_min_p, recent_index } = *self;
+        [count, key[0], key[1], temperature.to_bits(), penalty.to_bits(), top_k, top_p.to_bits(), log_min_p.to_bits(), recent_index]
     }
 
     fn read(words: &[u32]) -> Self {
         let float = |n: usize| f32::from_bits(words[n]);
-        let (count, key, top_k, place) = (words[0], [words[1], words[2]], words[5], words[8]);
-        Self { count, key, temperature: float(3), penalty: float(4), top_k, top_p: float(6), least: float(7), place }
+        let (count, key, top_k, recent_index) = (words[0], [words[1], words[2]], words[5], words[8]);
+        Self { count, key, temperature: float(3), penalty: float(4), top_k, top_p: float(6), log_min_p: float(7), recent_index }
     }
 
     fn is_drawn(&self) -> bool {
@@ -134,15 +134,15 @@ impl Draw {
         let share = |weight: T| (weight - top).exp().to_f64();
         let whole = self.top_p >= 1.0;
         let limit = if whole { f64::INFINITY } else { f64::from(self.top_p) * list.iter().map(|&(weight, _)| share(weight)).sum::<f64>() };
-        let least = f64::from(self.least).max(-NOISE_RANGE);
-        list.retain(|&(weight, _)| (weight - top).to_f64() >= least);
+        let log_min_p = f64::from(self.log_min_p).max(-NOISE_RANGE);
+        list.retain(|&(weight, _)| (weight - top).to_f64() >= log_min_p);
         if !whole {
             list.sort_unstable_by(order);
             let mut sum = 0.0;
             let kept = list.iter().take_while(|&&(weight, _)| {
-                let wanted = sum < limit;
+                let keep = sum < limit;
                 sum += share(weight);
-                wanted
+                keep
             });
             let kept = kept.count();
             list.truncate(kept);
@@ -223,7 +223,7 @@ impl Op for Sample {
         let (recent, weights) = (recent.words(), &mut weights.real()[..count]);
         draw.write_weights(logits, recent, weights);
         let chosen = draw.choose(weights).token;
-        recent[draw.place as usize % MEMORY] = chosen;
+        recent[draw.recent_index as usize % MEMORY] = chosen;
         token.words()[0] = chosen;
     }
 
@@ -235,7 +235,7 @@ impl Op for Sample {
 /// Test cases: vocabularies around multiples of the workgroup size; every setting alone and together,
 /// with several keys; equal logits, some of which are cut off; and logits that are NaN or infinite.
 pub(crate) fn cases() -> Vec<Case> {
-    let neutral = Draw { count: u32::MAX, key: [0x9e37, 0x79b9], temperature: 1.0, penalty: 1.0, top_k: 0, top_p: 1.0, least: f32::MIN, place: 3 };
+    let neutral = Draw { count: u32::MAX, key: [0x9e37, 0x79b9], temperature: 1.0, penalty: 1.0, top_k: 0, top_p: 1.0, log_min_p: f32::MIN, recent_index: 3 };
     let usual = Draw { temperature: 0.7, penalty: 1.1, top_k: 41, top_p: 0.95, ..neutral };
     let case = |label: String, vocabulary: usize, logits: Fill, draw: Draw| {
         Case::new(label, Sample)
@@ -257,14 +257,14 @@ pub(crate) fn cases() -> Vec<Case> {
         ("top 300", Draw { top_k: 300, temperature: 3.0, ..neutral }),
         ("top-p 0.01", Draw { top_p: 0.01, temperature: 2.0, ..neutral }),
         ("top-p 0.6", Draw { top_p: 0.6, ..neutral }),
-        ("min-p 0.5", Draw { least: 0.5f32.ln(), ..neutral }),
-        ("min-p 1", Draw { least: 0.0, ..neutral }),
-        ("all filters", Draw { top_k: 30, top_p: 0.77, least: 0.1f32.ln(), penalty: 1.5, temperature: 1.5, ..neutral }),
+        ("min-p 0.5", Draw { log_min_p: 0.5f32.ln(), ..neutral }),
+        ("min-p 1", Draw { log_min_p: 0.0, ..neutral }),
+        ("all filters", Draw { top_k: 30, top_p: 0.77, log_min_p: 0.1f32.ln(), penalty: 1.5, temperature: 1.5, ..neutral }),
         ("part of the ids", Draw { count: 999, ..usual }),
     ];
     for (name, draw) in settings {
         for n in 0..4 {
-            let draw = Draw { key: [n, 77 * n], place: 300 + n, ..draw };
+            let draw = Draw { key: [n, 77 * n], recent_index: 300 + n, ..draw };
             cases.push(case(format!("{name}, key {n}"), 1500, Fill::Normal(-0.5, 2.0), draw));
             // Nearly equal logits, so that the filters decide.
             cases.push(case(format!("{name} of flat logits, key {n}"), 700, Fill::Uniform(1.0, 1.2), draw));

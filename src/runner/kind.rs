@@ -46,7 +46,7 @@ pub(super) fn has_settings(path: &Path) -> bool {
 }
 
 /// Returns true for a run's directory, even if files are missing.
-pub(super) fn is_rest_of_run(path: &Path) -> bool {
+pub(super) fn is_damaged_run(path: &Path) -> bool {
     ["run.toml", "metrics.jsonl", "checkpoints"].iter().any(|part| platform::exists(&path.join(part)))
 }
 
@@ -74,7 +74,7 @@ mod tests {
                 platform::write_atomic(&dir.join(file), b"").unwrap();
             }
             let found = (kind_of(&dir), kind_of(&dir.join(files[0])));
-            let rest = is_rest_of_run(&dir);
+            let rest = is_damaged_run(&dir);
             platform::remove_dir(&dir).unwrap();
             assert_eq!(found, (kind, Some(ArtifactKind::Model)), "{files:?}");
             assert_eq!(rest, files.iter().any(|file| file.starts_with("checkpoints") || ["run.toml", "metrics.jsonl"].contains(file)), "{files:?}");

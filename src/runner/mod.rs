@@ -60,7 +60,7 @@ pub use resume::{RUNS, resume_command, with_resume};
 pub use settings_files::{settings, settings_over};
 pub use stop::Stop;
 pub use tuning::Tuning;
-pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Reply, Spawn, StartEngine, Wake, Worker, bug, connect, restart};
+pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Reply, Spawn, StartEngine, Wake, Worker, connect, internal_error, restart};
 
 pub use crate::platform::dom;
 pub use crate::platform::{

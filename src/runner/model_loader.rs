@@ -42,11 +42,11 @@ pub(super) fn config(path: &Path) -> Result<ModelConfig> {
 }
 
 /// Returns the context length to allocate; an error if the model does not support the requested one.
-pub(super) fn context(config: &ModelConfig, asked: Option<usize>) -> Result<usize> {
-    let longest = config.max_position_embeddings;
-    let context = asked.unwrap_or(longest.min(CONTEXT));
-    if context < 2 || context > longest {
-        bail!("context must be between 2 and the model's {longest} tokens, not {context}");
+pub(super) fn context(config: &ModelConfig, requested: Option<usize>) -> Result<usize> {
+    let max_context = config.max_position_embeddings;
+    let context = requested.unwrap_or(max_context.min(CONTEXT));
+    if context < 2 || context > max_context {
+        bail!("context must be between 2 and the model's {max_context} tokens, not {context}");
     }
     Ok(context)
 }

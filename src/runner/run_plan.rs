@@ -51,7 +51,7 @@ pub(super) struct RunPlan {
 }
 
 /// Returns the least recomputation that a setting allows.
-fn least(setting: Recomputation) -> Recompute {
+fn min_recompute(setting: Recomputation) -> Recompute {
     match setting {
         Recomputation::Auto | Recomputation::Off => Recompute::Off,
         Recomputation::Light => Recompute::Light,
@@ -60,8 +60,8 @@ fn least(setting: Recomputation) -> Recompute {
 }
 
 /// Returns the most recomputation that a setting allows.
-fn most(setting: Recomputation) -> Recompute {
-    if setting == Recomputation::Auto { Recompute::On } else { least(setting) }
+fn max_recompute(setting: Recomputation) -> Recompute {
+    if setting == Recomputation::Auto { Recompute::On } else { min_recompute(setting) }
 }
 
 /// Describes the recomputation, as a suffix of a sentence.
@@ -77,7 +77,7 @@ impl RunPlan {
     /// Plans a run; `recompute = auto` is decided here.
     pub(super) fn new(config: &TrainConfig, shapes: &Shapes, device_memory: DeviceMemory) -> Result<Self, TrainError> {
         let with = |recompute| train::plan(config, shapes, recompute, device_memory.counter.clone());
-        let mut recompute = least(config.recompute);
+        let mut recompute = min_recompute(config.recompute);
         let mut memory = with(recompute)?;
         for more in [Recompute::Light, Recompute::On] {
             if config.recompute == Recomputation::Auto && !device_memory.fits(memory.total()) {
@@ -110,7 +110,7 @@ impl RunPlan {
             if let Some(teacher) = &mut shapes.teacher {
                 teacher.purpose = Purpose::Inference(config.teacher_storage.storage());
             }
-            train::plan(config, &shapes, most(config.recompute), self.device_memory.counter.clone()).map(|plan| plan.total())
+            train::plan(config, &shapes, max_recompute(config.recompute), self.device_memory.counter.clone()).map(|plan| plan.total())
         };
         let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
         let mut enough: Vec<(String, TrainConfig)> = Vec::new();
@@ -136,8 +136,8 @@ impl RunPlan {
         }
         enough.retain(|(_, config)| fits(config));
         if enough.is_empty() {
-            let least = TrainConfig { batch: 1, ..recompute };
-            let bytes = total(&least).map_or("more".into(), format_bytes);
+            let smallest = TrainConfig { batch: 1, ..recompute };
+            let bytes = total(&smallest).map_or("more".into(), format_bytes);
             return format!("even batch = 1 with recompute = on needs {bytes}: use a smaller model, teacher or seq, or another device");
         }
         let list: Vec<String> = enough.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), format_bytes))).collect();
@@ -147,16 +147,16 @@ impl RunPlan {
 
 /// Returns the largest multiple of `step` below `value` that fits.
 fn largest(value: usize, step: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
-    let (mut least, mut most) = (0, (value - 1) / step);
-    while least < most {
-        let middle = (least + most).div_ceil(2);
+    let (mut low, mut high) = (0, (value - 1) / step);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
         if fits(middle * step) {
-            least = middle;
+            low = middle;
         } else {
-            most = middle - 1;
+            high = middle - 1;
         }
     }
-    (least > 0).then_some(least * step)
+    (low > 0).then_some(low * step)
 }
 
 /// Returns true for an out-of-memory error of the device.

@@ -31,16 +31,16 @@ pub fn settings_over(base: &TrainConfig, path: &Path) -> Result<TrainConfig> {
     if run_of(path).is_some() {
         return Ok(alone);
     }
-    let about = || format!("settings {}", path.display());
-    let text = platform::read_text(path).with_context(about)?;
+    let describe = || format!("settings {}", path.display());
+    let text = platform::read_text(path).with_context(describe)?;
     let mut table = toml::Table::try_from(base)?;
-    for (name, value) in text.parse::<toml::Table>().with_context(about)? {
+    for (name, value) in text.parse::<toml::Table>().with_context(describe)? {
         match (table.get_mut(&name), value) {
             (Some(toml::Value::Table(below)), toml::Value::Table(above)) => below.extend(above),
             (_, value) => drop(table.insert(name, value)),
         }
     }
-    table.try_into().with_context(about)
+    table.try_into().with_context(describe)
 }
 
 impl TrainRequest {

@@ -23,8 +23,8 @@ impl Changed {
     /// # Panics
     /// If no live setting has this name.
     pub fn new(name: &str, value: impl Into<SettingValue>) -> Self {
-        let (place, _) = live(name).unwrap_or_else(|| panic!("{name} is not a live setting"));
-        Self(BTreeMap::from([(place, value.into())]))
+        let (index, _) = live(name).unwrap_or_else(|| panic!("{name} is not a live setting"));
+        Self(BTreeMap::from([(index, value.into())]))
     }
 
     /// Returns true if nothing is changed.
@@ -34,7 +34,7 @@ impl Changed {
 
     /// The settings with their values, in the order of the table.
     pub fn values(&self) -> impl Iterator<Item = (&'static Setting, &SettingValue)> {
-        self.0.iter().map(|(&place, value)| (&SETTINGS[place], value))
+        self.0.iter().map(|(&index, value)| (&SETTINGS[index], value))
     }
 
     /// Returns the changed value of a setting, if it changed.
@@ -70,9 +70,9 @@ impl<'de> Deserialize<'de> for Changed {
                 let mut changed = Changed::default();
                 while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
                     // Unknown fields, which a later version may have, are skipped.
-                    let Some((place, setting)) = live(&name).filter(|_| !value.is_null()) else { continue };
+                    let Some((index, setting)) = live(&name).filter(|_| !value.is_null()) else { continue };
                     let value = setting.read_json(&value).ok_or_else(|| A::Error::custom(format!("{name} cannot be {value}")))?;
-                    changed.0.insert(place, value);
+                    changed.0.insert(index, value);
                 }
                 Ok(changed)
             }
@@ -115,7 +115,7 @@ impl Changes {
     /// which remain after a rollback.
     pub fn add(&mut self, step: u64, what: Changed) {
         for (_, later) in self.0.range_mut(step..) {
-            later.0.retain(|place, _| !what.0.contains_key(place));
+            later.0.retain(|index, _| !what.0.contains_key(index));
         }
         self.0.entry(step).or_default().0.extend(what.0);
         self.0.retain(|_, what| !what.is_empty());

@@ -41,8 +41,8 @@ pub struct TrainState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
     /// True if a scheduled checkpoint was postponed because of a spike.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub owed: bool,
+    #[serde(rename = "owed", default, skip_serializing_if = "std::ops::Not::not")]
+    pub save_pending: bool,
     /// Of a checkpoint: true if it is scheduled, so that a rollback may go back to it. Absent in those of
     /// older versions: see [`TrainState::is_scheduled`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ impl TrainState {
             seconds: 0.0,
             guard,
             threshold: None,
-            owed: false,
+            save_pending: false,
             scheduled: None,
             best: None,
             device: device.into(),

@@ -50,9 +50,9 @@ impl CsvColumn {
 
 /// Returns the columns of every table, in order.
 fn columns() -> impl Iterator<Item = CsvColumn> {
-    QUANTITIES.iter().enumerate().flat_map(|(place, row)| {
-        let others = OTHERS.into_iter().filter(move |(after, ..)| *after == place).map(|(_, name, value)| CsvColumn::Other(name, value));
-        let live = SETTINGS.iter().filter(move |setting| place == CHANGED_AFTER && setting.live).map(CsvColumn::Changed);
+    QUANTITIES.iter().enumerate().flat_map(|(index, row)| {
+        let others = OTHERS.into_iter().filter(move |(after, ..)| *after == index).map(|(_, name, value)| CsvColumn::Other(name, value));
+        let live = SETTINGS.iter().filter(move |setting| index == CHANGED_AFTER && setting.live).map(CsvColumn::Changed);
         [CsvColumn::Quantity(row)].into_iter().chain(others).chain(live)
     })
 }

@@ -2,14 +2,14 @@
 //! longer stretches, updated as points arrive. Pure.
 
 /// Stretches of one level per stretch of the next.
-const FAN: usize = 4;
+const BRANCHING: usize = 4;
 
 /// A summary of consecutive points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stretch {
     /// Step and value of the minimum and the maximum.
-    least: (u64, f32),
-    most: (u64, f32),
+    min: (u64, f32),
+    max: (u64, f32),
     /// Sums of the values and of their steps.
     sum: f64,
     steps: f64,
@@ -18,15 +18,15 @@ struct Stretch {
 
 impl Stretch {
     fn of(step: u64, value: f32) -> Self {
-        Self { least: (step, value), most: (step, value), sum: f64::from(value), steps: step as f64, count: 1 }
+        Self { min: (step, value), max: (step, value), sum: f64::from(value), steps: step as f64, count: 1 }
     }
 
     fn add(&mut self, other: &Stretch) {
-        if other.least.1 < self.least.1 {
-            self.least = other.least;
+        if other.min.1 < self.min.1 {
+            self.min = other.min;
         }
-        if other.most.1 > self.most.1 {
-            self.most = other.most;
+        if other.max.1 > self.max.1 {
+            self.max = other.max;
         }
         self.sum += other.sum;
         self.steps += other.steps;
@@ -48,7 +48,7 @@ pub struct Curve {
     /// The points; empty once they are dropped.
     steps: Vec<u64>,
     values: Vec<f32>,
-    /// `levels[k]` has stretches of `FAN^(k + 1)` points; the last of each may be shorter.
+    /// `levels[k]` has stretches of `BRANCHING^(k + 1)` points; the last of each may be shorter.
     levels: Vec<Vec<Stretch>>,
     /// Number of dropped levels, the points being the first.
     floor: usize,
@@ -81,7 +81,7 @@ impl Curve {
     /// it drops that level.
     pub fn thinned(max_parts: usize) -> Self {
         // With fewer there would be no level above.
-        Self { max_parts: Some(max_parts.max(FAN * FAN)), ..Self::default() }
+        Self { max_parts: Some(max_parts.max(BRANCHING * BRANCHING)), ..Self::default() }
     }
 
     /// Adds a value, unless it is not finite. A step that is not after the last replaces all points from it
@@ -100,21 +100,21 @@ impl Curve {
             self.steps.push(step);
             self.values.push(value);
         }
-        let mut size = FAN;
+        let mut size = BRANCHING;
         for (n, level) in self.levels.iter_mut().enumerate() {
             match level.get_mut(at / size) {
                 Some(stretch) => stretch.add(&Stretch::of(step, value)),
                 None if n + 1 < self.floor => {}
                 None => level.push(Stretch::of(step, value)),
             }
-            size *= FAN;
+            size *= BRANCHING;
         }
-        if self.levels.last().map_or(self.values.len(), Vec::len) > FAN {
+        if self.levels.last().map_or(self.values.len(), Vec::len) > BRANCHING {
             let level = self.levels.len();
             self.levels.push(Vec::new());
             self.rebuild(level, 0);
         }
-        if self.max_parts.is_some_and(|most| self.parts() > most) {
+        if self.max_parts.is_some_and(|max| self.parts() > max) {
             self.drop_finest_level();
         }
     }
@@ -138,7 +138,7 @@ impl Curve {
     /// Keeps the first `parts` parts of the finest level. The last stretch may have points after its known end.
     fn cut(&mut self, parts: usize) {
         let parts = if self.floor == 0 { parts } else { parts.saturating_sub(1) };
-        let size = FAN.pow(self.floor as u32);
+        let size = BRANCHING.pow(self.floor as u32);
         self.count = parts * size;
         match self.floor.checked_sub(1) {
             None => {
@@ -148,7 +148,7 @@ impl Curve {
             Some(level) => self.levels[level].truncate(parts),
         }
         for level in self.floor..self.levels.len() {
-            self.rebuild(level, self.count / FAN.pow(level as u32 + 1));
+            self.rebuild(level, self.count / BRANCHING.pow(level as u32 + 1));
         }
         self.last = parts.checked_sub(1).map_or(0, |last| self.end_of(last));
     }
@@ -157,8 +157,8 @@ impl Curve {
     fn rebuild(&mut self, level: usize, first: usize) {
         self.levels[level].truncate(first);
         let parts = if level == 0 { self.values.len() } else { self.levels[level - 1].len() };
-        for start in (first * FAN..parts).step_by(FAN) {
-            let mut all = (start..parts.min(start + FAN)).map(|part| self.stretch(level, part));
+        for start in (first * BRANCHING..parts).step_by(BRANCHING) {
+            let mut all = (start..parts.min(start + BRANCHING)).map(|part| self.stretch(level, part));
             let mut sum = all.next().expect("not empty");
             all.for_each(|part| sum.add(&part));
             self.levels[level].push(sum);
@@ -181,7 +181,7 @@ impl Curve {
             return self.steps[part];
         }
         let stretch = self.stretch(self.floor, part);
-        stretch.least.0.max(stretch.most.0)
+        stretch.min.0.max(stretch.max.0)
     }
 
     /// Returns the number of parts of the finest level before the first whose end is not `before`.
@@ -262,7 +262,7 @@ impl Curve {
         let (mut level, mut size) = (self.floor, 1);
         while parts / size > 4 * pixels && level < self.levels.len() {
             level += 1;
-            size *= FAN;
+            size *= BRANCHING;
         }
         (level, size)
     }
@@ -270,8 +270,8 @@ impl Curve {
 
 fn column(stretch: &Stretch) -> Column {
     let point = |(step, value): (u64, f32)| (step as f64, f64::from(value));
-    let (least, most) = (point(stretch.least), point(stretch.most));
-    let ends = if least.0 <= most.0 { [least, most] } else { [most, least] };
+    let (min, max) = (point(stretch.min), point(stretch.max));
+    let ends = if min.0 <= max.0 { [min, max] } else { [max, min] };
     Column { ends, mean: stretch.sum / f64::from(stretch.count), middle: stretch.middle(), count: stretch.count }
 }
 
@@ -323,7 +323,7 @@ mod tests {
             let straight = curve(3000);
             assert!(cut.levels.len() == straight.levels.len() && cut.len() == straight.len());
             for (a, b) in cut.levels.iter().flatten().zip(straight.levels.iter().flatten()) {
-                assert!(a.least == b.least && a.most == b.most && a.count == b.count && (a.sum - b.sum).abs() < 1e-9);
+                assert!(a.min == b.min && a.max == b.max && a.count == b.count && (a.sum - b.sum).abs() < 1e-9);
             }
         }
         // A repeated step replaces all points from it on.

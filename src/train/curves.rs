@@ -32,26 +32,26 @@ pub struct Curves {
     /// The curve of each of [`QUANTITIES`]; empty for those without one.
     pub(super) values: Vec<Curve>,
     pub(super) blocks: Vec<Curve>,
-    place: MetricsPosition,
+    position: MetricsPosition,
 }
 
 impl Curves {
     /// Creates empty curves. `sizes` are the weights of each binarized matrix; if empty, all count the same.
     pub fn new(name: &str, sizes: &[usize], axis: Axis) -> Self {
         let values = vec![thinned(); QUANTITIES.len()];
-        Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), place: MetricsPosition::default() }
+        Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), position: MetricsPosition::default() }
     }
 
     /// Reads the steps recorded since the last time; returns errors of lines that cannot be read.
     /// `stop` may end it early.
-    pub fn read_on(&mut self, run: &Path, stop: &dyn Fn() -> bool) -> Result<Vec<String>, RunError> {
+    pub fn read_new(&mut self, run: &Path, stop: &dyn Fn() -> bool) -> Result<Vec<String>, RunError> {
         let mut broken = Vec::new();
         loop {
-            let piece = read_metrics_chunk(run, self.place)?;
+            let piece = read_metrics_chunk(run, self.position)?;
             if piece.restarted {
                 *self = Self::new(&self.name, &self.sizes, self.axis);
             }
-            self.place = piece.until;
+            self.position = piece.until;
             piece.metrics.iter().for_each(|metrics| self.push(metrics));
             broken.extend(piece.broken);
             if !piece.more || stop() {
@@ -62,7 +62,7 @@ impl Curves {
 
     /// Returns true if there is no step to draw.
     pub fn is_empty(&self) -> bool {
-        [const { quantity("loss") }, const { quantity("lr") }].iter().all(|&place| self.values[place].is_empty())
+        [const { quantity("loss") }, const { quantity("lr") }].iter().all(|&position| self.values[position].is_empty())
     }
 
     pub(super) fn push(&mut self, metrics: &Metrics) {

@@ -176,7 +176,7 @@ fn panels(run: &Curves) -> Vec<Panel> {
         let logarithmic = QUANTITIES[plot.lines[0].quantity].scale == Scale::Logarithmic;
         panels.push(panel(plot.caption, logarithmic, lines_of(run, plot)));
     }
-    let after = PLOTS.iter().position(|plot| plot.lines[0].quantity == FLIPS).map_or(0, |place| place + 1);
+    let after = PLOTS.iter().position(|plot| plot.lines[0].quantity == FLIPS).map_or(0, |index| index + 1);
     panels.insert(after, panel("flip-flop ratio by block", true, blocks.collect()));
     panels
 }
@@ -192,7 +192,7 @@ const FLIPS: usize = quantity("flip_ratio");
 
 /// Returns the quantities that are drawn for several runs: of the losses those on held-out text, which are comparable.
 fn of_several() -> impl Iterator<Item = usize> {
-    let held_out = QUANTITIES.iter().enumerate().filter(|(_, row)| row.field == "held_out" && row.curve).map(|(place, _)| place);
+    let held_out = QUANTITIES.iter().enumerate().filter(|(_, row)| row.field == "held_out" && row.curve).map(|(index, _)| index);
     [const { quantity("loss") }].into_iter().chain(held_out).chain([FLIPS, const { quantity("norm") }, const { quantity("lr") }])
 }
 
@@ -213,8 +213,8 @@ fn panels_of_several(groups: &[CurveGroup<'_>]) -> Vec<Panel> {
 
 /// Returns true if values span a decade: otherwise a logarithmic axis might have no label.
 fn is_wide(values: impl Iterator<Item = f64>) -> bool {
-    let (least, most) = values.fold((f64::MAX, f64::MIN), |(least, most), y| (least.min(y), most.max(y)));
-    least > 0.0 && most >= 10.0 * least
+    let (lowest, highest) = values.fold((f64::MAX, f64::MIN), |(lowest, highest), y| (lowest.min(y), highest.max(y)));
+    lowest > 0.0 && highest >= 10.0 * lowest
 }
 
 /// Formats the label of an axis.
@@ -234,20 +234,20 @@ where
 {
     let all = || panel.lines.iter().flat_map(|line| line.points.iter().chain(&line.band).copied());
     let end = all().map(|(x, _)| x).fold(1.0, f64::max);
-    let (least, most) = all().fold((f64::MAX, f64::MIN), |(least, most), (_, y)| (least.min(y), most.max(y)));
+    let (lowest, highest) = all().fold((f64::MAX, f64::MIN), |(lowest, highest), (_, y)| (lowest.min(y), highest.max(y)));
     let caption = ("sans-serif", 16 * scale);
-    if least > most {
+    if lowest > highest {
         area.titled(&format!("{}: nothing to show", panel.title), caption)?;
         return Ok(());
     }
     let mut chart = ChartBuilder::on(area);
     chart.caption(&panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
     if panel.logarithmic {
-        let most = if most > least { most } else { least * 1.1 };
-        lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, axis, scale)
+        let highest = if highest > lowest { highest } else { lowest * 1.1 };
+        lines(chart.build_cartesian_2d(0.0..end, (lowest..highest).log_scale())?, panel, axis, scale)
     } else {
-        let margin = ((most - least) * 0.05).max(least.abs() * 1e-3).max(1e-12);
-        lines(chart.build_cartesian_2d(0.0..end, least - margin..most + margin)?, panel, axis, scale)
+        let margin = ((highest - lowest) * 0.05).max(lowest.abs() * 1e-3).max(1e-12);
+        lines(chart.build_cartesian_2d(0.0..end, lowest - margin..highest + margin)?, panel, axis, scale)
     }
 }
 
@@ -402,9 +402,9 @@ mod tests {
             assert!(one.contains(plot.caption), "{} is not drawn of a run", plot.caption);
             assert!(plot.lines.len() == 1 || plot.lines.iter().all(|line| one.contains(line.legend)), "a line of {} is not drawn", plot.caption);
         }
-        for (place, row) in QUANTITIES.iter().enumerate().filter(|(_, row)| row.curve && row.name != "tokens_per_s") {
+        for (index, row) in QUANTITIES.iter().enumerate().filter(|(_, row)| row.curve && row.name != "tokens_per_s") {
             let among = two.contains(&row.title());
-            assert!(among || alone.contains(&place), "{} is not drawn", row.name);
+            assert!(among || alone.contains(&index), "{} is not drawn", row.name);
             assert!(among || row.field != "held_out", "{} is not drawn of several runs", row.name);
         }
     }

@@ -40,8 +40,8 @@ fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, landscape: &Landscape, 
 where
     B::ErrorType: 'static,
 {
-    let (least, most) = landscape.loss.iter().fold((f64::MAX, f64::MIN), |(least, most), &loss| (least.min(loss), most.max(loss)));
-    let share = |loss: f64| if most > least { (loss - least) / (most - least) } else { 0.0 };
+    let (lowest, highest) = landscape.loss.iter().fold((f64::MAX, f64::MIN), |(lowest, highest), &loss| (lowest.min(loss), highest.max(loss)));
+    let share = |loss: f64| if highest > lowest { (loss - lowest) / (highest - lowest) } else { 0.0 };
     let (left, bar) = root.split_horizontally(root.dim_in_pixel().0 - 110 * scale);
     let (grid, range) = (&landscape.grid, landscape.grid.range);
     let font = ("sans-serif", 13 * scale);
@@ -60,7 +60,7 @@ where
     };
     chart.draw_series((0..landscape.loss.len()).map(cell))?;
     for level in 1..LEVELS {
-        let loss = least + (most - least) * level as f64 / LEVELS as f64;
+        let loss = lowest + (highest - lowest) * level as f64 / LEVELS as f64;
         chart.draw_series(contour(landscape, loss).into_iter().map(|line| PathElement::new(line, WHITE.mix(0.7).stroke_width(scale))))?;
     }
     let arm = range * 0.03;
@@ -71,11 +71,11 @@ where
         .margin(12 * scale)
         .x_label_area_size(34 * scale)
         .y_label_area_size(50 * scale)
-        .build_cartesian_2d(0.0..1.0, least..most.max(least + 1e-9))?;
+        .build_cartesian_2d(0.0..1.0, lowest..highest.max(lowest + 1e-9))?;
     legend.configure_mesh().disable_mesh().x_labels(0).label_style(font).y_label_formatter(&|loss| format!("{loss:.2}")).draw()?;
-    let step = (most - least) / 64.0;
+    let step = (highest - lowest) / 64.0;
     legend.draw_series((0..64).map(|n| {
-        let low = least + step * n as f64;
+        let low = lowest + step * n as f64;
         Rectangle::new([(0.0, low), (1.0, low + step)], colour((n as f64 + 0.5) / 64.0).filled())
     }))?;
     Ok(())

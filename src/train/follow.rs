@@ -190,12 +190,12 @@ mod tests {
         let text: String = (1..4000).map(|step| line(step, step as f64 / 2.0)).collect();
         let rest: String = (4001..=9000).map(|step| line(step, step as f64 / 2.0)).collect();
         write_atomic(&run.join("metrics.jsonl"), (text + &serde_json::to_string(&held).unwrap() + "\n" + &rest + "{\"st").as_bytes()).unwrap();
-        let (mut place, mut seen, mut pieces) = (MetricsPosition::default(), Vec::new(), 0);
+        let (mut position, mut seen, mut pieces) = (MetricsPosition::default(), Vec::new(), 0);
         loop {
-            let piece = read_metrics_chunk(&run, place).unwrap();
+            let piece = read_metrics_chunk(&run, position).unwrap();
             assert!(!piece.restarted && piece.broken.is_empty());
             seen.extend(steps(&piece));
-            (place, pieces) = (piece.until, pieces + 1);
+            (position, pieces) = (piece.until, pieces + 1);
             if !piece.more {
                 break;
             }

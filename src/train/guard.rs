@@ -50,7 +50,7 @@ pub enum GuardVerdict {
 
 /// A step in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Remembered {
+struct HistoryStep {
     step: u64,
     loss: f64,
     norm: f64,
@@ -69,7 +69,7 @@ struct LossScale {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
     config: GuardConfig,
-    history: VecDeque<Remembered>,
+    history: VecDeque<HistoryStep>,
     in_a_row: usize,
     /// Rollbacks so far.
     pub rollbacks: usize,
@@ -142,7 +142,7 @@ impl Guard {
             return self.count(format!("step {step}: loss {loss:.4} is a spike"), false);
         }
         self.in_a_row = 0;
-        self.history.push_back(Remembered { step, loss, norm: report.norm });
+        self.history.push_back(HistoryStep { step, loss, norm: report.norm });
         if self.history.len() > self.config.window {
             self.history.pop_front();
         }

@@ -64,7 +64,7 @@ pub use no_pictures::{landscape_png, landscape_svg, png, svg};
 pub use orders::{Order, Orders};
 pub use quantities::{Compared, PLOTS, Plot, PlotLine, QUANTITIES, QUANTITY_COUNT, Quantity, Scale, Summary, Unit, quantity};
 pub use record::{RecordedLines, RunRecord};
-pub use run_dir::{LONGEST_NAME, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
+pub use run_dir::{MAX_NAME_LENGTH, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
 pub use run_error::RunError;
 pub use schedule::Schedule;
 pub use settings::{NONE, PathKind, SETTINGS, Setting, SettingError, SettingGroup, SettingKind, SettingValue, Words, setting};

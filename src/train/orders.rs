@@ -1,4 +1,4 @@
-//! Orders to a run in training: given from any thread, handled between two steps.
+//! Orders to a run in training: sent from any thread, handled between two steps.
 
 use super::changes::Changed;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Order {
     /// Pause after the current step.
     Pause,
-    /// Resume.
-    Go,
+    /// Resume after a pause.
+    #[serde(rename = "go")]
+    Continue,
     /// Run one step, then pause.
     StepOnce,
     /// Write a checkpoint.
@@ -29,7 +30,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Returns true if handling it once is enough, however often it was given.
+    /// Returns true if handling it once is enough, however often it was sent.
     fn once(&self) -> bool {
         matches!(self, Order::Save | Order::Sample | Order::Snapshot)
     }
@@ -63,7 +64,7 @@ impl Orders {
     }
 
     /// Adds an order, to be handled after earlier ones.
-    pub fn give(&self, order: Order) {
+    pub fn send(&self, order: Order) {
         if let Some(forward) = &self.forward {
             return forward(order);
         }
@@ -106,11 +107,11 @@ mod tests {
     fn orders_are_in_sequence_and_waiting_ones_are_not_repeated() {
         let orders = Orders::default();
         for order in [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Snapshot, Order::Save] {
-            orders.clone().give(order);
+            orders.clone().send(order);
         }
         let taken: Vec<Order> = std::iter::from_fn(|| orders.pop()).collect();
         assert_eq!(taken, [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Save]);
-        orders.give(Order::Snapshot);
+        orders.send(Order::Snapshot);
         orders.pause(true);
         orders.clear();
         assert!(orders.pop().is_none() && !orders.paused());

@@ -56,11 +56,11 @@ pub(super) struct GrowingFile {
 }
 
 impl GrowingFile {
-    /// Reads the first `most` bytes of a file, or all; a missing file is empty.
-    pub(super) fn read(path: &Path, most: u64) -> io::Result<Self> {
+    /// Reads the first `max_bytes` bytes of a file, or all; a missing file is empty.
+    pub(super) fn read(path: &Path, max_bytes: u64) -> io::Result<Self> {
         let mut lines = Self::default();
-        while lines.bytes < most {
-            let (piece, _) = match platform::read_part(path, lines.bytes, CHUNK_BYTES.min(most - lines.bytes)) {
+        while lines.bytes < max_bytes {
+            let (piece, _) = match platform::read_part(path, lines.bytes, CHUNK_BYTES.min(max_bytes - lines.bytes)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
                 piece => piece?,
             };

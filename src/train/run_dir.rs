@@ -38,7 +38,7 @@ const LOCK: &str = ".lock";
 const REPLACED: [&str; 5] = ["run.toml", "variants.json", "changes.jsonl", "metrics.jsonl", "curves.svg"];
 
 /// Longest name of a run, in bytes, so that its paths are valid on every system.
-pub const LONGEST_NAME: usize = 120;
+pub const MAX_NAME_LENGTH: usize = 120;
 
 /// Checks that a name is valid for a directory on every system.
 pub fn check_name(name: &str) -> Result<(), RunError> {
@@ -53,7 +53,7 @@ pub fn check_name(name: &str) -> Result<(), RunError> {
         Some(forbidden) => format!("must not contain {forbidden:?}"),
         None if name.starts_with(['.', ' ']) => "must not begin with a dot or a space".into(),
         None if name.ends_with(['.', ' ']) => "must not end with a dot or a space".into(),
-        None if name.len() > LONGEST_NAME => format!("has {} bytes; must have at most {LONGEST_NAME}", name.len()),
+        None if name.len() > MAX_NAME_LENGTH => format!("has {} bytes; must have at most {MAX_NAME_LENGTH}", name.len()),
         None if reserved(name) => "is reserved by Windows. Choose another name".into(),
         None => return Ok(()),
     };
@@ -65,7 +65,7 @@ pub fn check_name(name: &str) -> Result<(), RunError> {
 pub struct RunDir {
     path: PathBuf,
     /// The contents of `run.toml` and `variants.json`.
-    about: [(&'static str, String); 2],
+    metadata: [(&'static str, String); 2],
     /// `metrics.jsonl` as it was written.
     recorded: GrowingFile,
     /// The copies of the run's files in its newest checkpoint when it was opened.
@@ -99,10 +99,10 @@ impl RunDir {
             return Err(error);
         }
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
-        let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
-        let run = Self { path: path.to_path_buf(), about, recorded: GrowingFile::default(), record: None, lock };
+        let metadata = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
+        let run = Self { path: path.to_path_buf(), metadata, recorded: GrowingFile::default(), record: None, lock };
         run.remove_leftovers();
-        run.write_about()?;
+        run.write_metadata()?;
         Ok(run)
     }
 
@@ -133,8 +133,8 @@ impl RunDir {
     }
 
     /// Writes `variants.json`, then `run.toml`, which makes the directory a run.
-    fn write_about(&self) -> Result<(), RunError> {
-        self.about.iter().filter(|(_, text)| !text.is_empty()).try_for_each(|(name, text)| {
+    fn write_metadata(&self) -> Result<(), RunError> {
+        self.metadata.iter().filter(|(_, text)| !text.is_empty()).try_for_each(|(name, text)| {
             let file = self.path.join(name);
             at(&file, write_atomic(&file, text.as_bytes()))
         })
@@ -173,14 +173,14 @@ impl RunDir {
             return Err(RunError::Replaced(self.path.clone()));
         }
         at(&self.path, platform::make_dir(&self.path.join("checkpoints")))?;
-        self.write_about()?;
+        self.write_metadata()?;
         Ok(is_gone)
     }
 
     /// Returns true if the directory has this run's settings, in any layout.
     fn has_settings(&self) -> bool {
         let table = |text: &str| text.parse::<toml::Table>().ok();
-        platform::read_text(&self.path.join("run.toml")).is_ok_and(|text| table(&text).is_some_and(|there| table(&self.about[1].1) == Some(there)))
+        platform::read_text(&self.path.join("run.toml")).is_ok_and(|text| table(&text).is_some_and(|there| table(&self.metadata[1].1) == Some(there)))
     }
 
     /// Opens the directory of an existing run; returns its settings, which must match its checkpoints.
@@ -189,15 +189,15 @@ impl RunDir {
         let variants = platform::read_text(&path.join("variants.json")).unwrap_or_default();
         // Layout and comments are not preserved.
         let text = record.as_ref().map_or(text, |record| record.settings.clone());
-        let about = [("variants.json", variants), ("run.toml", text)];
-        let run = Self { path: path.to_path_buf(), about, recorded: GrowingFile::default(), record, lock: Self::lock(path)? };
+        let metadata = [("variants.json", variants), ("run.toml", text)];
+        let run = Self { path: path.to_path_buf(), metadata, recorded: GrowingFile::default(), record, lock: Self::lock(path)? };
         run.remove_leftovers();
         Ok((run, config))
     }
 
     /// Returns the copies of the run's own files for a checkpoint.
     pub(super) fn run_record(&self, changes: &Changes) -> RunRecord {
-        let [(_, variants), (_, settings)] = self.about.clone();
+        let [(_, variants), (_, settings)] = self.metadata.clone();
         RunRecord { settings, variants, changes: changes.text(), metrics: self.recorded.lines() }
     }
 

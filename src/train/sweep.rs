@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Most runs of a sweep: more are probably a mistake.
-const MOST: usize = 4096;
+const MAX_RUNS: usize = 4096;
 
 /// A run of a sweep.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,8 +60,8 @@ fn add(base: &Table, grid: &Table, members: &mut Vec<Member>) -> Result<(), Stri
     if lists.is_empty() {
         return Err("grid: nothing is varied; add a list for a setting, as in seed = [1, 2, 3]".into());
     }
-    let runs = lists.iter().try_fold(1usize, |runs, (_, values)| runs.checked_mul(values.len())).filter(|runs| runs + members.len() <= MOST);
-    let runs = runs.ok_or_else(|| format!("grid: these lists have more than {MOST} combinations; shorten one"))?;
+    let runs = lists.iter().try_fold(1usize, |runs, (_, values)| runs.checked_mul(values.len())).filter(|runs| runs + members.len() <= MAX_RUNS);
+    let runs = runs.ok_or_else(|| format!("grid: these lists have more than {MAX_RUNS} combinations; shorten one"))?;
     for n in 0..runs {
         let (mut table, mut parts, mut later) = (base.clone(), Vec::new(), runs);
         for (key, values) in &lists {

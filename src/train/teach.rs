@@ -127,10 +127,10 @@ fn top_k(rows: &[f32], vocabulary: usize, teaching: Teaching) -> Vec<(Vec<u32>, 
     let Teaching { top, temperature, seq } = teaching;
     let window = |rows: &[f32]| {
         let (mut ids, mut shares) = (Vec::with_capacity(seq * top), Vec::with_capacity(seq * top));
-        let (mut odds, mut order) = (vec![0.0; vocabulary], vec![0.0; vocabulary]);
+        let (mut exps, mut order) = (vec![0.0; vocabulary], vec![0.0; vocabulary]);
         for logits in rows.chunks(vocabulary) {
-            let total = exponentials(logits, 1.0 / temperature as f32, &mut odds);
-            push_top_k(&odds, total, top, &mut order, &mut ids, &mut shares);
+            let total = exponentials(logits, 1.0 / temperature as f32, &mut exps);
+            push_top_k(&exps, total, top, &mut order, &mut ids, &mut shares);
         }
         (ids, shares)
     };
@@ -143,8 +143,8 @@ fn exponentials(logits: &[f32], scale: f32, out: &mut [f32]) -> f32 {
         #[inline(always)]
         || {
             let top = logits.iter().fold(f32::MIN, |top, &x| Real::max(top, x));
-            for (odds, &x) in out.iter_mut().zip(logits) {
-                *odds = Real::exp((x - top) * scale);
+            for (exps, &x) in out.iter_mut().zip(logits) {
+                *exps = Real::exp((x - top) * scale);
             }
             sum(out)
         },
@@ -153,18 +153,18 @@ fn exponentials(logits: &[f32], scale: f32, out: &mut [f32]) -> f32 {
 
 /// Appends the top-k ids, ascending, and their probabilities. Running sums are rounded instead of
 /// probabilities: so the error of each is at most one 65,535th, and that of the bucket half of one.
-fn push_top_k(odds: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut Vec<u32>, shares: &mut Vec<u16>) {
-    order.copy_from_slice(odds);
-    let (above, &mut least, _) = order.select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a));
+fn push_top_k(exps: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut Vec<u32>, shares: &mut Vec<u16>) {
+    order.copy_from_slice(exps);
+    let (above, &mut threshold, _) = order.select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a));
     // Of equal probabilities at the end the lowest ids are kept.
-    let mut equals = top - above.iter().filter(|&&odds| odds > least).count();
+    let mut equals = top - above.iter().filter(|&&exps| exps > threshold).count();
     let (mut so_far, mut given) = (0.0, 0);
-    for (id, &odds) in odds.iter().enumerate() {
-        if odds < least || odds == least && equals == 0 {
+    for (id, &exps) in exps.iter().enumerate() {
+        if exps < threshold || exps == threshold && equals == 0 {
             continue;
         }
-        equals -= usize::from(odds == least);
-        so_far += f64::from(odds) / f64::from(total);
+        equals -= usize::from(exps == threshold);
+        so_far += f64::from(exps) / f64::from(total);
         let sum = (so_far * f64::from(SHARE_SCALE)).round().min(f64::from(SHARE_SCALE)) as u32;
         ids.push(id as u32);
         shares.push((sum - given) as u16);

@@ -133,7 +133,8 @@ pub enum TrainEvent {
         step: u64,
     },
     /// The run resumed after a pause.
-    WentOn {
+    #[serde(rename = "went_on")]
+    Resumed {
         /// After this step.
         step: u64,
     },
@@ -166,7 +167,7 @@ impl TrainEvent {
             Self::Saved { step, .. } => format!("step {step}: checkpoint saved"),
             Self::Guard { what, action, .. } => format!("guard: {what}{action}"),
             Self::Paused { step } => format!("step {step}: paused"),
-            Self::WentOn { step } => format!("step {step}: resumed"),
+            Self::Resumed { step } => format!("step {step}: resumed"),
             Self::Note { text } => text.clone(),
             Self::Begun { .. } | Self::Step(_) | Self::Sample { .. } | Self::Snapshot { .. } => return None,
         })

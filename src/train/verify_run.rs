@@ -240,9 +240,9 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
             Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },
         }
     }
-    let (mut place, mut next) = (MetricsPosition::default(), 1);
+    let (mut position, mut next) = (MetricsPosition::default(), 1);
     loop {
-        let piece = match read_metrics_chunk(run, place) {
+        let piece = match read_metrics_chunk(run, position) {
             Ok(piece) => piece,
             Err(error) => return Outcome::Damaged { problem: error.to_string() },
         };
@@ -251,7 +251,7 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
         if let Some(problem) = piece.broken.first().cloned().or(gap) {
             return Outcome::Damaged { problem: format!("{problem}. {harmless}") };
         }
-        place = piece.until;
+        position = piece.until;
         if !piece.more {
             return Outcome::Whole.with(newest.is_some());
         }

@@ -3,8 +3,8 @@
 /// Starts the page or, in a worker, the engine.
 pub(super) fn main() {
     use signet::platform::link;
-    use signet::runner::bug;
-    link::tell_panics(bug);
+    use signet::runner::internal_error;
+    link::tell_panics(internal_error);
     if link::in_worker() { engine() } else { page() }
 }
 

@@ -150,7 +150,7 @@ impl Train {
                 let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed, dispatches, submits, rates, kernels } = report;
                 let recompute = if bench.recompute { ", activations recomputed" } else { "" };
                 put(&format!("{} ({parameters} parameters), {} × {} tokens a step{recompute}, on {device}\n", bench.size, bench.batch, bench.seq));
-                put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
+                put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.min, tokens_per_s.max));
                 put(&format!(
                     "{} of memory, {:.2} × the {} that cannot be done without\n",
                     signet::runner::format_bytes(*memory),
@@ -177,7 +177,7 @@ impl Matmul {
             Event::BenchMatmul(MatmulReport { kind, variant, shape: [tokens, inputs, outputs], gflops }) => {
                 put(&format!(
                     "{kind:<10} {variant:<18} {tokens:>4} × {inputs:>5} → {outputs:>6}   {:>8.1} GFLOP/s (least {:.1}, greatest {:.1})\n",
-                    gflops.median, gflops.least, gflops.greatest
+                    gflops.median, gflops.min, gflops.max
                 ));
             }
             Event::Note { text } if !json => put(&format!("on {text}\n")),

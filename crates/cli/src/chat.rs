@@ -51,7 +51,7 @@ impl Chat {
                     output::note(&output::summary(report));
                 }
             }
-            Event::Forgotten { messages } => output::note(&format!("(the context is full: the oldest {messages} messages were dropped)")),
+            Event::MessagesDropped { messages } => output::note(&format!("(the context is full: the oldest {messages} messages were dropped)")),
             Event::Note { text } => output::note(&format!("({text})")),
             event => output::loaded(event),
         };
@@ -92,7 +92,7 @@ fn read_message(runner: &Runner, prompt: bool) -> Result<Option<String>> {
 
 /// Sends a message and shows the reply. An error ends the chat only if its input is not a terminal.
 fn send(runner: &mut Runner, text: &str, is_terminal: bool, show: &mut dyn FnMut(Event)) -> Result<()> {
-    match runner.run(Command::Say { text: text.into() }, show) {
+    match runner.run(Command::SendMessage { text: text.into() }, show) {
         Err(error) if is_terminal => {
             output::note(&format!("error: {error:#}"));
             Ok(())

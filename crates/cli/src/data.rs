@@ -83,7 +83,7 @@ pub(super) fn advance(bar: &ProgressBar, done: usize, of: usize, note: &str) {
 }
 
 fn print(report: &DataReport) {
-    let DataReport { files, about, train, held_out, place, cache, kept, seconds, rows } = report;
+    let DataReport { files, about, train, held_out, directory, cache, kept, seconds, rows } = report;
     let tokens = about.tokens.max(1) as f64;
     let text =
         if about.bytes == 0 { "token ids".into() } else { format!("{} of text, {:.2} bytes a token", format_bytes(about.bytes), about.bytes as f64 / tokens) };
@@ -92,9 +92,9 @@ fn print(report: &DataReport) {
     if *train > 0 {
         put(&format!("trained on {train} tokens; held out {held_out} ({:.2} %)\n", *held_out as f64 / (train + held_out) as f64 * 100.0));
     }
-    match (place, cache) {
-        (Some(place), Some(cache)) => {
-            put(&format!("cached in  {} ({} bytes per id), {seconds:.1} s\n", place.display(), about.width));
+    match (directory, cache) {
+        (Some(directory), Some(cache)) => {
+            put(&format!("cached in  {} ({} bytes per id), {seconds:.1} s\n", directory.display(), about.width));
             put(&format!("cache      {}: {} texts, {}; delete what is no longer needed\n", cache.display(), kept.0, format_bytes(kept.1)));
         }
         _ => put(&format!("not cached: a small text is tokenized each time, {seconds:.1} s\n")),

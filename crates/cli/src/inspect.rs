@@ -65,7 +65,7 @@ fn row(layer: &LayerReport) -> String {
     if let (Some(positive), Some(alpha), Some(beta)) = (layer.positive, layer.alpha, layer.beta) {
         text += &format!("  {positive:.3}");
         for range in [alpha, beta] {
-            text += &format!("  {:>9.2e} ({:>9.2e} to {:>9.2e})", range.mean, range.least, range.greatest);
+            text += &format!("  {:>9.2e} ({:>9.2e} to {:>9.2e})", range.mean, range.min, range.max);
         }
     }
     if let Some(weight) = layer.weight {

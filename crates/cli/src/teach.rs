@@ -63,7 +63,7 @@ impl Teach {
                     output::note(&format!("{done} of {of}: {note}"));
                 }
             }
-            Event::Taught { finished } => {
+            Event::TeacherCacheEnded { finished } => {
                 bar.finish_and_clear();
                 let usage = runner::command_on(&["train", "--teacher-cache"], &self.out);
                 output::note(&if *finished { format!("use it with: {usage}") } else { "stopped; run the same command to resume".into() });

@@ -113,13 +113,13 @@ impl ModelConfig {
             ("head_dim", self.head_dim()),
         ];
         for (name, value) in fields {
-            let most = match name {
+            let max = match name {
                 "num_hidden_layers" => MAX_LAYERS,
                 "max_position_embeddings" => MAX_CONTEXT,
                 _ => 1 << 20,
             };
-            if value == 0 || value > most {
-                return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {most}")));
+            if value == 0 || value > max {
+                return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {max}")));
             }
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {

@@ -102,11 +102,11 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     if source.packed() {
         return Err(FormatError::new(source.path(), "is packed already").into());
     }
-    let about = PackedMetadata { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
+    let source_metadata = PackedMetadata { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
     let mut bytes = 0;
     let written = platform::stream_atomic(out, &mut |file| {
         let mut counted = CountingOutput { file, bytes: 0 };
-        platform::wait(write(&about, &mut LatentModel(source), &mut counted))?;
+        platform::wait(write(&source_metadata, &mut LatentModel(source), &mut counted))?;
         bytes = counted.bytes;
         Ok(())
     });
@@ -202,15 +202,15 @@ fn metadata(source: &PackedMetadata<'_>) -> Result<BTreeMap<String, String>, Mod
 }
 
 /// Writes a packed file, tensor by tensor. An error in a tensor is a [`ModelError`] inside the I/O error.
-pub(in crate::model) async fn write(about: &PackedMetadata<'_>, tensors: &mut impl PackedTensors, out: &mut dyn Output) -> io::Result<()> {
-    let layout = layout(about.config, about.linears);
-    let mut writer = SealedWriter::new(out, &layout, metadata(about).map_err(io::Error::other)?)?;
-    let sizes: BTreeMap<String, usize> = about.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
+pub(in crate::model) async fn write(source_metadata: &PackedMetadata<'_>, tensors: &mut impl PackedTensors, out: &mut dyn Output) -> io::Result<()> {
+    let layout = layout(source_metadata.config, source_metadata.linears);
+    let mut writer = SealedWriter::new(out, &layout, metadata(source_metadata).map_err(io::Error::other)?)?;
+    let sizes: BTreeMap<String, usize> = source_metadata.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
     for (name, _, shape) in &layout {
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
             Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
-            None => tensors.floats(name, rows, cols).await.and_then(|values| match about.config.nonfinite_tensor() == Some(name.as_str()) {
+            None => tensors.floats(name, rows, cols).await.and_then(|values| match source_metadata.config.nonfinite_tensor() == Some(name.as_str()) {
                 true => Floats::F16.encode_any(tensors.path(), name, &values),
                 false => Floats::F16.encode(tensors.path(), name, &values),
             }),

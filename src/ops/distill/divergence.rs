@@ -35,7 +35,7 @@ pub struct DivergenceInfo {
 
 /// Defines the enum and its tables from one list, so that none lacks an entry.
 macro_rules! divergences {
-    ($($(#[$attribute:meta])* $variant:ident => $about:expr,)*) => {
+    ($($(#[$attribute:meta])* $variant:ident => $info:expr,)*) => {
         /// A divergence between a teacher's distribution p and a student's q.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
@@ -50,7 +50,7 @@ macro_rules! divergences {
             /// Returns its names and descriptions.
             pub const fn info(self) -> &'static DivergenceInfo {
                 match self {
-                    $(Self::$variant => const { &$about },)*
+                    $(Self::$variant => const { &$info },)*
                 }
             }
         }
@@ -109,8 +109,8 @@ pub const DIVERGENCE_CHOICES: [(&str, &str); Divergence::ALL.len()] = {
     let mut choices = [("", ""); Divergence::ALL.len()];
     let mut n = 0;
     while n < choices.len() {
-        let about = Divergence::ALL[n].info();
-        choices[n] = (about.name, about.help);
+        let info = Divergence::ALL[n].info();
+        choices[n] = (info.name, info.help);
         n += 1;
     }
     choices
@@ -133,7 +133,7 @@ pub const DIVERGENCE_HELP: &str = {
 const fn write_help(into: &mut [u8]) -> usize {
     let (mut at, mut n) = (put(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
     while n < Divergence::ALL.len() {
-        let about = Divergence::ALL[n].info();
+        let info = Divergence::ALL[n].info();
         let before = if n == 0 {
             ""
         } else if n + 1 < Divergence::ALL.len() {
@@ -142,9 +142,9 @@ const fn write_help(into: &mut [u8]) -> usize {
             ", or "
         };
         at = put(into, at, before);
-        at = put(into, at, about.name);
+        at = put(into, at, info.name);
         at = put(into, at, " (");
-        at = put(into, at, about.brief);
+        at = put(into, at, info.brief);
         at = put(into, at, ")");
         n += 1;
     }

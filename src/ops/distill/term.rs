@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn names_are_those_of_files() {
         for divergence in Divergence::ALL {
-            let about = divergence.info();
-            assert_eq!(serde_json::to_value(divergence).unwrap(), about.name);
-            assert_eq!(about.held_out, format!("held_out_{}", about.term));
+            let info = divergence.info();
+            assert_eq!(serde_json::to_value(divergence).unwrap(), info.name);
+            assert_eq!(info.held_out, format!("held_out_{}", info.term));
         }
     }
 }

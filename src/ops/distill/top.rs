@@ -7,7 +7,7 @@ use crate::ops::check_operands;
 use crate::platform::parallel::*;
 
 /// Largest k of [`DistillTop`]: a workgroup stores the ids.
-pub const MOST_KEPT: usize = 256;
+pub const MAX_TOP_K: usize = 256;
 
 /// Like [`super::Distill`], with the teacher's top-k tokens, and one bucket of probability r for all others:
 /// `CE = −Σ p·ln q − r·ln Q`, Q the student's probability of the bucket. It is at least the entropy of
@@ -40,12 +40,12 @@ impl Op for DistillTop {
         if specs.inputs.iter().enumerate().any(|(n, spec)| n != 2 && spec.rows != logits.rows) || shares.cols != ids.cols + 1 {
             return Err(Self::shape_error(format!("{} tokens, ids {ids} and shares {shares} for logits {logits}", specs.inputs[0].rows)));
         }
-        if ids.cols == 0 || ids.cols > MOST_KEPT || ids.cols >= logits.cols {
-            return Err(Self::shape_error(format!("top {} of {} tokens; must be 1 to {MOST_KEPT}, and less than the vocabulary", ids.cols, logits.cols)));
+        if ids.cols == 0 || ids.cols > MAX_TOP_K || ids.cols >= logits.cols {
+            return Err(Self::shape_error(format!("top {} of {} tokens; must be 1 to {MAX_TOP_K}, and less than the vocabulary", ids.cols, logits.cols)));
         }
-        let about = self.objective.divergence.info();
-        if let Some(why) = about.uncached {
-            return Err(Self::shape_error(format!("the {} needs the teacher's full distribution: of a teacher cache, {why}", about.title)));
+        let info = self.objective.divergence.info();
+        if let Some(why) = info.uncached {
+            return Err(Self::shape_error(format!("the {} needs the teacher's full distribution: of a teacher cache, {why}", info.title)));
         }
         Ok(vec![Spec::f32(logits.rows, TERMS)])
     }

@@ -79,8 +79,8 @@ impl ChatFiles {
     }
 
     /// Returns the context length that all models support.
-    fn context(&self, asked: Option<usize>) -> Result<usize> {
-        let contexts = self.all().into_iter().map(|file| model_loader::context(&file.config, asked)).collect::<Result<Vec<_>>>()?;
+    fn context(&self, requested: Option<usize>) -> Result<usize> {
+        let contexts = self.all().into_iter().map(|file| model_loader::context(&file.config, requested)).collect::<Result<Vec<_>>>()?;
         contexts.into_iter().min().context("there is a student")
     }
 }
@@ -150,7 +150,7 @@ impl Session {
     }
 
     /// Sends a user message and generates the reply. Reloads the models if their device was lost.
-    pub(super) async fn say(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    pub(super) async fn send(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if text.trim().is_empty() {
             bail!("the message is empty");
         }
@@ -165,9 +165,9 @@ impl Session {
         let Models { machine, student, teacher } = self.models.as_mut().context("the models are loaded")?;
         let stop = || self.stop.is_requested();
         let mut piece = |text: &str| emit(Event::Text { text: text.into() });
-        let reply = self.chat.say(machine, &mut student.generator, &self.tokenizer, text, &stop, &mut piece).await?;
+        let reply = self.chat.send(machine, &mut student.generator, &self.tokenizer, text, &stop, &mut piece).await?;
         if reply.dropped > 0 {
-            emit(Event::Forgotten { messages: reply.dropped });
+            emit(Event::MessagesDropped { messages: reply.dropped });
         }
         emit(Event::Generated(reply.report));
         match teacher {
@@ -227,7 +227,7 @@ mod tests {
         let request = ChatRequest { snapshot: Some(student.clone()), ..request("cpu") };
         let mut session = Session::new(request, Tuning::Off, &Stop::default()).unwrap();
         let mut events = Vec::new();
-        platform::wait(session.say("hello", &mut |event| events.push(event))).unwrap();
+        platform::wait(session.send("hello", &mut |event| events.push(event))).unwrap();
         assert!(matches!(&events[0], Event::Loaded { model, .. } if model == "embedded at step 8"), "{events:?}");
         let before = session.chat.messages().to_vec();
         let damaged = Snapshot { step: 9, bytes: Arc::new(b"no model".to_vec()) };
@@ -236,7 +236,7 @@ mod tests {
         platform::wait(session.refresh(Snapshot { step: 10, ..student }, &mut |event| events.push(event))).unwrap();
         assert!(matches!(events[..], [Event::Refreshed { step: 10 }]), "{events:?}");
         events.clear();
-        platform::wait(session.say("again", &mut |event| events.push(event))).unwrap();
+        platform::wait(session.send("again", &mut |event| events.push(event))).unwrap();
         // The KV cache of the earlier snapshot is not used.
         assert!(events.iter().any(|event| matches!(event, Event::Generated(report) if report.cached_tokens == 0)), "{events:?}");
         assert_eq!((&session.chat.messages()[..2], session.chat.messages().len()), (&before[..], 4));
@@ -249,11 +249,11 @@ mod tests {
         let mut session = Session::new(request("0"), Tuning::Off, &Stop::default()).unwrap();
         let mut loaded = 0;
         let mut emit = |event| loaded += usize::from(matches!(event, Event::Loaded { .. }));
-        platform::wait(session.say("hello", &mut emit)).unwrap();
+        platform::wait(session.send("hello", &mut emit)).unwrap();
         session.models.as_ref().unwrap().machine.device().expect("a GPU").destroy();
-        let lost = platform::wait(session.say("again", &mut emit)).unwrap_err().to_string();
+        let lost = platform::wait(session.send("again", &mut emit)).unwrap_err().to_string();
         assert!(lost.contains("the GPU was lost") && lost.contains("Try again"), "{lost}");
-        platform::wait(session.say("again", &mut emit)).unwrap();
+        platform::wait(session.send("again", &mut emit)).unwrap();
         assert_eq!((loaded, session.chat.messages().len()), (2, 4));
     }
 }

@@ -112,9 +112,9 @@ impl RunResults {
             settings.insert("changes".into(), changes.trim().replace('\n', "; "));
         }
         let (mut last, mut held_out, mut lowest, mut values) = (None, None, [None; BEST_BY.len()], ColumnValues::default());
-        let mut place = MetricsPosition::default();
+        let mut position = MetricsPosition::default();
         loop {
-            let piece = train::read_metrics_chunk(path, place)?;
+            let piece = train::read_metrics_chunk(path, position)?;
             if piece.restarted {
                 (last, held_out, lowest, values) = (None, None, [None; BEST_BY.len()], ColumnValues::default());
             }
@@ -131,7 +131,7 @@ impl RunResults {
                 values.add(&metrics);
                 last = Some(Metrics { flips: Vec::new(), ..metrics });
             }
-            place = piece.until;
+            position = piece.until;
             if stop.is_requested() {
                 bail!("comparison stopped at {}", path.display());
             }
@@ -166,8 +166,8 @@ fn report(runs: &[RunResults], groups: &[Vec<usize>], names: &[String]) -> Compa
         let members = || group.iter().map(|&n| &runs[n]);
         // None if a run lacks the value: a mean over fewer runs would be over other seeds.
         let average = |value: &dyn Fn(&RunResults) -> Option<f64>| Average::of(&members().map(value).collect::<Option<Vec<_>>>()?);
-        let compared = QUANTITIES.iter().enumerate().filter_map(|(place, row)| Some((place, row.compared?.name)));
-        let quantities = compared.map(|(place, name)| (name, average(&|run| run.values.of(place))));
+        let compared = QUANTITIES.iter().enumerate().filter_map(|(index, row)| Some((index, row.compared?.name)));
+        let quantities = compared.map(|(index, name)| (name, average(&|run| run.values.of(index))));
         let best = average(&|run| run.lowest[by].map(|(_, value)| value));
         ComparedGroup {
             name: name.clone(),

@@ -48,8 +48,8 @@ async fn conform_one(target: &ConformTarget, options: &ConformOptions, stop: &St
     let models = if options.filter.is_none() { certify::count(target) } else { 0 };
     let mut operations = 0;
     let progress = |done: usize, of: usize| Event::Progress { done, of: of + models, note: target.name() };
-    let mut report = conform::run(target, options, |told| {
-        match told {
+    let mut report = conform::run(target, options, |update| {
+        match update {
             ConformUpdate::Case(result) => emit(Event::Case { device: target.name(), result: result.clone() }),
             ConformUpdate::Done { done, of } => {
                 operations = of;

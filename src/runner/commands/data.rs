@@ -22,7 +22,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let (tokenizer, chat) = tokenizer(&config, teacher.as_ref())?;
     let reading = TextReader::new(&chat);
     let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
-    let (about, place) = (text.info().clone(), text.directory().map(PathBuf::from));
+    let (about, directory) = (text.info().clone(), text.directory().map(PathBuf::from));
     let mut shown = Vec::new();
     for n in 0..about.documents.min(rows as u64) {
         let at = text.document(n)?;
@@ -36,6 +36,6 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
     let (cache, seconds) = (cache(), clock.seconds());
     let cached = cache.as_deref().map_or((0, 0), count_stores);
-    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept: cached, seconds, rows: shown }));
+    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, directory, cache, kept: cached, seconds, rows: shown }));
     corpus.map(drop).map_err(|error| refused("data", error))
 }

@@ -67,7 +67,7 @@ pub(super) fn curves(runs: &[(String, &Path)], axis: Axis, stop: &Stop, emit: &m
     let mut all = Vec::new();
     for (name, path) in runs {
         let mut curves = Curves::new(name, &sizes(path), axis);
-        note_broken_lines(&curves.read_on(path, &|| stop.is_requested())?, emit);
+        note_broken_lines(&curves.read_new(path, &|| stop.is_requested())?, emit);
         if stop.is_requested() {
             bail!("export stopped; no file was written");
         }
@@ -168,9 +168,9 @@ fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut
 }
 
 fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop: &Stop, broken: &mut Vec<String>) -> io::Result<()> {
-    let mut place = MetricsPosition::default();
+    let mut position = MetricsPosition::default();
     loop {
-        let piece = train::read_metrics_chunk(path, place).map_err(io::Error::other)?;
+        let piece = train::read_metrics_chunk(path, position).map_err(io::Error::other)?;
         if stop.is_requested() {
             return Err(io::Error::other("export stopped; no file was written"));
         }
@@ -181,7 +181,7 @@ fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop
             file.write_all(csv::row(name, metrics, matrices).as_bytes())?;
         }
         broken.extend(piece.broken);
-        place = piece.until;
+        position = piece.until;
         if !piece.more {
             return Ok(());
         }

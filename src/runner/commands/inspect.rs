@@ -21,9 +21,9 @@ pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> R
 
 /// Returns the mean number of sign flips per weight so far, for each binarized matrix; none without recorded steps.
 fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
-    let (mut place, mut sums): (MetricsPosition, Option<Vec<f64>>) = (MetricsPosition::default(), None);
+    let (mut position, mut sums): (MetricsPosition, Option<Vec<f64>>) = (MetricsPosition::default(), None);
     loop {
-        let piece = train::read_metrics_chunk(run, place)?;
+        let piece = train::read_metrics_chunk(run, position)?;
         if piece.restarted {
             sums = None;
         }
@@ -31,7 +31,7 @@ fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
             let sums = sums.get_or_insert_with(|| vec![0.0; metrics.flips.len()]);
             sums.iter_mut().zip(&metrics.flips).for_each(|(sum, flips)| *sum += flips);
         }
-        place = piece.until;
+        position = piece.until;
         if !piece.more || stop.is_requested() {
             return Ok(sums);
         }

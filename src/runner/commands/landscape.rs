@@ -42,13 +42,13 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     Ok(())
 }
 
-/// Returns the first token ids of a run's held-out text, at most `most`.
-fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
+/// Returns the first token ids of a run's held-out text, at most `max_tokens`.
+fn held_out(run: &str, max_tokens: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let file = Path::new(run).join("run.toml");
     if !platform::is_file(&file) {
         bail!("{run}: not a run, so it has no held-out text. Pass a text with --text");
     }
     let checkpoint = train::checkpoints(Path::new(run))?.last().map(|&step| train::checkpoint(Path::new(run), step));
     let text = Inputs::open(&settings(&file)?, checkpoint.as_deref(), stop, emit)?.corpus.held_out;
-    Ok(text.read(0..text.len().min(most))?)
+    Ok(text.read(0..text.len().min(max_tokens))?)
 }

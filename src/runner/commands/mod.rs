@@ -83,7 +83,8 @@ pub enum Command {
     /// Start a conversation, replacing the current one.
     OpenChat(Box<ChatRequest>),
     /// Send a user message to the conversation.
-    Say {
+    #[serde(rename = "say")]
+    SendMessage {
         /// The message.
         text: String,
     },
@@ -305,7 +306,7 @@ impl Command {
             Command::CheckInput { .. }
             | Command::SaveSettings { .. }
             | Command::OpenSettings { .. }
-            | Command::Say { .. }
+            | Command::SendMessage { .. }
             | Command::SetChat { .. }
             | Command::RefreshChat { .. }
             | Command::ResetChat
@@ -364,7 +365,7 @@ impl Command {
                 state.chat = None;
                 state.chat.insert(session).load(emit).await
             }
-            Command::Say { text } => state.chat()?.say(&text, emit).await,
+            Command::SendMessage { text } => state.chat()?.send(&text, emit).await,
             Command::SetChat { messages, request } => state.chat()?.set(messages, request),
             Command::RefreshChat { snapshot } => state.chat()?.refresh(snapshot, emit).await,
             Command::ResetChat => {

@@ -1,7 +1,7 @@
 //! The runs of a folder: list, describe, read metrics, rename, move to the trash and restore.
 
 use crate::platform::{self, Lock};
-use crate::runner::kind::is_rest_of_run;
+use crate::runner::kind::is_damaged_run;
 use crate::runner::protocol::RunInfo;
 use crate::runner::{Event, Stop, settings};
 use crate::train::{self, Metrics, MetricsPosition, RunDir, RunError};
@@ -38,7 +38,7 @@ pub(super) fn describe(path: PathBuf, emit: &mut dyn FnMut(Event)) -> Result<()>
 
 /// Returns the summary of a run; none if it is not a run, or was deleted meanwhile.
 fn info(path: &Path, name: String) -> Option<RunInfo> {
-    if !is_rest_of_run(path) {
+    if !is_damaged_run(path) {
         return None;
     }
     let mut problems = Vec::new();
@@ -48,7 +48,7 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
     let checkpoints = train::checkpoints(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();
     let modified = ["metrics.jsonl", "run.toml"].iter().find_map(|file| platform::modified(&path.join(file)).ok());
     // If it was moved or deleted while it was read, the problems are not the run's.
-    is_rest_of_run(path).then(|| RunInfo {
+    is_damaged_run(path).then(|| RunInfo {
         name,
         path: path.to_path_buf(),
         modified: modified.unwrap_or_default(),
@@ -127,7 +127,7 @@ pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<
     };
     let mut runs = 0;
     for path in names.into_iter().map(|name| trash.join(name)) {
-        if is_rest_of_run(&path) {
+        if is_damaged_run(&path) {
             drop(lock_run(&path, "deleted")?);
         }
         platform::remove_dir(&path).with_context(|| format!("cannot delete {}", path.display()))?;
@@ -142,7 +142,7 @@ fn lock_run(path: &Path, what: &str) -> Result<Lock> {
     if !platform::exists(path) {
         bail!(RunError::Gone(path.to_path_buf()));
     }
-    if !is_rest_of_run(path) {
+    if !is_damaged_run(path) {
         bail!("{}: not a run, so it cannot be {what}", path.display());
     }
     match RunDir::lock(path) {

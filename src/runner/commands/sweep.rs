@@ -15,10 +15,10 @@ use std::path::Path;
 
 /// Plans all runs, and trains them unless the request is a dry run.
 pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, control: TrainControl<'_>, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let about = || format!("sweep {}", request.file.display());
+    let describe = || format!("sweep {}", request.file.display());
     let text = toml_file(&request.file).context("sweep")?;
-    let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(about)?;
-    let runs = planned(members, &request, cache, control.stop, emit).await.with_context(about)?;
+    let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(describe)?;
+    let runs = planned(members, &request, cache, control.stop, emit).await.with_context(describe)?;
     emit(Event::SweepPlanned { runs: runs.clone() });
     if request.dry {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use crate::data::{CacheWriter, Origin, TeacherCache};
 use crate::model::Purpose;
-use crate::ops::MOST_KEPT;
+use crate::ops::MAX_TOP_K;
 use crate::platform::Clock;
 use crate::runner::amounts::format_bytes;
 use crate::runner::protocol::TeachRequest;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 /// Creates or resumes a cache.
 pub(super) async fn teach(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let finished = make(request, stop, emit).await?;
-    emit(Event::Taught { finished });
+    emit(Event::TeacherCacheEnded { finished });
     Ok(())
 }
 
@@ -29,8 +29,8 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
     let inputs = Inputs::open(&config, None, stop, emit)?;
     let file = inputs.teacher.as_ref().context("cannot create a teacher cache: no teacher")?;
     let vocabulary = file.config.vocab_size;
-    if top == 0 || top > MOST_KEPT || top >= vocabulary {
-        bail!("--top {top}: must be from 1 to {MOST_KEPT} and less than the teacher's vocabulary of {vocabulary}");
+    if top == 0 || top > MAX_TOP_K || top >= vocabulary {
+        bail!("--top {top}: must be from 1 to {MAX_TOP_K} and less than the teacher's vocabulary of {vocabulary}");
     }
     let origin = Origin { teacher: Some(file.checksum()?), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus)? };
     let bytes = TeacherCache::bytes(&origin, top);

@@ -115,7 +115,7 @@ mod online {
     ];
 
     /// Answers one request as Hugging Face does; the first request for `2.bin` is cut off.
-    fn answer(stream: TcpStream, asked: &Mutex<Vec<String>>) {
+    fn answer(stream: TcpStream, requested: &Mutex<Vec<String>>) {
         let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
         let Some(first) = lines.next() else { return };
         let start = lines.find_map(|line| line.to_lowercase().strip_prefix("range: bytes=")?.split('-').next()?.parse::<usize>().ok()).unwrap_or(0);
@@ -129,8 +129,8 @@ mod online {
             Some((_, text)) => text.to_string(),
             None => String::new(),
         };
-        let earlier = asked.lock().unwrap().iter().filter(|earlier| **earlier == path).count();
-        asked.lock().unwrap().push(path.clone());
+        let earlier = requested.lock().unwrap().iter().filter(|earlier| **earlier == path).count();
+        requested.lock().unwrap().push(path.clone());
         let (total, rest) = (body.len(), &body[start.min(body.len())..]);
         // The client first requests one byte, for the length.
         let sent = if name == "2.bin" && earlier == 1 { &rest[..3] } else { rest };
@@ -147,8 +147,8 @@ mod online {
         let scratch = Scratch::new("online");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let seen = asked.clone();
+        let requested = Arc::new(Mutex::new(Vec::new()));
+        let seen = requested.clone();
         std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answer(stream, &seen)));
         let hub = Hub { cache: Some(scratch.0.clone()), endpoint: Some(endpoint) };
         let (mut fetched, mut notes) = (Vec::new(), Vec::new());
@@ -164,9 +164,9 @@ mod online {
         }
         assert!(notes.len() == 1 && notes[0].contains("owner/model is in"), "{notes:?}");
         assert!(fetched.iter().any(|name| name == "owner/model/2.bin"), "{fetched:?}");
-        let requests = asked.lock().unwrap().len();
+        let requests = requested.lock().unwrap().len();
         fetch(&hub, "owner/model", &Stop::default(), &mut |_| {}).unwrap();
-        assert_eq!(asked.lock().unwrap().len(), requests, "nothing more is asked for");
+        assert_eq!(requested.lock().unwrap().len(), requests, "nothing more is asked for");
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub enum Event {
         failed: Vec<String>,
     },
     /// Making a teacher cache ended.
-    Taught {
+    #[serde(rename = "taught")]
+    TeacherCacheEnded {
         /// True if the cache is complete, false if it was stopped.
         finished: bool,
     },
@@ -118,7 +119,8 @@ pub enum Event {
     /// The teacher's reply is complete.
     TeacherGenerated(GenerateReport),
     /// The conversation outgrew the context.
-    Forgotten {
+    #[serde(rename = "forgotten")]
+    MessagesDropped {
         /// Number of oldest messages that were dropped; the system message stays.
         messages: usize,
     },

@@ -73,7 +73,8 @@ pub struct DataReport {
     /// Token ids of the held-out split.
     pub held_out: usize,
     /// Directory of its cached token ids; none if it is tokenized each time.
-    pub place: Option<PathBuf>,
+    #[serde(rename = "place")]
+    pub directory: Option<PathBuf>,
     /// Directory of the token cache.
     pub cache: Option<PathBuf>,
     /// Number of texts in the token cache, and their size in bytes.

@@ -54,7 +54,7 @@ impl Host {
             }
             RequestBody::Run { command, fresh } => self.enqueue(id, *command, fresh),
             RequestBody::Stop => self.with(id, |slot| slot.stop.request()),
-            RequestBody::Order(order) => self.with(id, |slot| slot.orders.give(order)),
+            RequestBody::Order(order) => self.with(id, |slot| slot.orders.send(order)),
             RequestBody::Close => {
                 if let Some(slot) = self.slots.borrow_mut().remove(&id) {
                     slot.stop.request();

@@ -144,7 +144,7 @@ impl Drop for Worker {
 }
 
 /// Returns the user-facing message of a panic.
-pub fn bug(message: &str) -> String {
+pub fn internal_error(message: &str) -> String {
     format!("internal error: {message}. Saved files are intact. Please report this bug")
 }
 

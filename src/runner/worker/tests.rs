@@ -54,7 +54,7 @@ type Listener = Rc<dyn Fn(EngineEvent)>;
 struct Engine {
     calls: RefCell<Vec<Message>>,
     host: RefCell<Option<Host>>,
-    hear: RefCell<Option<Listener>>,
+    listener: RefCell<Option<Listener>>,
     started: Cell<usize>,
 }
 
@@ -70,12 +70,12 @@ impl Engine {
     fn connected() -> Rc<Self> {
         let engine = Rc::new(Self::default());
         let shared = engine.clone();
-        connect(Rc::new(move |hear| {
-            let hear: Listener = hear.into();
-            let page = hear.clone();
+        connect(Rc::new(move |listener| {
+            let listener: Listener = listener.into();
+            let page = listener.clone();
             let post = move |text: &str, bulk: Option<&Arc<Vec<u8>>>| page(EngineEvent::Message(text.into(), bulk.cloned()));
             *shared.host.borrow_mut() = Some(Host::new(Rc::new(post), platform::wait));
-            *shared.hear.borrow_mut() = Some(hear);
+            *shared.listener.borrow_mut() = Some(listener);
             shared.calls.borrow_mut().clear();
             shared.started.set(shared.started.get() + 1);
             Ok(Rc::new(ToEngine(shared.clone())) as Rc<dyn EngineLink>)
@@ -91,8 +91,8 @@ impl Engine {
     }
 
     fn fail(&self) {
-        let hear = self.hear.borrow().clone().expect("started");
-        hear(EngineEvent::Failed("it fell".into()));
+        let listener = self.listener.borrow().clone().expect("started");
+        listener(EngineEvent::Failed("it fell".into()));
     }
 }
 
@@ -131,7 +131,7 @@ fn a_page_sends_commands_to_runners_as_messages() {
 fn orders_and_stop_requests_reach_a_running_command() {
     let engine = Engine::connected();
     let worker = spawn();
-    worker.orders().clone().give(Order::Pause);
+    worker.orders().clone().send(Order::Pause);
     worker.stop();
     let calls: Vec<String> = engine.calls.borrow().iter().map(|(text, _)| text.clone()).collect();
     assert!(calls.len() == 3 && calls[1].contains("pause") && calls[2].contains("Stop"), "{calls:?}");

@@ -25,7 +25,7 @@ impl RunnerThread {
                 Err(panic) => {
                     // The runner may be in an inconsistent state: the next command gets a new one.
                     runner = self.runner();
-                    let why = super::bug(&message(&*panic));
+                    let why = super::internal_error(&message(&*panic));
                     self.inbox.put(Reply::Restarted { why: why.clone() });
                     Some(why)
                 }

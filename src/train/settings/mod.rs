@@ -105,7 +105,7 @@ impl SettingGroup {
     /// Returns its settings, in the order of the form.
     pub fn settings(self) -> impl Iterator<Item = &'static Setting> {
         let mut rows: Vec<&Setting> = SETTINGS.iter().filter(|setting| setting.group == self).collect();
-        rows.sort_by_key(|setting| setting.place);
+        rows.sort_by_key(|setting| setting.position);
         rows.into_iter()
     }
 }
@@ -119,7 +119,7 @@ pub struct Setting {
     /// Its group.
     pub group: SettingGroup,
     /// Its position in the group, from 1.
-    pub place: u8,
+    pub position: u8,
     /// Its label in the form.
     pub label: &'static str,
     /// Its help text in the form and in docs/settings.md, one line.
@@ -207,12 +207,12 @@ impl Setting {
     /// Returns an error if its value in `config` is out of range.
     pub(super) fn check(&self, config: &TrainConfig) -> Result<(), SettingError> {
         match (self.kind, self.get(config)) {
-            (SettingKind::Whole(least, most), SettingValue::Whole(value)) => between(self.name, value, least, most),
-            (SettingKind::Real(least, most), SettingValue::Real(value)) => between(self.name, value, least, most),
-            (SettingKind::PowerOfTwo(most), SettingValue::Real(value)) => {
+            (SettingKind::Whole(min, max), SettingValue::Whole(value)) => between(self.name, value, min, max),
+            (SettingKind::Real(min, max), SettingValue::Real(value)) => between(self.name, value, min, max),
+            (SettingKind::PowerOfTwo(max), SettingValue::Real(value)) => {
                 let exponent = value.log2();
-                let is_one = value.is_normal() && exponent.fract() == 0.0 && exponent.abs() <= f64::from(most);
-                if is_one { Ok(()) } else { refuse(self.name, format!("must be a power of two between 2^-{most} and 2^{most}, not {}", value as f32)) }
+                let is_one = value.is_normal() && exponent.fract() == 0.0 && exponent.abs() <= f64::from(max);
+                if is_one { Ok(()) } else { refuse(self.name, format!("must be a power of two between 2^-{max} and 2^{max}, not {}", value as f32)) }
             }
             _ => Ok(()),
         }

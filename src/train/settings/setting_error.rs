@@ -15,10 +15,10 @@ pub(in crate::train) fn refuse(name: &'static str, problem: String) -> Result<()
     Err(SettingError { name, problem })
 }
 
-/// Returns an error unless `least <= value <= most`.
-pub(in crate::train) fn between<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, least: T, most: T) -> Result<(), SettingError> {
+/// Returns an error unless `min <= value <= max`.
+pub(in crate::train) fn between<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, min: T, max: T) -> Result<(), SettingError> {
     // False for NaN.
-    if value >= least && value <= most { Ok(()) } else { refuse(name, format!("must be between {} and {}, not {}", plain(least), plain(most), plain(value))) }
+    if value >= min && value <= max { Ok(()) } else { refuse(name, format!("must be between {} and {}, not {}", plain(min), plain(max), plain(value))) }
 }
 
 /// Formats a number, without `.0` for integers.

@@ -29,12 +29,12 @@ const PRECISIONS: Words = &[("f32", "32 bits"), ("f16", "16 bits, where that is 
 
 /// A row of the table: field of `TrainConfig`, kind, group, position in the group, label, help.
 macro_rules! row {
-    ($field:ident $(. $inner:ident)?, $kind:expr, $group:expr, $place:expr, $label:expr, $help:expr) => {
+    ($field:ident $(. $inner:ident)?, $kind:expr, $group:expr, $position:expr, $label:expr, $help:expr) => {
         Setting {
             name: concat!(stringify!($field) $(, ".", stringify!($inner))?),
             kind: $kind,
             group: $group,
-            place: $place,
+            position: $position,
             label: $label,
             help: $help,
             option_help: $help,

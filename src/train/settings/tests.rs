@@ -67,8 +67,8 @@ fn a_row_has_one_line_of_help_and_a_unique_position_and_option() {
         assert!(!setting.inverted || setting.kind == SettingKind::Flag, "{}", setting.name);
     }
     for group in SettingGroup::ALL {
-        let places: Vec<u8> = group.settings().map(|setting| setting.place).collect();
-        assert!(!places.is_empty() && places.iter().copied().eq(1..=places.len() as u8), "{group:?}: {places:?}");
+        let positions: Vec<u8> = group.settings().map(|setting| setting.position).collect();
+        assert!(!positions.is_empty() && positions.iter().copied().eq(1..=positions.len() as u8), "{group:?}: {positions:?}");
     }
     assert_eq!(SettingGroup::ALL.map(|group| group.settings().count()).iter().sum::<usize>(), SETTINGS.len());
 }
@@ -116,17 +116,16 @@ fn defaults_are_in_range_and_bounds_are_inclusive() {
         };
         assert_eq!(check(setting.default()), Ok(()), "{}", setting.name);
         let (good, bad): (Vec<SettingValue>, Vec<SettingValue>) = match setting.kind {
-            SettingKind::Whole(least, most) => (
-                [least, most].map(SettingValue::Whole).into(),
-                [least.checked_sub(1), most.checked_add(1)].into_iter().flatten().map(SettingValue::Whole).collect(),
-            ),
-            SettingKind::Real(least, most) => {
-                ([least, most].map(SettingValue::Real).into(), [least.next_down(), most.next_up(), f64::NAN].map(SettingValue::Real).into())
+            SettingKind::Whole(min, max) => {
+                ([min, max].map(SettingValue::Whole).into(), [min.checked_sub(1), max.checked_add(1)].into_iter().flatten().map(SettingValue::Whole).collect())
             }
-            SettingKind::PowerOfTwo(most) => {
+            SettingKind::Real(min, max) => {
+                ([min, max].map(SettingValue::Real).into(), [min.next_down(), max.next_up(), f64::NAN].map(SettingValue::Real).into())
+            }
+            SettingKind::PowerOfTwo(max) => {
                 let powers = |exponents: [i32; 2]| exponents.map(|exponent| SettingValue::Real(2f64.powi(exponent)));
-                let most = i32::from(most);
-                (powers([-most, most]).into(), [&powers([-most - 1, most + 1])[..], &[SettingValue::Real(3.0), SettingValue::Real(f64::NAN)]].concat())
+                let max = i32::from(max);
+                (powers([-max, max]).into(), [&powers([-max - 1, max + 1])[..], &[SettingValue::Real(3.0), SettingValue::Real(f64::NAN)]].concat())
             }
             _ => continue,
         };

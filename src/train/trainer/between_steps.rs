@@ -27,7 +27,7 @@ impl Trainer {
                     return Ok(());
                 }
                 Some(Order::Pause) => orders.pause(true),
-                Some(Order::Go) => self.resume(orders, emit)?,
+                Some(Order::Continue) => self.resume(orders, emit)?,
                 Some(order) => {
                     self.finish_last_step(emit).await?;
                     self.handle_order(order, emit).await?;
@@ -41,7 +41,7 @@ impl Trainer {
 
     async fn handle_order(&mut self, order: Order, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         match order {
-            Order::Pause | Order::Go | Order::StepOnce => Ok(()),
+            Order::Pause | Order::Continue | Order::StepOnce => Ok(()),
             Order::Save => self.save_on_request(emit).await,
             Order::Sample if self.sampler.is_none() => self.note(NO_SAMPLES, emit),
             Order::Sample => self.sample(self.state.step + 1, emit).await,
@@ -68,7 +68,7 @@ impl Trainer {
         if orders.paused() {
             orders.pause(false);
             self.paused_at = None;
-            emit(TrainEvent::WentOn { step: self.state.step });
+            emit(TrainEvent::Resumed { step: self.state.step });
         }
         Ok(())
     }

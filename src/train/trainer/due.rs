@@ -34,7 +34,7 @@ impl Trainer {
         let last = step == config.steps;
         let every = |n: u64| last || (n > 0 && step.is_multiple_of(n));
         let sample = config.sample_every > 0 && every(config.sample_every);
-        Due { evaluate: every(config.eval_every), sample, save: self.state.owed || every(config.checkpoint_every), last }
+        Due { evaluate: every(config.eval_every), sample, save: self.state.save_pending || every(config.checkpoint_every), last }
     }
 
     /// Evaluates, samples and saves, as due. A checkpoint amid spikes would be a bad target of a rollback,
@@ -48,7 +48,7 @@ impl Trainer {
         if self.apply_verdict(judged, held, emit)? {
             return Ok(());
         }
-        self.state.owed = due.save && !save;
+        self.state.save_pending = due.save && !save;
         let step = self.state.step;
         if let Some(losses) = held {
             emit(TrainEvent::HeldOut { step, losses });
@@ -66,9 +66,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Samples a text with the prompt at step `asked`.
-    pub(super) async fn sample(&mut self, asked: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        let text = self.changes.over(&self.config, asked).sample_prompt;
+    /// Samples a text with the prompt at step `step`.
+    pub(super) async fn sample(&mut self, step: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let text = self.changes.over(&self.config, step).sample_prompt;
         let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
         let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() }, engine.vocabulary());
         engine.rewind(0);
@@ -139,7 +139,7 @@ impl Trainer {
 
     /// Redraws curves.svg, after reading the steps recorded since the last time.
     fn draw(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        for line in self.curves.read_on(self.run.path(), &|| false)? {
+        for line in self.curves.read_new(self.run.path(), &|| false)? {
             self.note(&format!("skipped in curves.svg: {line}"), emit)?;
         }
         if !cfg!(feature = "pictures") {

@@ -226,7 +226,7 @@ impl ChatTab {
             }
             Event::Refreshed { step } => self.step = Some(step),
             Event::Tuning { .. } | Event::Note { .. } => self.status = event.line().unwrap_or_default(),
-            Event::Forgotten { messages } => self.conversation.forget(messages),
+            Event::MessagesDropped { messages } => self.conversation.forget(messages),
             event => {
                 let Some(turn) = self.conversation.last() else { return };
                 turn.height = None;
@@ -350,7 +350,7 @@ impl ChatTab {
                 }
                 self.conversation.begin(turn, text.clone(), attempt);
                 self.training.1 = None;
-                self.worker.send(Command::Say { text });
+                self.worker.send(Command::SendMessage { text });
             }
         }
     }
@@ -358,7 +358,7 @@ impl ChatTab {
     fn ask_for_snapshot(&mut self, shared: &Shared) {
         match self.training(shared) {
             Some(training) => {
-                training.orders.give(Order::Snapshot);
+                training.orders.send(Order::Snapshot);
                 self.status = "Waiting for the model between two steps of its training".into();
                 self.seen = shared.snapshot.as_ref().map(|taken| taken.snapshot.bytes.clone());
             }

@@ -79,7 +79,7 @@ impl Benchmark {
                 let [tokens, inputs, outputs] = report.shape;
                 let what = format!("{} {} {tokens} × {inputs} to {outputs}", report.kind, report.variant).replace("  ", " ");
                 let spread = report.gflops;
-                self.add(device, what, format!("{:.1} GFLOP/s ({:.1} to {:.1})", spread.median, spread.least, spread.greatest));
+                self.add(device, what, format!("{:.1} GFLOP/s ({:.1} to {:.1})", spread.median, spread.min, spread.max));
             }
             Event::BenchDispatch { device, seconds } => self.add(device, "a dependent dispatch".into(), format!("{:.2} µs", 1e6 * seconds)),
             Event::BenchDecode(report) => self.decoded(report),
@@ -87,7 +87,7 @@ impl Benchmark {
                 let TrainBenchReport { bench, device, tokens_per_s: spread, memory, .. } = report;
                 let what = format!("training {}, {} × {} tokens a step", bench.size, bench.batch, bench.seq);
                 let memory = number(*memory as f64 / 1e9);
-                self.add(device, what, format!("{:.1} tokens/s ({:.1} to {:.1}), {memory} GB of memory", spread.median, spread.least, spread.greatest));
+                self.add(device, what, format!("{:.1} tokens/s ({:.1} to {:.1}), {memory} GB of memory", spread.median, spread.min, spread.max));
             }
             _ => {}
         }

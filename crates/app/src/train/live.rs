@@ -156,7 +156,7 @@ impl Live {
             }
             TrainEvent::Guard { step, what, action } => self.history.mark(step, format!("{what}{action}")),
             TrainEvent::Paused { step } => (self.phase, self.step) = (self.unless_saving(Phase::Paused), step),
-            TrainEvent::WentOn { .. } => self.phase = self.unless_saving(Phase::Training),
+            TrainEvent::Resumed { .. } => self.phase = self.unless_saving(Phase::Training),
             TrainEvent::Snapshot { step, seconds, bytes } => {
                 let run = self.run.clone().unwrap_or_default();
                 shared.snapshot = Some(RunSnapshot { run, snapshot: Snapshot { step, bytes }, seconds });

@@ -208,7 +208,7 @@ impl TrainTab {
             ControlAction::ShowRuns => shared.ask(Action::Open(Tab::Runs)),
             ControlAction::Stop => self.stop(),
             ControlAction::Pause => self.order(Order::Pause),
-            ControlAction::Go => self.order(Order::Go),
+            ControlAction::Go => self.order(Order::Continue),
             ControlAction::StepOnce => self.order(Order::StepOnce),
             ControlAction::Save => self.order(Order::Save),
             ControlAction::Sample => self.order(Order::Sample),
@@ -218,7 +218,7 @@ impl TrainTab {
     }
 
     fn order(&self, order: Order) {
-        self.worker.orders().give(order);
+        self.worker.orders().send(order);
     }
 
     /// Starts or resumes a run.
@@ -267,7 +267,7 @@ impl TrainTab {
     /// Continues a paused run, or starts the one in the form (Ctrl+Enter).
     pub(super) fn primary(&mut self, shared: &mut Shared) {
         match self.live.phase {
-            Phase::Paused => self.order(Order::Go),
+            Phase::Paused => self.order(Order::Continue),
             ref phase if phase.runs() => {}
             _ => {
                 // Show the form, which explains why it cannot start.

@@ -26,9 +26,9 @@ const LAST: [usize; 4] = [quantity("flip_ratio"), quantity("step"), quantity("to
 /// the best step.
 pub(super) fn columns(best_by: Term) -> Vec<CompareColumn> {
     let places = || Term::ALL.into_iter().map(|term| quantity(term.held_out()));
-    let (next, divergences): (Vec<usize>, Vec<usize>) = places().partition(|&place| place == const { quantity("held_out_ar") });
-    let column = |place: usize| {
-        let row = &QUANTITIES[place];
+    let (next, divergences): (Vec<usize>, Vec<usize>) = places().partition(|&index| index == const { quantity("held_out_ar") });
+    let column = |index: usize| {
+        let row = &QUANTITIES[index];
         row.compared.map(|Compared { name, head, .. }| CompareColumn { name, head: head.into(), unit: row.unit })
     };
     let by = QUANTITIES[quantity(best_by.held_out())].compared.map_or("", |compared| compared.head);
@@ -46,20 +46,20 @@ pub(super) struct ColumnValues {
 
 impl ColumnValues {
     pub(super) fn add(&mut self, metrics: &Metrics) {
-        for (place, row) in QUANTITIES.iter().enumerate() {
+        for (index, row) in QUANTITIES.iter().enumerate() {
             match row.compared.map(|compared| compared.summary) {
-                Some(Summary::Last) => self.last[place] = row.drawn(metrics),
-                Some(Summary::LastMeasured) if metrics.held_out.is_some() => self.last[place] = row.drawn(metrics),
-                Some(Summary::LastTenth) => self.all[place].extend(row.drawn(metrics)),
+                Some(Summary::Last) => self.last[index] = row.drawn(metrics),
+                Some(Summary::LastMeasured) if metrics.held_out.is_some() => self.last[index] = row.drawn(metrics),
+                Some(Summary::LastTenth) => self.all[index].extend(row.drawn(metrics)),
                 Some(Summary::LastMeasured) | None => {}
             }
         }
     }
 
     /// Returns the run's value of a quantity.
-    pub(super) fn of(&self, place: usize) -> Option<f64> {
-        let all = &self.all[place];
-        if all.is_empty() { self.last[place] } else { Average::of(&all[all.len() - all.len().div_ceil(10)..]).map(|average| average.mean) }
+    pub(super) fn of(&self, index: usize) -> Option<f64> {
+        let all = &self.all[index];
+        if all.is_empty() { self.last[index] } else { Average::of(&all[all.len() - all.len().div_ceil(10)..]).map(|average| average.mean) }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::platform;
 use crate::runner::protocol::TrainRequest;
 use crate::runner::resume::command;
-use crate::train::{LONGEST_NAME, TrainConfig, checkpoint, last_scheduled};
+use crate::train::{MAX_NAME_LENGTH, TrainConfig, checkpoint, last_scheduled};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(super) fn after_divergence(request: &TrainRequest, config: &TrainConfig, lr:
 /// Returns `NAME-N`, with `NAME` truncated to the maximum length of a run's name.
 fn numbered_name(name: &str, n: u32) -> String {
     let end = format!("-{n}");
-    format!("{}{end}", &name[..name.floor_char_boundary(LONGEST_NAME - end.len())])
+    format!("{}{end}", &name[..name.floor_char_boundary(MAX_NAME_LENGTH - end.len())])
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::TrainControl;
 use super::once::train as once;
 use crate::device::Gpu;
-use crate::graph::{LONGEST_SUBMIT, Machine};
+use crate::graph::{MAX_SUBMIT_SECONDS, Machine};
 use crate::platform;
 use crate::runner::devices::OpenedDevice;
 use crate::runner::protocol::TrainRequest;
@@ -88,8 +88,8 @@ pub(super) async fn train(
 /// Halves the maximum duration of a submit for each loss of the GPU, and adds a note. Results do not change.
 fn shorten_submits(opened: &mut OpenedDevice, losses: u32) {
     if let (Machine::Gpu(gpu), 1..) = (&mut opened.machine, losses) {
-        let seconds = LONGEST_SUBMIT / f64::from(1 << losses.min(MAX_HALVINGS));
-        gpu.set_longest_submit(seconds);
+        let seconds = MAX_SUBMIT_SECONDS / f64::from(1 << losses.min(MAX_HALVINGS));
+        gpu.set_max_submit_seconds(seconds);
         opened.notes.push(format!("since the GPU was lost, submits should take at most {:.0} ms", 1e3 * seconds));
     }
 }
