@@ -8,7 +8,7 @@ use signet::model::{Linears, ModelConfig, Moments, Purpose, Weights, init_dense,
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
 use signet::train::{Step, StepShape};
 
-fn location(machine: &mut Machine, spec: Spec) -> TensorLocation {
+fn allocate(machine: &mut Machine, spec: Spec) -> TensorLocation {
     let memory = machine.allocate(BufferKind::of(spec.storage), spec.words()).expect("allocates");
     TensorLocation { memory, offset: 0, spec }
 }
@@ -25,7 +25,7 @@ fn machines_programs_and_answers_can_change_threads() {
 fn a_program_runs_any_number_of_times_in_submits_of_32() {
     for mut machine in [machine().1, Machine::cpu()] {
         let spec = Spec::f32(3, 65);
-        let x = location(&mut machine, spec);
+        let x = allocate(&mut machine, spec);
         let mut tape = Tape::new();
         let one = tape.persistent(x);
         let mut sum = one;
@@ -50,7 +50,7 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
 #[test]
 fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
     let mut machine = Machine::counting(usize::MAX, &[]);
-    let (large, small) = (location(&mut machine, Spec::f32(100, 64)), location(&mut machine, Spec::f32(1, 64)));
+    let (large, small) = (allocate(&mut machine, Spec::f32(100, 64)), allocate(&mut machine, Spec::f32(1, 64)));
     let mut tape = Tape::new();
     let [large, small] = [large, small].map(|location| tape.persistent(location));
     let mut held = Vec::new();
@@ -68,7 +68,7 @@ fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
 #[test]
 fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
     let (_, mut machine) = machine();
-    let x = location(&mut machine, Spec::f32(4, 65));
+    let x = allocate(&mut machine, Spec::f32(4, 65));
     let mut tape = Tape::new();
     let rows = [x.rows(0, 1), x.rows(1, 1)].map(|location| tape.persistent(location));
     tape.push(Add, &rows, &[]).expect("fits");
@@ -79,7 +79,7 @@ fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
 #[test]
 fn one_buffer_read_and_written_by_an_operation_is_refused() {
     let (_, mut machine) = machine();
-    let x = location(&mut machine, Spec::f32(2, PARTIALS));
+    let x = allocate(&mut machine, Spec::f32(2, PARTIALS));
     let mut tape = Tape::new();
     let [row, sums] = [x.rows(0, 1), x.rows(1, 1)].map(|location| tape.persistent(location));
     tape.push(SumSquares, &[row], &[sums]).expect("fits");
@@ -103,7 +103,7 @@ fn short_submits_do_not_change_bits() {
             gpu.set_max_submit_seconds(seconds);
         }
         let spec = Spec::f32(3, 5);
-        let location = location(&mut machine, spec);
+        let location = allocate(&mut machine, spec);
         machine.write_f32(&location, &[0.1; 15]).unwrap();
         let mut tape = Tape::new();
         let first = tape.persistent(location);

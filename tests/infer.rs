@@ -413,7 +413,7 @@ fn text_ends(mut machine: Machine) {
     assert_eq!((cut.report.stopped, &cut.text[..]), (Stopped::StopString, &whole.text[..whole.text.find(&string).unwrap()]));
     let full = run(&prompt, &warm(1000), &|| false).unwrap();
     assert_eq!((full.report.stopped, prompt.len() + full.ids.len()), (Stopped::ContextFull, 41));
-    assert_eq!(run(&prompt, &warm(10), &|| true).unwrap().report.stopped, Stopped::Asked);
+    assert_eq!(run(&prompt, &warm(10), &|| true).unwrap().report.stopped, Stopped::Requested);
     assert!(run(&prompt, &warm(0), &|| false).unwrap().ids.is_empty());
     let long = vec![5; 40];
     assert!(matches!(run(&long, &warm(1), &|| false), Err(GenerateError::Long { tokens: 40, capacity: 40 })));
@@ -449,7 +449,7 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     assert!(matches!(refused, Err(ChatError::Generate(GenerateError::Long { .. }))));
     assert_eq!(chat.messages(), before);
     let stopped = block_on(chat.send(&mut machine, &mut generator, &tokenizer, "hm", &|| true, &mut |_| {})).unwrap();
-    assert_eq!((stopped.report.stopped, chat.messages()), (Stopped::Asked, &before[..]));
+    assert_eq!((stopped.report.stopped, chat.messages()), (Stopped::Requested, &before[..]));
     chat.reset();
     assert!(chat.messages().is_empty());
     let ends = chat.request(&tokenizer).stop_tokens;

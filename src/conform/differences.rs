@@ -115,7 +115,7 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
 
 /// The inputs as f64; empty for inputs of words.
 fn values(case: &Case, contents: &OperandContents) -> Vec<Vec<f64>> {
-    let value = |(input, words): (&crate::graph::Input, &Vec<u32>)| match BufferKind::of(input.spec.storage) {
+    let value = |(input, words): (&crate::graph::CaseInput, &Vec<u32>)| match BufferKind::of(input.spec.storage) {
         BufferKind::Real => floats(words),
         BufferKind::Words => Vec::new(),
     };

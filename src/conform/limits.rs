@@ -98,29 +98,29 @@ fn integers(row: usize) -> Vec<f32> {
     (0..COLUMNS).map(|column| ((row + 3 * column) % 7) as f32 - 2.0).collect()
 }
 
-fn location(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
+fn allocate(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
     Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
 fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<LongTape, MachineError> {
-    let table = location(machine, Spec::f32(rows, COLUMNS))?;
+    let table = allocate(machine, Spec::f32(rows, COLUMNS))?;
     let mut tape = Tape::new();
     let operand = tape.persistent(table);
     let result = match long {
         LongOperation::Embedding => {
-            let ids = location(machine, Spec::u32(3, 1))?;
+            let ids = allocate(machine, Spec::u32(3, 1))?;
             machine.write(&ids, &nonzero_rows(rows).map(|row| row as u32))?;
             let ids = tape.persistent(ids);
             Ok(tape.push_one(Embedding, &[operand, ids], &[]).expect("fits"))
         }
         LongOperation::Product(m) => {
-            let x = location(machine, Spec::f32(m, COLUMNS))?;
+            let x = allocate(machine, Spec::f32(m, COLUMNS))?;
             machine.write_f32(&x, &(0..m).flat_map(|row| integers(row + 5)).collect::<Vec<_>>())?;
             let x = tape.persistent(x);
             Ok(tape.push_one(Matmul::LINEAR, &[x, operand], &[]).expect("fits"))
         }
         LongOperation::Squares => {
-            let partials = location(machine, Spec::f32(1, PARTIALS))?;
+            let partials = allocate(machine, Spec::f32(1, PARTIALS))?;
             let update = tape.persistent(partials);
             let flat = tape.persistent(TensorLocation { spec: Spec::f32(1, rows * COLUMNS), ..table });
             tape.push(SumSquares, &[flat], &[update]).expect("fits");

@@ -6,7 +6,9 @@ use super::fill::{OperandContents, Random, draw};
 use super::trial::{CpuTrial, DeviceResults, Trial, check_results};
 use super::{UNIT, UNIT_F16, hard_failure};
 use crate::device::Gpu;
-use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, GradientRole, Input, Machine, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use crate::graph::{
+    Calculus, Case, CaseInput, CaseUpdate, DynOp, Expect, Fill, GpuMachine, GradientRole, Machine, Spec, Specs, Storage, Traced, Variant, Variants,
+};
 use crate::ops::FUSIONS;
 use std::sync::Arc;
 
@@ -80,8 +82,8 @@ fn case(op: &DynOp, specs: Specs<'_>) -> Case {
     Case {
         label: "the shapes at hand".into(),
         op: op.clone(),
-        inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: GradientRole::Fixed }).collect(),
-        updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Reference }).collect(),
+        inputs: specs.inputs.iter().map(|spec| CaseInput { spec: *spec, fill: fill(spec), role: GradientRole::Fixed }).collect(),
+        updates: specs.updates.iter().map(|spec| CaseUpdate { spec: *spec, fill: fill(spec), expect: Expect::Reference }).collect(),
         steps: Vec::new(),
         calculus: Calculus::Chain,
     }

@@ -142,10 +142,10 @@ pub struct WindowLoss {
 impl WindowLoss {
     /// Compiles the program.
     pub fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
-        let mut location =
+        let mut allocate =
             |spec: Spec| Ok::<_, MachineError>(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec });
-        let (tokens, targets) = (location(Spec::u32(window, 1))?, location(Spec::u32(window, 1))?);
-        let (shares, scale, sums) = (location(Spec::f32(window, 1))?, location(Spec::f32(1, 1))?, location(Spec::f32(1, TERMS))?);
+        let (tokens, targets) = (allocate(Spec::u32(window, 1))?, allocate(Spec::u32(window, 1))?);
+        let (shares, scale, sums) = (allocate(Spec::f32(window, 1))?, allocate(Spec::f32(1, 1))?, allocate(Spec::f32(1, TERMS))?);
         // The last token of a window has no target.
         let mut share = vec![1.0 / (window - 1) as f32; window];
         share[window - 1] = 0.0;

@@ -70,7 +70,7 @@ pub enum GradientRole {
 
 /// An input of a case.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct CaseInput {
     /// Shape and storage.
     pub spec: Spec,
     /// Content.
@@ -112,7 +112,7 @@ pub enum Expect {
 
 /// An update of a case.
 #[derive(Clone, Debug)]
-pub struct Update {
+pub struct CaseUpdate {
     /// Shape and storage.
     pub spec: Spec,
     /// Content.
@@ -174,9 +174,9 @@ pub struct Case {
     /// The operation, or the first of a sequence.
     pub op: DynOp,
     /// The inputs.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<CaseInput>,
     /// The first operation's updates.
-    pub updates: Vec<Update>,
+    pub updates: Vec<CaseUpdate>,
     /// The operations that follow; the results are the outputs of the last.
     pub steps: Vec<CaseStep>,
     /// The reference for its gradient.
@@ -201,7 +201,7 @@ impl Case {
     }
 
     fn with(mut self, spec: Spec, fill: Fill, role: GradientRole) -> Self {
-        self.inputs.push(Input { spec, fill, role });
+        self.inputs.push(CaseInput { spec, fill, role });
         self
     }
 
@@ -233,7 +233,7 @@ impl Case {
 
     /// Adds an update with an expected result.
     pub fn update_to(mut self, spec: Spec, fill: Fill, expect: Expect) -> Self {
-        self.updates.push(Update { spec, fill, expect });
+        self.updates.push(CaseUpdate { spec, fill, expect });
         self
     }
 

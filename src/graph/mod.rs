@@ -47,7 +47,7 @@ mod support;
 mod machine;
 
 pub use backward::BackwardError;
-pub use case::{Calculus, Case, CaseStep, Expect, Fill, ForwardFn, GradientRole, Input, LINEAR_SIZES, LossFn, StepOperand, Update};
+pub use case::{Calculus, Case, CaseInput, CaseStep, CaseUpdate, Expect, Fill, ForwardFn, GradientRole, LINEAR_SIZES, LossFn, StepOperand};
 pub use count::{CountedProgram, Counter};
 pub use cpu::{CpuMachine, CpuProgram};
 pub use execute::{GpuMachine, GpuProgram};

@@ -101,7 +101,7 @@ impl Chat {
         let turn = self.last_turn(&messages, &prompt, tokenizer);
         let generated = generator.generate(machine, tokenizer, &prompt, &self.request(tokenizer), stop_requested, emit).await?;
         let mut reply = ChatReply { text: generated.text, dropped, prompt, turn, ids: generated.ids, report: generated.report };
-        if reply.text.is_empty() && reply.report.stopped == Stopped::Asked {
+        if reply.text.is_empty() && reply.report.stopped == Stopped::Requested {
             // Stopped before any text: the conversation is unchanged.
             reply.dropped = 0;
             return Ok(reply);

@@ -56,8 +56,8 @@ struct SampleOperands {
 
 impl SampleOperands {
     fn new(machine: &mut Machine, vocabulary: usize) -> Result<Self, MachineError> {
-        let (draw, recent) = (location(machine, Spec::u32(1, DRAW))?, location(machine, Spec::u32(1, MEMORY))?);
-        Ok(Self { draw, recent, weights: location(machine, Spec::f32(1, vocabulary))?, token: location(machine, Spec::u32(1, 1))? })
+        let (draw, recent) = (allocate(machine, Spec::u32(1, DRAW))?, allocate(machine, Spec::u32(1, MEMORY))?);
+        Ok(Self { draw, recent, weights: allocate(machine, Spec::f32(1, vocabulary))?, token: allocate(machine, Spec::u32(1, 1))? })
     }
 }
 
@@ -101,12 +101,12 @@ impl Engine {
         let config = &weights.config;
         let positions = Positions::new(machine, config, capacity.max(PREFILL_TOKENS))?;
         let spec = Spec { rows: capacity, cols: config.kv_width(), storage: cache_storage(weights) };
-        let layers = (0..config.num_hidden_layers).map(|_| Ok((location(machine, spec)?, location(machine, spec)?))).collect::<Result<_, MachineError>>()?;
+        let layers = (0..config.num_hidden_layers).map(|_| Ok((allocate(machine, spec)?, allocate(machine, spec)?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };
-        let last = location(machine, Spec::u32(1, 1))?;
+        let last = allocate(machine, Spec::u32(1, 1))?;
         let vocabulary = config.vocab_size;
         let sample = SampleOperands::new(machine, vocabulary)?;
-        let many = location(machine, Spec::u32(PREFILL_TOKENS, 1))?;
+        let many = allocate(machine, Spec::u32(PREFILL_TOKENS, 1))?;
         let mut stage = |tokens| stage(machine, weights, positions, &cache, LogitRows::Last(last, sample), tokens);
         // The larger program first: the other reuses its memory.
         let (prefill, decode) = (stage(many)?, stage(sample.token)?);
@@ -129,7 +129,7 @@ impl Engine {
 
     /// Adds support for [`score`](Self::score); `weights` must be those of [`new`](Self::new).
     pub fn with_scores(self, machine: &mut Machine, weights: &Weights) -> Result<Self, EngineError> {
-        let tokens = location(machine, Spec::u32(PREFILL_TOKENS, 1))?;
+        let tokens = allocate(machine, Spec::u32(PREFILL_TOKENS, 1))?;
         let scores = stage(machine, weights, self.positions, &self.cache, LogitRows::All, tokens)?;
         Ok(Self { scores: Some(scores), ..self })
     }
@@ -283,7 +283,7 @@ fn cache_storage(weights: &Weights) -> Storage {
 }
 
 /// Allocates a tensor.
-fn location(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
+fn allocate(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
     Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 

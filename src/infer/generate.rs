@@ -69,7 +69,8 @@ pub enum Stopped {
     /// The context is full.
     ContextFull,
     /// A stop was requested.
-    Asked,
+    #[serde(rename = "asked")]
+    Requested,
 }
 
 /// A phrase for the end of a line.
@@ -80,7 +81,7 @@ impl fmt::Display for Stopped {
             Self::StopString => "a stop string came up",
             Self::MaxTokens => "max tokens reached",
             Self::ContextFull => "the context is full",
-            Self::Asked => "stopped",
+            Self::Requested => "stopped",
         })
     }
 }
@@ -155,7 +156,7 @@ impl Generator {
             tokens_per_second: 0.0,
             context_used: prompt.len(),
             context: self.capacity(),
-            stopped: Stopped::Asked,
+            stopped: Stopped::Requested,
         };
         let mut output = TextOutput { stream: TextStream::new(tokenizer, prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
         let mut ids = Vec::new();
@@ -265,7 +266,7 @@ impl Generation<'_> {
                 return self.stop(Stopped::MaxTokens);
             }
             if stop_requested() {
-                return self.stop(Stopped::Asked);
+                return self.stop(Stopped::Requested);
             }
             let Some(token) = queue.next(engine, machine).await? else { return self.stop(Stopped::ContextFull) };
             self.count();

@@ -103,7 +103,7 @@ mod tests {
     }
 
     impl Places {
-        fn location(&mut self, rows: usize, cols: usize) -> TensorLocation {
+        fn allocate(&mut self, rows: usize, cols: usize) -> TensorLocation {
             let spec = Spec::f32(rows, cols);
             let (memory, offset) = match self.arena {
                 Some(arena) => (arena, self.end),
@@ -122,10 +122,10 @@ mod tests {
         let mut machine = Machine::cpu();
         let arena = arena.then(|| machine.allocate(BufferKind::Real, 2048).unwrap());
         let mut places = Places { machine, arena, end: 0 };
-        let (x, d_out) = (places.location(ROWS, COLS), places.location(ROWS, COLS));
-        let [gain, d_gain, first_gain, second_gain] = std::array::from_fn(|_| places.location(1, COLS));
-        let [weight, d_weight, first_weight, second_weight] = std::array::from_fn(|_| places.location(COLS, COLS));
-        let (partials, control, norm) = (places.location(2, PARTIALS), places.location(1, CONTROL), places.location(1, NORM));
+        let (x, d_out) = (places.allocate(ROWS, COLS), places.allocate(ROWS, COLS));
+        let [gain, d_gain, first_gain, second_gain] = std::array::from_fn(|_| places.allocate(1, COLS));
+        let [weight, d_weight, first_weight, second_weight] = std::array::from_fn(|_| places.allocate(COLS, COLS));
+        let (partials, control, norm) = (places.allocate(2, PARTIALS), places.allocate(1, CONTROL), places.allocate(1, NORM));
         let mut tape = Tape::new();
         let input = tape.persistent(x);
         let (gain_in, weight_in) = (tape.parameter(gain, d_gain), tape.parameter(weight, d_weight));

@@ -37,10 +37,10 @@ pub(super) async fn constant_losses(
 ) -> Result<Losses, StepError> {
     let (rows, vocabulary) = (sequences * seq, teacher.config.vocab_size);
     let chunk = chunk_rows(rows, vocabulary).min(rows);
-    let mut location = |spec: Spec| machine.allocate(BufferKind::of(spec.storage), spec.words()).map(|memory| TensorLocation { memory, offset: 0, spec });
-    let (tokens, targets) = (location(Spec::u32(rows, 1))?, location(Spec::u32(rows, 1))?);
-    let (weights, scale, sums) = (location(Spec::f32(rows, 1))?, location(Spec::f32(1, 1))?, location(Spec::f32(1, TERMS))?);
-    let fixed = location(Spec { rows: chunk, cols: vocabulary, storage: Storage::F32 })?;
+    let mut allocate = |spec: Spec| machine.allocate(BufferKind::of(spec.storage), spec.words()).map(|memory| TensorLocation { memory, offset: 0, spec });
+    let (tokens, targets) = (allocate(Spec::u32(rows, 1))?, allocate(Spec::u32(rows, 1))?);
+    let (weights, scale, sums) = (allocate(Spec::f32(rows, 1))?, allocate(Spec::f32(1, 1))?, allocate(Spec::f32(1, TERMS))?);
+    let fixed = allocate(Spec { rows: chunk, cols: vocabulary, storage: Storage::F32 })?;
     machine.write(&tokens, &batch.tokens)?;
     machine.write(&targets, &batch.targets)?;
     machine.write_f32(&weights, &vec![1.0 / rows as f32; rows])?;

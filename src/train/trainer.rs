@@ -59,7 +59,7 @@ pub struct Trainer {
     state: TrainState,
     first_state: TrainState,
     batches: Batches,
-    held: Vec<Batch>,
+    held_out_batches: Vec<Batch>,
     sizes: Vec<usize>,
     curves: Curves,
     sampler: Option<(Engine, Vec<u32>)>,
@@ -73,7 +73,7 @@ pub struct Trainer {
     /// The step after which it emitted that it is paused, until it resumes.
     paused_at: Option<u64>,
     /// True if a checkpoint is to be written between the next two steps, since the run's directory was recreated.
-    save_wanted: bool,
+    save_requested: bool,
     /// The checkpoint last written or restored.
     saved: Option<SavedCheckpoint>,
     /// True if the run was rolled back since: the guard and the position in the data differ from that checkpoint.
@@ -183,8 +183,8 @@ impl Trainer {
         notes.extend(damaged_metrics(&mut run, state.step, record.as_ref())?);
         let shape = step.shape();
         let order = if cache.is_some() { Batches::aligned } else { Batches::new };
-        let mut held = held_out(corpus.held_out.len(), shape.batch, shape.seq, config.eval_batches, |range| corpus.held_out.read(range))?;
-        for (n, batch) in held.iter_mut().enumerate() {
+        let mut held_out_batches = held_out(corpus.held_out.len(), shape.batch, shape.seq, config.eval_batches, |range| corpus.held_out.read(range))?;
+        for (n, batch) in held_out_batches.iter_mut().enumerate() {
             if let Some(cache) = &cache {
                 cache.set_top_k(batch, (0..shape.batch).map(|row| cache.grid().held_out_window(n * shape.batch + row)))?;
             }
@@ -194,7 +194,7 @@ impl Trainer {
             curves: Curves::new("", &sizes, Axis::Steps),
             sizes,
             batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
-            held,
+            held_out_batches,
             earlier: state.seconds,
             clock: Clock::start(),
             last_done: 0.0,
@@ -213,7 +213,7 @@ impl Trainer {
             sampler,
             paused_seconds: 0.0,
             paused_at: None,
-            save_wanted: false,
+            save_requested: false,
             saved: last.map(|step| SavedCheckpoint { step, scheduled: false }),
             rolled_back: false,
             outstanding: None,
@@ -282,7 +282,7 @@ impl Trainer {
         if self.state.step > 0 {
             return Ok(());
         }
-        if let (Some(teacher), [first, ..]) = (&self.step.teacher, &self.held[..]) {
+        if let (Some(teacher), [first, ..]) = (&self.step.teacher, &self.held_out_batches[..]) {
             let unigram = unigram(&self.corpus.train, teacher.config.vocab_size)?;
             let shape = self.step.shape();
             let losses = constant_losses(&mut self.machine, teacher, &unigram, first, (shape.batch, shape.seq)).await?;

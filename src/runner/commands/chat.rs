@@ -171,7 +171,7 @@ impl Session {
         }
         emit(Event::Generated(reply.report));
         match teacher {
-            Some(teacher) if reply.report.stopped != Stopped::Asked => self.compare_with_teacher(&reply, emit).await,
+            Some(teacher) if reply.report.stopped != Stopped::Requested => self.compare_with_teacher(&reply, emit).await,
             _ => Ok(()),
         }
     }

@@ -16,7 +16,7 @@ const POLL_SECONDS: f64 = 0.02;
 impl Trainer {
     /// Handles all orders. A paused run stays here until it is resumed, stepped or stopped.
     pub(super) async fn handle_orders(&mut self, orders: &Orders, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        if self.save_wanted {
+        if self.save_requested {
             self.save_on_request(emit).await?;
         }
         while !stop() {
@@ -75,7 +75,7 @@ impl Trainer {
 
     async fn save_on_request(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         self.finish_last_step(emit).await?;
-        self.save_wanted = false;
+        self.save_requested = false;
         let step = self.state.step;
         if !self.save(false, emit).await? {
             self.note(&format!("the checkpoint of step {step} is already saved"), emit)?;

@@ -44,20 +44,20 @@ impl Trainer {
         let quiet = !self.state.guard.suspicious();
         let save = due.save && (quiet || due.last);
         let evaluate = judged.keeps_step() && (due.evaluate || save);
-        let held = if evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
-        if self.apply_verdict(judged, held, emit)? {
+        let held_out_losses = if evaluate { Some(self.step.evaluate(&mut self.machine, &self.held_out_batches).await?) } else { None };
+        if self.apply_verdict(judged, held_out_losses, emit)? {
             return Ok(());
         }
         self.state.save_pending = due.save && !save;
         let step = self.state.step;
-        if let Some(losses) = held {
+        if let Some(losses) = held_out_losses {
             emit(TrainEvent::HeldOut { step, losses });
         }
         if due.sample {
             self.sample(step, emit).await?;
         }
         if save {
-            let loss = held.map(|losses| losses.minimised(self.config.objective()));
+            let loss = held_out_losses.map(|losses| losses.minimised(self.config.objective()));
             if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
                 self.state.best = Some((step, loss));
             }
@@ -99,7 +99,7 @@ impl Trainer {
         if self.changes != Changes::default() {
             self.run.write_changes(&self.changes)?;
         }
-        self.save_wanted = true;
+        self.save_requested = true;
         self.note(&format!("{}: its folder was gone, or run.toml in it; recreated, and saved after this step", self.run.path().display()), emit)
     }
 
