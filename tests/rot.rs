@@ -192,7 +192,7 @@ fn what_is_whole_is_not_called_damaged() {
     std::fs::write(&file, seal(state)).unwrap();
     let found = check(&step(12));
     assert!(matches!(&found[..], [(_, Outcome::Newer { problem })] if problem.contains("format 99") && problem.contains("Update")), "{found:?}");
-    assert_eq!(signet::train::newest_whole(&run_path, 99), Some(8));
+    assert_eq!(signet::train::newest_intact(&run_path, 99), Some(8));
     std::fs::write(&file, right).unwrap();
     // As a run that keeps at most two checkpoints.
     let mut found = Vec::new();

@@ -89,7 +89,7 @@ impl ConformOptions {
     }
 
     /// Returns true if the filter matches a case with this `operation: label`.
-    fn wants(&self, name: &str) -> bool {
+    fn includes(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter))
     }
 }
@@ -163,7 +163,7 @@ impl ConformRun<'_> {
 /// the report then has the results so far.
 pub async fn run(target: &ConformTarget, options: &ConformOptions, mut tell: impl FnMut(ConformUpdate<'_>) -> bool) -> Report {
     let long = match target {
-        ConformTarget::Gpu(gpus) if options.checks.contains(&Check::Forward) => limits::trials(gpus, |name| options.wants(name)),
+        ConformTarget::Gpu(gpus) if options.checks.contains(&Check::Forward) => limits::trials(gpus, |name| options.includes(name)),
         _ => Vec::new(),
     };
     run_families(target, options, ops::ALL, &long, &mut tell).await
@@ -177,7 +177,7 @@ async fn run_families(
         report.known = gpus.first().map_or(Vec::new(), |gpu| gpu.known_failures().map(KnownFailureReport::of).collect());
     }
     let cases = families.iter().flat_map(|family| (family.cases)().into_iter().map(|case| (family.name, case)));
-    let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.wants(&format!("{name}: {}", case.label))).collect();
+    let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.includes(&format!("{name}: {}", case.label))).collect();
     let checks = |case: &Case| options.checks.iter().copied().filter(|&check| applies(case, check)).collect::<Vec<_>>();
     let of = cases.iter().map(|(_, case)| checks(case).len()).sum::<usize>() + long.len();
     let mut session = ConformRun { report, done: 0, of, tell };

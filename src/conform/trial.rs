@@ -61,7 +61,7 @@ impl Trial {
             updates.push(trial.tape.persistent(location));
             trial.watch(format!("update {n}"), ResultLocation::Memory(location.memory.0), update.spec, update.expect.clone(), None);
         }
-        let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.takes(n)).map(|n| inputs[n]).collect();
+        let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.uses_input(n)).map(|n| inputs[n]).collect();
         let mut outputs = trial.tape.push_dyn(case.op.clone(), &taken, &updates)?;
         for step in &case.steps {
             let operand = |source: &StepOperand| match *source {
@@ -133,8 +133,8 @@ impl Trial {
         }
         let mut program = machine.compile_guarded(self.tape.clone())?;
         machine.run(&mut program)?;
-        let wholes: Vec<TensorLocation> = self.memory.iter().map(|(location, _)| whole(location)).collect();
-        let memory = machine.read_later(&wholes)?.wait().await?;
+        let guarded: Vec<TensorLocation> = self.memory.iter().map(|(location, _)| whole(location)).collect();
+        let memory = machine.read_later(&guarded)?.wait().await?;
         let mut out_of_bounds: Vec<String> = machine.broken_guards(&program).await?.iter().map(|spec| format!("a pooled {spec}")).collect();
         for (words, (location, _)) in memory.iter().zip(&self.memory) {
             if words[..GUARD_WORDS].iter().chain(&words[words.len() - GUARD_WORDS..]).any(|&word| word != SENTINEL) {

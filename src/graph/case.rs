@@ -196,7 +196,7 @@ impl Case {
     }
 
     /// Returns true if the n-th input is one of the first operation.
-    pub fn takes(&self, n: usize) -> bool {
+    pub fn uses_input(&self, n: usize) -> bool {
         !self.steps.iter().any(|step| step.operands.contains(&StepOperand::Input(n)))
     }
 

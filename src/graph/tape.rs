@@ -169,8 +169,8 @@ impl Tape {
         let specs = |ids: &[TensorId]| ids.iter().map(|&id| self.spec(id)).collect::<Vec<_>>();
         let (in_specs, up_specs) = (specs(inputs), specs(updates));
         let out_specs = op.outputs(Specs { inputs: &in_specs, updates: &up_specs })?;
-        let wants = inputs.iter().any(|id| self.tensors[id.0].needs_gradient);
-        let outputs: Vec<TensorId> = out_specs.into_iter().map(|spec| self.pooled(spec, wants)).collect();
+        let needs_gradient = inputs.iter().any(|id| self.tensors[id.0].needs_gradient);
+        let outputs: Vec<TensorId> = out_specs.into_iter().map(|spec| self.pooled(spec, needs_gradient)).collect();
         self.nodes.push(Node { op, inputs: inputs.to_vec(), updates: updates.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }

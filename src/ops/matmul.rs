@@ -66,7 +66,7 @@ const TIERS: [ProductTier; 9] = {
 
 impl ProductTier {
     /// Returns true if it supports a product of `m, n, k`: all but the first require row lengths that are multiples of four.
-    fn takes(&self, op: &Matmul, [m, n, k]: [usize; 3]) -> bool {
+    fn supports(&self, op: &Matmul, [m, n, k]: [usize; 3]) -> bool {
         let a = if op.transpose_a { m } else { k };
         let b = if op.transpose_b { k } else { n };
         let out = if self.few { 4 } else { n };
@@ -140,7 +140,7 @@ impl Op for Matmul {
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;
         // Only the portable kernels read 8-bit blocks.
-        let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.takes(self, [m, n, k]));
+        let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.supports(self, [m, n, k]));
         let tiers = tiers.filter(|tier| b.storage != Storage::Q8 || tier.name == Variant::PORTABLE);
         let kernel = |tier: &ProductTier| match b.storage {
             Storage::Q8 if few => "matmul/few.q8",

@@ -3,7 +3,7 @@
 use super::kind::has_settings;
 use super::protocol::TrainRequest;
 use super::resume_command;
-use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
+use crate::train::{Checkpoint, checkpoint, checkpoints, newest_intact};
 use anyhow::{Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow
     // Newest first, since the path of a step can be a prefix of a later step's.
     let damaged = checkpoints(run).ok().and_then(|steps| steps.into_iter().rev().find(|&step| mentions(&error, &checkpoint(run, step))));
     let Some(step) = damaged else { return error };
-    match newest_whole(run, step.saturating_add(1)) {
+    match newest_intact(run, step.saturating_add(1)) {
         // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
         Some(older) => anyhow!(
@@ -52,7 +52,7 @@ pub(super) fn with_older_model(error: anyhow::Error, opened: Vec<PathBuf>) -> an
     let runs: Vec<PathBuf> = opened.into_iter().filter(|path| has_settings(path)).collect();
     let damaged = |run: &&PathBuf| checkpoints(run).ok().and_then(|mut steps| steps.pop()).filter(|&step| mentions(&error, &checkpoint(run, step)));
     let Some((run, step)) = runs.iter().find_map(|run| Some((run, damaged(&run)?))) else { return error };
-    match newest_whole(run, step.saturating_add(1)) {
+    match newest_intact(run, step.saturating_add(1)) {
         // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
         Some(older) => anyhow!("{error:#}. The newest intact checkpoint of this run is {}. Pass its path", checkpoint(run, older).display()),

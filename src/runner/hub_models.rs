@@ -82,8 +82,9 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
     }
     let weights = weights(&listing.files).with_context(|| format!("cannot download {name} from Hugging Face"))?;
     let mut get = |file: &str| {
-        let mut tell = |at: Fetching| emit(Event::Fetching { name: format!("{name}/{}", at.name), done: at.done, of: at.of, rate: at.rate, note: at.note });
-        let path = hub.fetch(name, &listing, file, &|| stop.is_requested(), &mut tell).with_context(|| format!("cannot download {name}: {file}"))?;
+        let mut report_progress =
+            |at: Fetching| emit(Event::Fetching { name: format!("{name}/{}", at.name), done: at.done, of: at.of, rate: at.rate, note: at.note });
+        let path = hub.fetch(name, &listing, file, &|| stop.is_requested(), &mut report_progress).with_context(|| format!("cannot download {name}: {file}"))?;
         path.with_context(|| format!("download of {name} stopped at {file}. Run the same command to resume it"))
     };
     get("config.json")?;

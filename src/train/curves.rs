@@ -47,14 +47,14 @@ impl Curves {
     pub fn read_new(&mut self, run: &Path, stop: &dyn Fn() -> bool) -> Result<Vec<String>, RunError> {
         let mut broken = Vec::new();
         loop {
-            let piece = read_metrics_chunk(run, self.position)?;
-            if piece.restarted {
+            let chunk = read_metrics_chunk(run, self.position)?;
+            if chunk.restarted {
                 *self = Self::new(&self.name, &self.sizes, self.axis);
             }
-            self.position = piece.until;
-            piece.metrics.iter().for_each(|metrics| self.push(metrics));
-            broken.extend(piece.broken);
-            if !piece.more || stop() {
+            self.position = chunk.until;
+            chunk.metrics.iter().for_each(|metrics| self.push(metrics));
+            broken.extend(chunk.broken);
+            if !chunk.more || stop() {
                 return Ok(broken);
             }
         }

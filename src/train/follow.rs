@@ -80,16 +80,16 @@ pub fn read_metrics_chunk(run: &Path, from: MetricsPosition) -> Result<MetricsCh
     }
 }
 
-/// Parses lines into `piece` and counts them.
-fn parse(path: &Path, lines: &[u8], mut piece: MetricsChunk) -> MetricsChunk {
+/// Parses lines into `chunk` and counts them.
+fn parse(path: &Path, lines: &[u8], mut chunk: MetricsChunk) -> MetricsChunk {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
-        piece.until.lines += 1;
+        chunk.until.lines += 1;
         match serde_json::from_slice(line) {
-            Ok(metrics) => piece.metrics.push(metrics),
-            Err(error) => piece.broken.push(format!("{}: line {}: {error}", path.display(), piece.until.lines)),
+            Ok(metrics) => chunk.metrics.push(metrics),
+            Err(error) => chunk.broken.push(format!("{}: line {}: {error}", path.display(), chunk.until.lines)),
         }
     }
-    piece
+    chunk
 }
 
 fn mark(bytes: &[u8]) -> u64 {
@@ -143,8 +143,8 @@ mod tests {
         serde_json::to_string(&Metrics { step, seconds, taken: true, flips: vec![1e-3; 28], ..Metrics::default() }).unwrap() + "\n"
     }
 
-    fn steps(piece: &MetricsChunk) -> Vec<u64> {
-        piece.metrics.iter().map(|metrics| metrics.step).collect()
+    fn steps(chunk: &MetricsChunk) -> Vec<u64> {
+        chunk.metrics.iter().map(|metrics| metrics.step).collect()
     }
 
     #[test]
@@ -177,9 +177,9 @@ mod tests {
     fn a_broken_line_is_reported_and_skipped() {
         let run = scratch("broken");
         write_atomic(&run.join("metrics.jsonl"), (line(1, 0.5) + "\0\0\0\n" + &line(2, 1.0)).as_bytes()).unwrap();
-        let piece = read_metrics_chunk(&run, MetricsPosition::default()).unwrap();
-        assert_eq!((steps(&piece), piece.broken.len()), (vec![1, 2], 1));
-        assert!(piece.broken[0].contains("metrics.jsonl: line 2: "), "{:?}", piece.broken);
+        let chunk = read_metrics_chunk(&run, MetricsPosition::default()).unwrap();
+        assert_eq!((steps(&chunk), chunk.broken.len()), (vec![1, 2], 1));
+        assert!(chunk.broken[0].contains("metrics.jsonl: line 2: "), "{:?}", chunk.broken);
         remove_dir(&run).unwrap();
     }
 
@@ -192,11 +192,11 @@ mod tests {
         write_atomic(&run.join("metrics.jsonl"), (text + &serde_json::to_string(&held).unwrap() + "\n" + &rest + "{\"st").as_bytes()).unwrap();
         let (mut position, mut seen, mut pieces) = (MetricsPosition::default(), Vec::new(), 0);
         loop {
-            let piece = read_metrics_chunk(&run, position).unwrap();
-            assert!(!piece.restarted && piece.broken.is_empty());
-            seen.extend(steps(&piece));
-            (position, pieces) = (piece.until, pieces + 1);
-            if !piece.more {
+            let chunk = read_metrics_chunk(&run, position).unwrap();
+            assert!(!chunk.restarted && chunk.broken.is_empty());
+            seen.extend(steps(&chunk));
+            (position, pieces) = (chunk.until, pieces + 1);
+            if !chunk.more {
                 break;
             }
         }

@@ -78,4 +78,4 @@ pub use train_config::{Init, Loss, ModelSource, Precision, Recomputation, TrainC
 pub use train_error::TrainError;
 pub use train_event::{GuardAction, Snapshot, TrainEvent};
 pub use trainer::{Ending, FirstWeights, Trainer, TrainerParts, close, last_scheduled};
-pub use verify_run::{Outcome, VerifyProgress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};
+pub use verify_run::{Outcome, VerifyProgress, Verifying, newest_intact, repair, verify_checkpoint, verify_metrics, verify_run};

@@ -165,8 +165,8 @@ impl RunDir {
             at(&self.path, platform::make_dir(&self.path))?;
             self.lock = Self::lock(&self.path)?;
         }
-        let is_gone = !has("run.toml");
-        if is_gone {
+        let is_removed = !has("run.toml");
+        if is_removed {
             let metrics = self.path.join("metrics.jsonl");
             self.recorded = at(&metrics, GrowingFile::read(&metrics, u64::MAX))?;
         } else if !self.has_settings() {
@@ -174,7 +174,7 @@ impl RunDir {
         }
         at(&self.path, platform::make_dir(&self.path.join("checkpoints")))?;
         self.write_metadata()?;
-        Ok(is_gone)
+        Ok(is_removed)
     }
 
     /// Returns true if the directory has this run's settings, in any layout.
@@ -312,12 +312,12 @@ impl RunDir {
     pub fn skipped(&self, step: u64) -> Result<u64, RunError> {
         let (mut from, mut skipped) = (MetricsPosition::default(), 0);
         loop {
-            let piece = read_metrics_chunk(&self.path, from)?;
-            skipped += piece.metrics.iter().filter(|metrics| metrics.step <= step && !metrics.taken).count() as u64;
-            if !piece.more {
+            let chunk = read_metrics_chunk(&self.path, from)?;
+            skipped += chunk.metrics.iter().filter(|metrics| metrics.step <= step && !metrics.taken).count() as u64;
+            if !chunk.more {
                 return Ok(skipped);
             }
-            from = piece.until;
+            from = chunk.until;
         }
     }
 

@@ -123,7 +123,7 @@ fn tensors(checkpoint: &Checkpoint, path: &Path, name: &str, progress: &mut Veri
 
 /// Returns the newest checkpoint of a run before step `before` whose files are all undamaged, or readable if they have no
 /// checksums.
-pub fn newest_whole(run: &Path, before: u64) -> Option<u64> {
+pub fn newest_intact(run: &Path, before: u64) -> Option<u64> {
     let is_whole = |&step: &u64| {
         let mut whole = true;
         verify_checkpoint(&checkpoint(run, step), &mut |verifying| {
@@ -242,17 +242,17 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
     }
     let (mut position, mut next) = (MetricsPosition::default(), 1);
     loop {
-        let piece = match read_metrics_chunk(run, position) {
-            Ok(piece) => piece,
+        let chunk = match read_metrics_chunk(run, position) {
+            Ok(chunk) => chunk,
             Err(error) => return Outcome::Damaged { problem: error.to_string() },
         };
-        let gap = piece.metrics.iter().find(|metrics| std::mem::replace(&mut next, metrics.step.saturating_add(1)) != metrics.step);
+        let gap = chunk.metrics.iter().find(|metrics| std::mem::replace(&mut next, metrics.step.saturating_add(1)) != metrics.step);
         let gap = gap.map(|metrics| format!("{}: step {} does not follow the line before", path.display(), metrics.step));
-        if let Some(problem) = piece.broken.first().cloned().or(gap) {
+        if let Some(problem) = chunk.broken.first().cloned().or(gap) {
             return Outcome::Damaged { problem: format!("{problem}. {harmless}") };
         }
-        position = piece.until;
-        if !piece.more {
+        position = chunk.until;
+        if !chunk.more {
             return Outcome::Whole.with(newest.is_some());
         }
     }

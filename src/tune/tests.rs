@@ -111,7 +111,7 @@ fn every_variant_is_correct_at_every_case() {
     let mut names = std::collections::BTreeSet::new();
     for case in crate::ops::ALL.iter().flat_map(|family| (family.cases)()) {
         // The first operation of a fused sequence.
-        let taken = case.inputs.iter().enumerate().filter(|(n, _)| case.takes(*n));
+        let taken = case.inputs.iter().enumerate().filter(|(n, _)| case.uses_input(*n));
         let inputs = taken.map(|(_, input)| input.spec).collect::<Vec<_>>();
         let updates = case.updates.iter().map(|update| update.spec).collect::<Vec<_>>();
         let specs = Specs { inputs: &inputs, updates: &updates };

@@ -131,7 +131,7 @@ pub const DIVERGENCE_HELP: &str = {
 
 /// Writes the help; returns its length.
 const fn write_help(into: &mut [u8]) -> usize {
-    let (mut at, mut n) = (put(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
+    let (mut at, mut n) = (append(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
     while n < Divergence::ALL.len() {
         let info = Divergence::ALL[n].info();
         let before = if n == 0 {
@@ -141,18 +141,18 @@ const fn write_help(into: &mut [u8]) -> usize {
         } else {
             ", or "
         };
-        at = put(into, at, before);
-        at = put(into, at, info.name);
-        at = put(into, at, " (");
-        at = put(into, at, info.brief);
-        at = put(into, at, ")");
+        at = append(into, at, before);
+        at = append(into, at, info.name);
+        at = append(into, at, " (");
+        at = append(into, at, info.brief);
+        at = append(into, at, ")");
         n += 1;
     }
     at
 }
 
 /// Writes a text at an index; returns the index after it.
-const fn put(into: &mut [u8], at: usize, text: &str) -> usize {
+const fn append(into: &mut [u8], at: usize, text: &str) -> usize {
     let mut n = 0;
     while n < text.len() {
         into[at + n] = text.as_bytes()[n];

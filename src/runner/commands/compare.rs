@@ -114,11 +114,11 @@ impl RunResults {
         let (mut last, mut held_out, mut lowest, mut values) = (None, None, [None; BEST_BY.len()], ColumnValues::default());
         let mut position = MetricsPosition::default();
         loop {
-            let piece = train::read_metrics_chunk(path, position)?;
-            if piece.restarted {
+            let chunk = train::read_metrics_chunk(path, position)?;
+            if chunk.restarted {
                 (last, held_out, lowest, values) = (None, None, [None; BEST_BY.len()], ColumnValues::default());
             }
-            for metrics in piece.metrics {
+            for metrics in chunk.metrics {
                 if let Some(losses) = metrics.held_out {
                     held_out = Some((metrics.step, losses));
                     for (lowest, term) in lowest.iter_mut().zip(BEST_BY) {
@@ -131,11 +131,11 @@ impl RunResults {
                 values.add(&metrics);
                 last = Some(Metrics { flips: Vec::new(), ..metrics });
             }
-            position = piece.until;
+            position = chunk.until;
             if stop.is_requested() {
                 bail!("comparison stopped at {}", path.display());
             }
-            if !piece.more {
+            if !chunk.more {
                 break;
             }
         }

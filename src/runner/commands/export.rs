@@ -170,19 +170,19 @@ fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut
 fn rows(file: &mut dyn Write, (name, path): (&str, &Path), matrices: usize, stop: &Stop, broken: &mut Vec<String>) -> io::Result<()> {
     let mut position = MetricsPosition::default();
     loop {
-        let piece = train::read_metrics_chunk(path, position).map_err(io::Error::other)?;
+        let chunk = train::read_metrics_chunk(path, position).map_err(io::Error::other)?;
         if stop.is_requested() {
             return Err(io::Error::other("export stopped; no file was written"));
         }
-        if piece.restarted {
+        if chunk.restarted {
             return Err(io::Error::other(format!("cannot read {}: the run was rolled back meanwhile. Try again", path.display())));
         }
-        for metrics in &piece.metrics {
+        for metrics in &chunk.metrics {
             file.write_all(csv::row(name, metrics, matrices).as_bytes())?;
         }
-        broken.extend(piece.broken);
-        position = piece.until;
-        if !piece.more {
+        broken.extend(chunk.broken);
+        position = chunk.until;
+        if !chunk.more {
             return Ok(());
         }
     }

@@ -23,16 +23,16 @@ pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> R
 fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
     let (mut position, mut sums): (MetricsPosition, Option<Vec<f64>>) = (MetricsPosition::default(), None);
     loop {
-        let piece = train::read_metrics_chunk(run, position)?;
-        if piece.restarted {
+        let chunk = train::read_metrics_chunk(run, position)?;
+        if chunk.restarted {
             sums = None;
         }
-        for metrics in piece.metrics.iter().filter(|metrics| !metrics.flips.is_empty()) {
+        for metrics in chunk.metrics.iter().filter(|metrics| !metrics.flips.is_empty()) {
             let sums = sums.get_or_insert_with(|| vec![0.0; metrics.flips.len()]);
             sums.iter_mut().zip(&metrics.flips).for_each(|(sum, flips)| *sum += flips);
         }
-        position = piece.until;
-        if !piece.more || stop.is_requested() {
+        position = chunk.until;
+        if !chunk.more || stop.is_requested() {
             return Ok(sums);
         }
     }

@@ -182,7 +182,7 @@ fn reply(channel: u32, reply: Reply) {
     let inbox =
         CONNECTION.with_borrow(|connection| connection.as_ref().and_then(|connection| connection.channels.get(&channel)).map(|channel| channel.inbox.clone()));
     if let Some(inbox) = inbox {
-        inbox.put(reply);
+        inbox.push(reply);
     }
 }
 
@@ -210,9 +210,9 @@ fn fail(engine: u32, why: &str) {
     };
     drop(link);
     for (inbox, open) in channels {
-        inbox.put(Reply::Restarted { why: why.into() });
+        inbox.push(Reply::Restarted { why: why.into() });
         for _ in 0..open {
-            inbox.put(Reply::Ended { error: Some(why.into()) });
+            inbox.push(Reply::Ended { error: Some(why.into()) });
         }
     }
     if retry {

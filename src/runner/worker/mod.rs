@@ -46,7 +46,7 @@ struct Inbox {
 }
 
 impl Inbox {
-    fn put(&self, reply: Reply) {
+    fn push(&self, reply: Reply) {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner).push_back(reply);
         (self.wake)();
     }

@@ -19,18 +19,18 @@ impl RunnerThread {
     pub(super) fn run(self) {
         let mut runner = self.runner();
         while let Ok(command) = self.commands.recv() {
-            let work = AssertUnwindSafe(|| runner.run(command, &mut |event| self.inbox.put(Reply::Event(event))));
+            let work = AssertUnwindSafe(|| runner.run(command, &mut |event| self.inbox.push(Reply::Event(event))));
             let error = match catch_unwind(work) {
                 Ok(result) => result.err().map(|error| format!("{error:#}")),
                 Err(panic) => {
                     // The runner may be in an inconsistent state: the next command gets a new one.
                     runner = self.runner();
                     let why = super::internal_error(&message(&*panic));
-                    self.inbox.put(Reply::Restarted { why: why.clone() });
+                    self.inbox.push(Reply::Restarted { why: why.clone() });
                     Some(why)
                 }
             };
-            self.inbox.put(Reply::Ended { error });
+            self.inbox.push(Reply::Ended { error });
         }
     }
 

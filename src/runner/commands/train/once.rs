@@ -9,7 +9,7 @@ use crate::runner::run_inputs::Inputs;
 use crate::runner::run_plan::{self, DeviceMemory, RunPlan};
 use crate::runner::{Event, Tuning, damage, sources, text_reader, tuning};
 use crate::train::{
-    Checkpoint, Ending, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, TrainerParts, check_same, checkpoints, close, newest_whole,
+    Checkpoint, Ending, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, TrainerParts, check_same, checkpoints, close, newest_intact,
 };
 use anyhow::Result;
 use std::path::Path;
@@ -106,7 +106,7 @@ pub(super) async fn train(
 /// Returns true if the last checkpoint of a run is that of its last step and intact.
 fn is_finished(run: &Path, steps: u64) -> Result<bool> {
     let last = checkpoints(run)?.pop().filter(|&last| last >= steps);
-    Ok(last.is_some_and(|last| newest_whole(run, last.saturating_add(1)) == Some(last)))
+    Ok(last.is_some_and(|last| newest_intact(run, last.saturating_add(1)) == Some(last)))
 }
 
 /// Adds the notes of the device selection to the event that starts a training.
