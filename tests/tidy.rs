@@ -3,6 +3,7 @@
 
 mod circles;
 mod errors;
+mod names;
 mod source;
 
 use signet::ops::ALL;
