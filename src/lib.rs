@@ -1,4 +1,4 @@
-//! Signet trains fully binarized language models on any GPU, and runs them anywhere.
+//! Signet trains and runs fully binarized (1-bit) language models on GPUs and CPUs.
 //!
 //! The modules in order; each imports only those above it:
 //!

@@ -228,6 +228,11 @@ fn label(value: f64) -> String {
     }
 }
 
+/// Replaces characters that the embedded font lacks.
+fn drawable(text: &str) -> String {
+    text.replace('‖', "||")
+}
+
 fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel, axis: Axis, scale: u32) -> DrawResult
 where
     B::ErrorType: 'static,
@@ -236,12 +241,13 @@ where
     let end = all().map(|(x, _)| x).fold(1.0, f64::max);
     let (lowest, highest) = all().fold((f64::MAX, f64::MIN), |(lowest, highest), (_, y)| (lowest.min(y), highest.max(y)));
     let caption = ("sans-serif", 16 * scale);
+    let title = drawable(&panel.title);
     if lowest > highest {
-        area.titled(&format!("{}: nothing to show", panel.title), caption)?;
+        area.titled(&format!("{title}: nothing to show"), caption)?;
         return Ok(());
     }
     let mut chart = ChartBuilder::on(area);
-    chart.caption(&panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
+    chart.caption(&title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
     if panel.logarithmic {
         let highest = if highest > lowest { highest } else { lowest * 1.1 };
         lines(chart.build_cartesian_2d(0.0..end, (lowest..highest).log_scale())?, panel, axis, scale)
@@ -352,7 +358,7 @@ mod tests {
         }
         assert!(!one.contains("nothing to show"));
         let two = svg(&alone(&[curves("first", 1.0), curves("second", 2.0)])).unwrap();
-        for word in ["first", "second", "cross-entropy, held-out", "reverse KL"] {
+        for word in ["first", "second", "cross-entropy, held-out", "KL(student||teacher)"] {
             assert!(two.contains(word), "{word}");
         }
         for word in ["block 1", "nothing to show", "Jensen", "deviation"] {
@@ -399,11 +405,11 @@ mod tests {
         assert!(!one.contains("nothing to show"));
         let two = svg(&alone_with_everything(2)).unwrap();
         for plot in PLOTS.iter().filter(|plot| plot.alone) {
-            assert!(one.contains(plot.caption), "{} is not drawn of a run", plot.caption);
+            assert!(one.contains(&drawable(plot.caption)), "{} is not drawn of a run", plot.caption);
             assert!(plot.lines.len() == 1 || plot.lines.iter().all(|line| one.contains(line.legend)), "a line of {} is not drawn", plot.caption);
         }
         for (index, row) in QUANTITIES.iter().enumerate().filter(|(_, row)| row.curve && row.name != "tokens_per_s") {
-            let among = two.contains(&row.title());
+            let among = two.contains(&drawable(&row.title()));
             assert!(among || alone.contains(&index), "{} is not drawn", row.name);
             assert!(among || row.field != "held_out", "{} is not drawn of several runs", row.name);
         }

@@ -172,7 +172,7 @@ const FIELDS: [Quantity; 14] = [
     Quantity::new("loss", "loss, trained (of each its own)", Unit::Nats, |m| Some(m.loss)).curve(Scale::Positive),
     Quantity::new("ad", "cross-entropy against the teacher, trained", Unit::Nats, |m| m.ad),
     Quantity::new("ar", "next-token cross-entropy, trained", Unit::Nats, |m| Some(m.ar)),
-    Quantity::new("kl", "KL divergence from the teacher, trained", Unit::Nats, |m| m.kl).curve(Scale::Logarithmic),
+    Quantity::new("kl", "KL(teacher‖student), trained", Unit::Nats, |m| m.kl).curve(Scale::Logarithmic),
     Quantity::new("norm", "gradient norm before clipping", Unit::One, |m| m.norm).curve(Scale::Logarithmic),
     Quantity::new("lr", "learning rate", Unit::One, |m| Some(m.lr)).curve(Scale::Linear),
     Quantity::new("flip_ratio", "flip-flop ratio", Unit::Share, |m| Some(m.flip_ratio))
@@ -258,9 +258,9 @@ pub static PLOTS: [Plot; 6] = [
         alone: true,
     },
     Plot {
-        title: "KL from the teacher",
-        caption: "KL divergence from the teacher",
-        lines: const { &[line("kl", "trained", "KL from the teacher"), line("held_out_kl", "held-out", "held-out KL")] },
+        title: "KL(teacher‖student)",
+        caption: "KL(teacher‖student)",
+        lines: const { &[line("kl", "trained", "KL(teacher‖student)"), line("held_out_kl", "held-out", "held-out KL")] },
         alone: true,
     },
     Plot {

@@ -52,7 +52,7 @@ use notices::Undo;
 use serde::{Deserialize, Serialize};
 use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use view::{TabView, tabs};
-use widgets::{heading, section};
+use widgets::{heading, install_fonts, section};
 
 tabs! {
     /// Train a model.
@@ -77,6 +77,8 @@ pub struct App {
     background: Worker,
     /// State of a request to close the window while a run trains.
     closing: Closing,
+    /// True once the fonts are installed, in the first frame.
+    fonts_installed: bool,
 }
 
 /// State of a request to close the window.
@@ -97,7 +99,7 @@ impl App {
     pub fn new(settings: Settings, wake: &Wake) -> Self {
         let mut background = Worker::spawn("errands", Tuning::Off, wake.clone());
         background.send(Command::Devices);
-        Self { shared: Shared::new(settings), tabs: Tabs::new(wake), background, closing: Closing::No }
+        Self { shared: Shared::new(settings), tabs: Tabs::new(wake), background, closing: Closing::No, fonts_installed: false }
     }
 
     /// Handles the workers' replies since the last call, and the requests of tabs to each other.
@@ -169,6 +171,9 @@ impl App {
 
     /// Draws the app.
     pub fn ui(&mut self, ui: &mut Ui) {
+        if !std::mem::replace(&mut self.fonts_installed, true) {
+            install_fonts(ui.ctx());
+        }
         self.shortcuts(ui);
         Panel::top("tabs").show(ui, |ui| self.bar(ui));
         if !self.shared.notices.is_empty() {

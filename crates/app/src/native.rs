@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Version and hash of the sources; `signet` compares both with its own.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (sources ", env!("SIGNET_SOURCES"), ")");
 
-/// Train, watch and talk, in a window.
+/// Train, compare and chat in a window.
 #[derive(Parser)]
 #[command(name = "signet-app", version = VERSION)]
 struct Arguments {
@@ -33,7 +33,7 @@ enum Command {
     Bench(Bench),
 }
 
-/// Time how long the app takes to draw a frame, without a window: `signet bench app`.
+/// Benchmark the frame time without a window: `signet bench app`.
 #[derive(Args)]
 struct Bench {
     #[arg(long)]

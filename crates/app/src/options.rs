@@ -7,13 +7,13 @@ use std::path::PathBuf;
 /// The options.
 #[derive(Args, Default)]
 pub(super) struct AppOptions {
-    /// Folder of the runs; the one shown last, or `runs`.
+    /// Folder with the runs [default: the last one opened, or `runs`].
     #[arg(long)]
     pub(super) runs: Option<PathBuf>,
-    /// Fill the form of a new run from a TOML file, as `train --config` reads it.
+    /// Fill in the form of a new run from a TOML file, as for `train --config`.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Write down when each frame was drawn and what the app itself took for it, as CSV.
+    /// Write the time of each frame and the CPU time of the app for it to a CSV file.
     #[arg(long, value_name = "FILE", hide = true)]
     pub(super) frames: Option<PathBuf>,
 }

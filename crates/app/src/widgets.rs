@@ -1,6 +1,14 @@
 //! Widgets that all tabs use; independent of the app.
 
-use eframe::egui::{AsIdSalt, Label, RichText, Role, Ui, UiBuilder};
+use eframe::egui::{AsIdSalt, Context, FontDefinitions, FontFamily, Label, RichText, Role, Ui, UiBuilder};
+
+/// Lets proportional text fall back to the monospace font, which has characters that the proportional one lacks, such as ‖.
+pub(crate) fn install_fonts(context: &Context) {
+    let mut fonts = FontDefinitions::default();
+    let monospace = fonts.families.get(&FontFamily::Monospace).cloned().unwrap_or_default();
+    fonts.families.entry(FontFamily::Proportional).or_default().extend(monospace);
+    context.set_fonts(fonts);
+}
 
 /// Adds a part whose widgets have stable ids, and so keep the focus, when widgets before it appear or go: by
 /// default, egui derives ids from a counter. `name` must be unique within `ui`.

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 /// Paths of the app relative to this program: as built, and in the macOS bundle.
 const PLACES: [&str; 2] = ["signet-app", "Signet.app/Contents/MacOS/Signet"];
 
-/// Open the app: train, watch, talk, in a window.
+/// Open the app: train, compare and chat in a window.
 #[derive(Args, Default)]
 pub(super) struct App {
     #[command(flatten)]

@@ -10,7 +10,7 @@ use signet::runner::{
     TrainBenchReport, format_bytes,
 };
 
-/// Time the machine.
+/// Run benchmarks.
 #[derive(Subcommand)]
 pub(super) enum Bench {
     Train(Train),
@@ -20,98 +20,98 @@ pub(super) enum Bench {
     App(App),
 }
 
-/// Measure what a dependent dispatch costs: the least time that a token or a step takes for each.
+/// Measure the time of a dependent dispatch, the minimum for each dispatch of a token or a training step.
 #[derive(Args)]
 pub(super) struct Dispatch {
     #[command(flatten)]
     at: DeviceOption,
-    /// The figure as one JSON object.
+    /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Time how long the app takes to draw a frame, without a window: a long run, every tab, and while a run trains.
+/// Benchmark the frame time of the app, without a window: with a long run, in every tab, and during training.
 #[derive(Args)]
 pub(super) struct App {
-    /// Steps of the run that is drawn.
+    /// Steps of the displayed run.
     #[arg(long, default_value_t = 1_000_000)]
     points: u64,
-    /// Frames timed of each scene.
+    /// Frames to time in each scene.
     #[arg(long, default_value_t = 600)]
     frames: usize,
-    /// Where the run is trained whose training is drawn over.
+    /// Folder for the run that trains during the benchmark.
     #[arg(long, default_value = "runs")]
     runs: std::path::PathBuf,
-    /// The figures as one JSON object.
+    /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Time training steps: teacher forward, student forward and backward, clip, AdamW.
+/// Benchmark training steps: teacher forward, student forward and backward, clipping, AdamW.
 #[derive(Args)]
 pub(super) struct Train {
-    /// tiny, 5M, 130M, 1.3B, 7B or 13B.
+    /// Model size: tiny, 5M, 130M, 1.3B, 7B or 13B.
     #[arg(long, default_value = "5M")]
     size: String,
-    /// Sequences in a step; 4 for small sizes, else 1.
+    /// Sequences per step [default: 4 for small sizes, else 1].
     #[arg(long)]
     batch: Option<usize>,
-    /// Tokens in a sequence.
+    /// Tokens per sequence.
     #[arg(long, default_value_t = 256)]
     seq: usize,
-    /// Steps timed, after two of warm-up.
+    /// Steps to time, after two warmup steps.
     #[arg(long, default_value_t = 6)]
     steps: usize,
-    /// How the teacher's matrices are stored: f16, f32, or q8 (8-bit blocks).
+    /// Storage of the teacher's matrices: f16, f32, or q8 (8-bit blocks).
     #[arg(long, default_value = "f16", value_parser = choice::<MatrixStorage>)]
     teacher_storage: MatrixStorage,
-    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    /// Storage of AdamW's moments: f32, or q8 (blocks of 8-bit codes).
     #[arg(long, default_value = "f32", value_parser = choice::<Moments>)]
     moments: Moments,
-    /// Time each kernel on a GPU, too, against what the device was measured to do.
+    /// Also time each kernel on a GPU, relative to the device's measured bandwidth and compute rate.
     #[arg(long)]
     kernels: bool,
-    /// Compute activations again instead of holding them.
+    /// Recompute activations in the backward pass instead of storing them.
     #[arg(long)]
     recompute: bool,
     #[command(flatten)]
     at: DeviceOption,
-    /// The figures as one JSON object.
+    /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Time matrix products at a model's shapes: dense in f32 and f16, and on signs.
+/// Benchmark matrix products at the shapes of models: dense in f32 and f16, and with binarized weights.
 #[derive(Args)]
 pub(super) struct Matmul {
     #[command(flatten)]
     at: DeviceOption,
-    /// One JSON object per product.
+    /// Print one JSON object per product.
     #[arg(long)]
     json: bool,
 }
 
-/// Time decoding: a packed model of random weights against the same one dense in f16.
+/// Benchmark decoding: a packed model with random weights, and the same model dense in f16.
 #[derive(Args)]
 pub(super) struct Decode {
-    /// tiny, 5M, 130M, 1.3B, 7B or 13B.
+    /// Model size: tiny, 5M, 130M, 1.3B, 7B or 13B.
     #[arg(long, default_value = "130M")]
     size: String,
-    /// Tokens of the prompt.
+    /// Prompt tokens.
     #[arg(long, default_value_t = 64)]
     prompt: usize,
-    /// Tokens decoded.
+    /// Tokens to decode.
     #[arg(long, default_value_t = 64)]
     tokens: usize,
-    /// Leave the dense model out: it needs up to 16 times the memory.
+    /// Skip the dense model, which needs up to 16 times the memory.
     #[arg(long)]
     packed_only: bool,
-    /// Time each kernel on a GPU, too, against what the device was measured to do.
+    /// Also time each kernel on a GPU, relative to the device's measured bandwidth and compute rate.
     #[arg(long)]
     kernels: bool,
     #[command(flatten)]
     at: DeviceOption,
-    /// The figures as one JSON object.
+    /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -10,21 +10,21 @@ use std::io::{BufRead, IsTerminal, Read};
 /// Maximum size of a message in bytes.
 const MAX_MESSAGE: u64 = 64 << 20;
 
-/// Talk with a model: a line is a message. /reset forgets what was said, /quit leaves; Ctrl-C stops a reply.
+/// Chat with a model. One line is one message; /reset clears the conversation, /quit exits, Ctrl-C stops a reply.
 #[derive(Args)]
 pub(super) struct Chat {
-    /// What the system says first, if the model's template knows it.
+    /// System prompt, if the model's chat template has one.
     #[arg(long)]
     system: Option<String>,
     #[command(flatten)]
     of: ModelOptions,
-    /// Tokens the conversation may have before its oldest turns are dropped; the model's context, but 4096 at most.
+    /// Maximum tokens of the conversation, above which its oldest turns are dropped [default: the model's context, at most 4096].
     #[arg(long)]
     context: Option<usize>,
-    /// One JSON object per event.
+    /// Print one JSON object per event.
     #[arg(long)]
     json: bool,
-    /// Say after each reply how fast it was.
+    /// Print the speed after each reply.
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]

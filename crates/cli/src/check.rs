@@ -7,15 +7,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{Command, Event, Outcome, Runner};
 use std::path::{Path, PathBuf};
 
-/// Verify the files of a run, a model or a cache; exits 1 if anything is damaged.
+/// Verify the files of a run, a model or a cache; exits 1 if any is damaged.
 #[derive(Args)]
 pub(super) struct Check {
-    /// A run, a checkpoint, a packed file, a GGUF file, a model directory, a token cache, a teacher cache, or a folder of these.
+    /// Run, checkpoint, packed file, GGUF file, model directory, token cache, teacher cache, or a folder with these.
     path: PathBuf,
-    /// Put back run.toml, variants.json and changes.jsonl of a run from its newest checkpoint where they are damaged.
+    /// Restore a run's damaged run.toml, variants.json and changes.jsonl from its newest checkpoint.
     #[arg(long)]
     repair: bool,
-    /// One JSON object per file.
+    /// Print one JSON object per file.
     #[arg(long)]
     json: bool,
 }

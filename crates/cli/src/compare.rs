@@ -6,25 +6,26 @@ use clap::Args;
 use signet::runner::{Average, Axis, Command, CompareColumn, CompareReport, CompareRequest, Event, Runner};
 use std::path::PathBuf;
 
-/// Put runs side by side: what they came to on held-out text, with the spread over seeds, and their curves on the same axes.
+/// Compare runs on held-out text.
 ///
-/// Runs that differ in nothing but the seed are one group, which has a mean ± a sample standard deviation. Held-out numbers are at
-/// temperature 1 whatever was trained: the KL divergence from the teacher, the reverse, Jensen–Shannon, and the next token's cross-entropy.
+/// Runs that differ only in the seed are one group, reported as mean ± sample standard deviation. Held-out metrics are at temperature 1,
+/// whatever the training objective: KL(teacher‖student), KL(student‖teacher), the Jensen–Shannon divergence, and the next-token
+/// cross-entropy.
 #[derive(Args)]
 pub(super) struct Compare {
-    /// Directories of runs, or folders of them.
+    /// Run directories, or folders with runs.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Also draw their curves into this file: .svg or .png.
+    /// Also plot the curves of the runs to this file, .svg or .png.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Draw them by the tokens seen instead of steps.
+    /// Plot against tokens instead of steps.
     #[arg(long, requires = "out")]
     tokens: bool,
-    /// Everything as one JSON object.
+    /// Print the comparison as one JSON object.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// The table as comma-separated values, in place of Markdown.
+    /// Print the table as CSV instead of Markdown.
     #[arg(long)]
     csv: bool,
 }

@@ -6,22 +6,22 @@ use clap::Args;
 use signet::runner::{Command, ConformRequest, Event, Runner};
 use std::path::PathBuf;
 
-/// Hold every operation on a device against a float64 oracle; fails if any result is off.
+/// Check every operation on a device against a float64 reference; exits 1 on a mismatch.
 #[derive(Args)]
 pub(super) struct Conform {
-    /// all, auto, cpu, or an adapter's name or index.
+    /// Device to check: all, auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "all")]
     device: String,
-    /// Seed of the operands, to repeat a run; a new one each time without it.
+    /// Seed of the inputs, to reproduce an earlier check [default: random].
     #[arg(long)]
     seed: Option<u64>,
-    /// Only cases whose "operation: label" contains this.
+    /// Check only cases whose "operation: label" contains this text.
     #[arg(long)]
     filter: Option<String>,
-    /// Write the whole report to PATH.md and PATH.json (PATH-0.md and so on with --device all), to keep or to attach to a driver bug.
+    /// Write the full report to PATH.md and PATH.json, for a driver bug report; with --device all to PATH-0.md and so on.
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
-    /// One JSON report per device.
+    /// Print one JSON report per device.
     #[arg(long)]
     json: bool,
 }

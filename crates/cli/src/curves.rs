@@ -6,13 +6,13 @@ use clap::Args;
 use signet::runner::{Command, Event, Runner};
 use std::path::PathBuf;
 
-/// Write the curves of a run, or of several on the same axes, or every step of them as a table.
+/// Plot the curves of one or more runs, or write all their steps as CSV.
 #[derive(Args)]
 pub(super) struct Curves {
-    /// Directories of runs.
+    /// Run directories.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// The file to write; its ending says what: .svg or .png for curves, .csv for every step.
+    /// File to write: .svg or .png for a plot, .csv for all steps.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

@@ -12,27 +12,25 @@ use std::path::PathBuf;
 struct OfData;
 
 impl SettingSubset for OfData {
-    const SOME: Option<&'static [&'static [Name]]> = Some(&[
-        &[("teacher", Some("The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory")), ("tokenizer", None)],
-        OF_TEXT,
-    ]);
+    const SOME: Option<&'static [&'static [Name]]> =
+        Some(&[&[("teacher", Some("Teacher whose tokenizer and chat template are used: embedded, none, or a model directory")), ("tokenizer", None)], OF_TEXT]);
 }
 
 impl WithConfigFile for OfData {
-    const FILE: &'static str = "Settings from a TOML file; options given here come on top";
+    const FILE: &'static str = "Read settings from a TOML file; options override it";
 }
 
-/// Look at a text as a run would read it: documents, tokens, what is held out, and the first rows. It is tokenized if it was not.
+/// Show how a run reads a text: documents, tokens, held-out part, first documents. Tokenizes the text if needed.
 #[derive(Args)]
 pub(super) struct Data {
-    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
+    /// Text: plain or JSON Lines files, also as .gz or .zst, or glob patterns such as 'books/*.txt'; without any, the embedded corpus.
     files: Vec<PathBuf>,
     #[command(flatten)]
     settings: FileAndOptions<OfData>,
-    /// Documents to show.
+    /// Number of documents to print.
     #[arg(long, default_value_t = 3)]
     rows: usize,
-    /// The figures as one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -5,10 +5,10 @@ use anyhow::Result;
 use clap::Args;
 use signet::runner::{Command, DeviceInfo, Event, Runner, format_bytes};
 
-/// List the devices that `--device` can name.
+/// List the devices that `--device` accepts.
 #[derive(Args)]
 pub(super) struct Devices {
-    /// As one JSON object.
+    /// Print the list as one JSON object.
     #[arg(long)]
     json: bool,
 }

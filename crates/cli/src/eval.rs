@@ -9,46 +9,46 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{Command, EvalRequest, Event, MatrixStorage, PerplexityReport, Runner, TaskRequest};
 use std::path::PathBuf;
 
-/// Measure a model: perplexity on a text, and tasks with choices as lm-evaluation-harness asks them.
+/// Evaluate a model: perplexity on a text, and multiple-choice tasks as in lm-evaluation-harness.
 #[derive(Args)]
 #[command(group = ArgGroup::new("what").args(["perplexity", "task"]).required(true).multiple(true))]
 pub(super) struct Eval {
-    /// Perplexity on this text (plain or JSON lines, also as .gz or .zst), by FBI-LLM's protocol: windows that do not overlap.
+    /// Compute the perplexity on this text (plain or JSON Lines, also as .gz or .zst) in windows that do not overlap, as FBI-LLM does.
     #[arg(long, value_name = "FILE")]
     perplexity: Option<PathBuf>,
-    /// Tokens in a window; 2048 without it, or the model's context if that is shorter.
+    /// Tokens per window [default: 2048, or the model's context if that is shorter].
     #[arg(long, requires = "perplexity")]
     window: Option<usize>,
-    /// A task and JSON lines for it in its data set's field names: boolq, piqa, hellaswag, winogrande, arc_easy, arc_challenge, openbookqa, or a TOML file that describes one. May be given several times.
+    /// Run a task on a JSON Lines file with the data set's field names. TASK is boolq, piqa, hellaswag, winogrande, arc_easy, arc_challenge, openbookqa, or a TOML file that defines one. May be repeated.
     #[arg(long, value_name = "TASK=ROWS")]
     task: Vec<String>,
-    /// Answered questions before each that is asked.
+    /// Few-shot examples before each question.
     #[arg(long, default_value_t = 0, requires = "shots_from")]
     shots: usize,
-    /// Rows that those are taken from: FILE for a single task, else TASK=FILE, for each.
+    /// JSON Lines file with the few-shot examples; with several tasks, TASK=FILE for each.
     #[arg(long, value_name = "FILE", requires = "task")]
     shots_from: Vec<String>,
-    /// Take the first rows of that file in their order, instead of drawing some for each question as lm-evaluation-harness does.
+    /// Use the first examples of that file for all questions, instead of drawing some for each as lm-evaluation-harness does.
     #[arg(long, requires = "shots_from")]
     shots_in_order: bool,
-    /// What shots are drawn by.
+    /// Seed for drawing few-shot examples.
     #[arg(long, default_value_t = 1234)]
     seed: u32,
-    /// Only the first rows of each task.
+    /// Evaluate only the first ROWS rows of each task.
     #[arg(long, value_name = "ROWS")]
     limit: Option<usize>,
-    /// Put no special tokens (LLaMA's <s>) before what is asked, as lm-evaluation-harness 0.4.2 did.
+    /// Add no special tokens (LLaMA's <s>) before a prompt, as lm-evaluation-harness 0.4.2 did.
     #[arg(long)]
     no_special_tokens: bool,
-    /// Write the report to this file as JSON, beside it as Markdown, and what came of each row as it comes; with the same file, an evaluation that was stopped goes on.
+    /// Write the report to this file as JSON and beside it as Markdown, and the result of each row as it completes. With the same file, an interrupted evaluation resumes.
     #[arg(long, value_name = "FILE", requires = "task")]
     out: Option<PathBuf>,
-    /// How its matrices are kept on the device: f32, f16, or q8 (8-bit blocks); without it, as the file has them.
+    /// Storage of the model's matrices on the device: f32, f16, or q8 (8-bit blocks) [default: as in the file].
     #[arg(long, value_parser = choice::<MatrixStorage>)]
     storage: Option<MatrixStorage>,
     #[command(flatten)]
     of: ModelOptions,
-    /// The figures as one JSON object.
+    /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
 }

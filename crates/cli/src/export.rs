@@ -8,27 +8,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{Command, Event, ExportModelRequest, Floats, ModelExport, Runner};
 use std::path::PathBuf;
 
-/// Write a model for other programs: transformers, FBI-LLM's own code, llama.cpp.
+/// Export a model for transformers, FBI-LLM's code or llama.cpp.
 #[derive(Args)]
 #[command(group(ArgGroup::new("form").required(true).args(["dense", "latent", "gguf"])))]
 pub(super) struct Export {
-    /// embedded, a packed file, a model directory, or a run's directory.
+    /// Model: embedded, a packed file, a model directory, or a run's directory.
     model: String,
-    /// The directory (or with --gguf the file) to write; it must not be there yet.
+    /// Directory to write, or file with --gguf; must not exist.
     out: PathBuf,
-    /// A Hugging Face directory of a plain LLaMA: each binarized layer as the matrix α·sign(W) + β.
+    /// Write a Hugging Face directory of a plain LLaMA, with each binarized layer as the matrix α·sign(W) + β.
     #[arg(long)]
     dense: bool,
-    /// A Hugging Face directory with weight, wscale and wbias, to go on training in PyTorch.
+    /// Write a Hugging Face directory with weight, wscale and wbias, to continue training in PyTorch.
     #[arg(long)]
     latent: bool,
-    /// A GGUF file of a plain LLaMA in f16.
+    /// Write a GGUF file of a plain LLaMA in f16.
     #[arg(long)]
     gguf: bool,
-    /// With --dense: how floats are stored, f16, bf16 or f32.
+    /// With --dense: data type of the tensors, f16, bf16 or f32.
     #[arg(long, default_value = "f16", value_parser = choice::<Floats>)]
     floats: Floats,
-    /// One JSON object per event.
+    /// Print one JSON object per event.
     #[arg(long)]
     json: bool,
 }

@@ -10,18 +10,18 @@ use std::io::Read;
 /// Maximum size of a prompt from standard input, in bytes.
 const MAX_PROMPT: u64 = 64 << 20;
 
-/// Continue a text.
+/// Generate text from a prompt.
 #[derive(Args)]
 pub(super) struct Generate {
-    /// The text to continue; standard input without it.
+    /// Prompt [default: read from standard input].
     #[arg(long, short)]
     prompt: Option<String>,
     #[command(flatten)]
     of: ModelOptions,
-    /// Tokens that prompt and continuation may have; the model's context, but 4096 at most.
+    /// Maximum tokens of the prompt and the generated text together [default: the model's context, at most 4096].
     #[arg(long)]
     context: Option<usize>,
-    /// One JSON object per event: the text piece by piece, then figures.
+    /// Print one JSON object per event: pieces of text, then statistics.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -5,13 +5,13 @@ use anyhow::Result;
 use clap::Args;
 use signet::runner::{Command, Event, Inspection, LayerReport, Runner};
 
-/// Show what a model's layers are made of: bits, signs, α and β, sizes, and of a run how often signs flipped.
+/// Show a model's layers: bits, signs, α and β, sizes; for a run, also how often signs flipped.
 #[derive(Args)]
 pub(super) struct Inspect {
-    /// embedded, a packed file, a model directory, or a run's directory.
+    /// Model: embedded, a packed file, a model directory, or a run's directory.
     #[arg(default_value = "embedded")]
     model: String,
-    /// Everything as one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -8,35 +8,35 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{Command, Event, LandscapeGrid, LandscapeRequest, Runner};
 use std::path::PathBuf;
 
-/// Draw the loss around a checkpoint, along two random directions that are normalised row by row.
+/// Plot the loss landscape around a checkpoint, along two random directions normalized by row.
 #[derive(Args)]
 pub(super) struct Landscape {
-    /// A run's directory (its last checkpoint), or a model directory with all its weights.
+    /// Run directory (its last checkpoint is used), or a model directory with latent weights.
     model: String,
-    /// The file to write; its ending says what: .svg or .png for the picture, .json for the numbers.
+    /// File to write: .svg or .png for a plot, .json for the values.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The text that is measured; without it, the run's held-out text.
+    /// Text to compute the loss on [default: the run's held-out text].
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// Points along a side, odd.
+    /// Grid points per side, an odd number.
     #[arg(long, default_value_t = 25)]
     points: usize,
-    /// How far it reaches; 1 is as far as each row of a matrix is long.
+    /// Extent of the grid, relative to the norm of each matrix row.
     #[arg(long, default_value_t = 1.0)]
     range: f64,
-    /// Decides the directions.
+    /// Seed for the directions.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Tokens in a window.
+    /// Tokens per window.
     #[arg(long, default_value_t = 128)]
     window: usize,
-    /// Windows measured at each point.
+    /// Windows per grid point.
     #[arg(long, default_value_t = 8)]
     windows: usize,
     #[command(flatten)]
     at: DeviceOption,
-    /// One JSON object per event.
+    /// Print one JSON object per event.
     #[arg(long)]
     json: bool,
 }

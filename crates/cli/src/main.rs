@@ -32,14 +32,14 @@ use signet::runner::{Runner, Stop, Tuning};
 use std::process::ExitCode;
 use terminal::Printed;
 
-/// Trains fully binarized language models on any GPU or on none, and runs them. Without a command: opens the app.
+/// Trains and runs fully binarized (1-bit) language models on GPUs and CPUs. Without a command: opens the app.
 #[derive(Parser)]
 #[command(name = "signet", version, about, propagate_version = true)]
 struct Arguments {
-    /// Choose among kernels anew, by timing them on the device, and remember the choice.
+    /// Retune the kernels: time their variants on the device and cache the fastest.
     #[arg(long, global = true, conflicts_with = "no_tune")]
     tune: bool,
-    /// Take the portable kernels, whatever is remembered for the device.
+    /// Use the portable kernels, even if tuned ones are cached for the device.
     #[arg(long, global = true)]
     no_tune: bool,
     #[command(subcommand)]

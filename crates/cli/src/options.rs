@@ -8,7 +8,7 @@ use signet::runner::{Command, Event, PlanModelRequest, Request, Runner, Sampling
 /// The device of a command.
 #[derive(Args)]
 pub(super) struct DeviceOption {
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    /// Device to run on: auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
 }
@@ -16,7 +16,7 @@ pub(super) struct DeviceOption {
 /// A model that is opened, and its device.
 #[derive(Args)]
 pub(super) struct ModelOptions {
-    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
+    /// Model: embedded, a packed or GGUF file, a model directory, a run's directory, or a Hugging Face name (owner/name).
     #[arg(default_value = "embedded")]
     pub(super) model: String,
     #[command(flatten)]
@@ -26,10 +26,10 @@ pub(super) struct ModelOptions {
 /// Options for a plan of memory.
 #[derive(Args)]
 pub(super) struct PlanOptions {
-    /// Only say what memory the model would take, part by part. MODEL may be a size then (130M, 1.3B, 7B, 13B), taken as packed.
+    /// Print the memory that the model needs, part by part, and exit. MODEL may then be a size (130M, 1.3B, 7B, 13B) of a packed model.
     #[arg(long)]
     pub(super) plan: bool,
-    /// With --plan: memory to compare with (8GB), in the place of what the device says it has.
+    /// With --plan: available memory, such as 8GB, instead of the amount that the device reports.
     #[arg(long, requires = "plan", value_name = "SIZE", value_parser = output::bytes)]
     memory: Option<u64>,
 }
@@ -50,28 +50,28 @@ impl PlanOptions {
 /// Options of sampling.
 #[derive(Args)]
 pub(super) struct SamplingOptions {
-    /// Divides the logits; 0 takes the likeliest token.
+    /// Sampling temperature; 0 decodes greedily.
     #[arg(long, default_value_t = Sampling::default().temperature)]
     temperature: f64,
-    /// Only the k likeliest tokens; 0 for all.
+    /// Sample from the k most likely tokens only; 0 disables it.
     #[arg(long, default_value_t = Sampling::default().top_k)]
     top_k: usize,
-    /// Only the likeliest tokens that together have this probability.
+    /// Sample from the most likely tokens whose probabilities add up to this; 1 disables it.
     #[arg(long, default_value_t = Sampling::default().top_p)]
     top_p: f64,
-    /// Only tokens with this share of the likeliest one's probability.
+    /// Exclude tokens below this fraction of the most likely token's probability; 0 disables it.
     #[arg(long, default_value_t = Sampling::default().min_p)]
     min_p: f64,
-    /// Makes tokens already seen less likely; 1 for no effect.
+    /// Penalty on tokens that have already occurred; 1 disables it.
     #[arg(long, default_value_t = Sampling::default().repetition_penalty)]
     repetition_penalty: f64,
-    /// Decides the draws.
+    /// Sampling seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Most tokens to generate.
+    /// Maximum number of tokens to generate.
     #[arg(long, default_value_t = Request::default().max_tokens)]
     max_tokens: usize,
-    /// Text that ends the generation; may be given several times.
+    /// Text that ends the generation; may be repeated.
     #[arg(long)]
     stop: Vec<String>,
 }

@@ -6,15 +6,14 @@ use clap::Args;
 use signet::runner::{self, Command, Event, Runner};
 use std::path::PathBuf;
 
-/// Write a model as one file, tokenizer and chat template included: a student's weights in 1 bit,
-/// everything else in f16.
+/// Pack a model into one file with its tokenizer and chat template: binarized weights in 1 bit, the rest in f16.
 #[derive(Args)]
 pub(super) struct Pack {
-    /// A model directory, or a run's directory.
+    /// Model directory, or a run's directory.
     model: String,
-    /// The file to write.
+    /// File to write.
     out: PathBuf,
-    /// The figures as one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
 }

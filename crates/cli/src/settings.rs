@@ -125,10 +125,19 @@ fn names(setting: &Setting) -> (&'static str, &'static str) {
     (option, value)
 }
 
+/// Returns a help text with the setting's default.
+fn with_default(setting: &Setting, help: &str) -> String {
+    let default = match setting.default() {
+        SettingValue::Flag(value) => (value != setting.inverted).to_string(),
+        value => value.to_string(),
+    };
+    if default.is_empty() { help.into() } else { format!("{help} [default: {default}]") }
+}
+
 /// Returns the option of a setting.
 fn option(setting: &'static Setting, help: &'static str) -> Arg {
     let (long, value_name) = names(setting);
-    let option = Arg::new(setting.name).long(long).help(help).value_name(value_name);
+    let option = Arg::new(setting.name).long(long).help(with_default(setting, help)).value_name(value_name);
     // One of the names in TOML, or an error that lists them.
     let word = move |text: &str| setting.set(&mut TrainConfig::default(), SettingValue::Text(text.into())).map(|()| text.to_string());
     // Also checks that the value fits in usize.

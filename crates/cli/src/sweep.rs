@@ -7,29 +7,29 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{self, Clock, Command, Event, Metrics, Runner, Speed, SweepRequest, SweepRun, TrainEvent};
 use std::path::PathBuf;
 
-/// Train a grid of runs, one after another; the same command goes on where it was stopped, and skips what is done.
+/// Train a grid of runs, one after another. The same command resumes after an interruption and skips finished runs.
 ///
-/// FILE has settings as a run.toml under [base], and under [grid] a list for each setting that is varied, as in seed = [1, 2, 3]; there
-/// is a run for every combination, named after it. Several [[grid]] are walked one after another. A combination that cannot be is refused
-/// before any run begins.
+/// FILE has the settings of a run.toml under [base] and, under [grid], a list of values for each setting that varies, such as
+/// seed = [1, 2, 3]. Each combination of values is a run, named after them. Several [[grid]] tables are trained in order. All combinations
+/// are validated before the first run starts.
 #[derive(Args)]
 pub(super) struct Sweep {
-    /// What is varied.
+    /// TOML file with the settings.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Folder of its runs; runs/ and the file's name without it.
+    /// Folder for the runs [default: runs/ and the file's name without extension].
     #[arg(long)]
     runs: Option<PathBuf>,
-    /// Where it is computed: auto, cpu, or an adapter's name or index (see `signet devices`).
+    /// Device to run on: auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Memory to plan with (8GB), in the place of what the device says it has.
+    /// Available memory, such as 8GB, instead of the amount that the device reports.
     #[arg(long, value_name = "SIZE", value_parser = output::bytes)]
     memory: Option<u64>,
-    /// Only list the runs, and what is left of each.
+    /// List the runs and their remaining steps, and exit.
     #[arg(long)]
     dry_run: bool,
-    /// One JSON object per event instead of a progress bar.
+    /// Print one JSON object per event instead of a progress bar.
     #[arg(long)]
     json: bool,
 }

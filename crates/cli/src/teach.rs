@@ -15,34 +15,33 @@ struct OfTeach;
 impl SettingSubset for OfTeach {
     const SOME: Option<&'static [&'static [Name]]> = Some(&[
         &[
-            ("teacher", Some("The teacher: embedded, a model directory, or its name on Hugging Face (owner/name)")),
+            ("teacher", Some("Teacher model: embedded, a model directory, or a Hugging Face name (owner/name)")),
             ("tokenizer", None),
-            ("data", Some("Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any")),
+            ("data", Some("Text: plain or JSON Lines files, also as .gz or .zst, or glob patterns such as 'books/*.txt'; without any, the embedded corpus")),
         ],
         OF_TEXT,
-        &[("temperature", Some("Temperature of the distillation"))],
+        &[("temperature", Some("Distillation temperature"))],
     ]);
 }
 
 impl WithConfigFile for OfTeach {
-    const FILE: &'static str = "Settings of the runs it is for, from a TOML file; options given here come on top";
+    const FILE: &'static str = "Read settings of the runs that will use the cache from a TOML file; options override it";
 }
 
-/// Keep a teacher's likeliest tokens for every position of a text, so that `train --teacher-cache`
-/// needs no teacher. Given again, it makes what is missing.
+/// Cache a teacher's top-k probabilities for a text, for `train --teacher-cache`. The same command resumes after an interruption.
 #[derive(Args)]
 pub(super) struct Teach {
     /// Directory of the cache.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Tokens kept at each position, at most 256; all others become one bucket.
+    /// Tokens to keep at each position (k), at most 256; the probabilities of all others are added up.
     #[arg(long, default_value_t = 32)]
     top: usize,
     #[command(flatten)]
     settings: FileAndOptions<OfTeach>,
     #[command(flatten)]
     at: DeviceOption,
-    /// One JSON object per event instead of a progress bar.
+    /// Print one JSON object per event instead of a progress bar.
     #[arg(long)]
     json: bool,
 }

@@ -6,25 +6,25 @@ use clap::{Args, Subcommand};
 use signet::runner::{Command, Event, Runner, TokenizerRequest};
 use std::path::PathBuf;
 
-/// Make a tokenizer.
+/// Train a tokenizer.
 #[derive(Subcommand)]
 pub(super) enum Tokenizer {
     Train(Train),
 }
 
-/// Train a byte-level BPE on files of text.
+/// Train a byte-level BPE tokenizer on text files.
 #[derive(Args)]
 pub(super) struct Train {
-    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'.
+    /// Text: plain or JSON Lines files, also as .gz or .zst, or glob patterns such as 'books/*.txt'.
     #[arg(required = true)]
     texts: Vec<PathBuf>,
-    /// Tokens it is to have: 256 bytes, 3 special ones, and merges.
+    /// Vocabulary size: 256 bytes, 3 special tokens, and merges.
     #[arg(long, default_value_t = 4096)]
     vocabulary: usize,
-    /// The file to write.
+    /// File to write.
     #[arg(long, default_value = "tokenizer.json")]
     out: PathBuf,
-    /// The figures as one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -9,37 +9,37 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 
-/// Train a model. Without arguments: the embedded default, on the best device there is.
+/// Train a model. Without options: the default model, teacher and text, on the best available device.
 #[derive(Args)]
 pub(super) struct Train {
-    /// Name of the run; it lives in runs/NAME. Without one, the first free of run-1, run-2, …
+    /// Name of the run, which is stored in runs/NAME [default: the first free of run-1, run-2, …].
     #[arg(long)]
     name: Option<String>,
-    /// Folder of the runs.
+    /// Folder with the runs.
     #[arg(long, default_value = runner::RUNS)]
     runs: PathBuf,
     /// Resume the run of this name. Settings that you pass must match the original run.
     #[arg(long)]
     resume: bool,
-    /// With --resume: resume from the checkpoint of this step; later ones are moved aside.
+    /// With --resume: resume from the checkpoint of this step; later checkpoints are renamed.
     #[arg(long, requires = "resume", value_name = "STEP")]
     from_step: Option<u64>,
-    /// Settings from a TOML file (the same as a run's run.toml); options given here come on top.
+    /// Read settings from a TOML file in the format of run.toml; options override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where it is computed: auto, cpu, or an adapter's name or index (see `signet devices`).
+    /// Device to run on: auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Only say what memory the run would take, part by part; nothing is reserved.
+    /// Print the memory that the run needs, part by part, and exit.
     #[arg(long)]
     plan: bool,
-    /// With --plan: a teacher that need not exist; SmolLM2-135M, SmolLM2-360M, TinyLlama-1.1B, LLaMA2-7B, or the path of a config.json.
+    /// With --plan: shape of a teacher that is not on disk: SmolLM2-135M, SmolLM2-360M, TinyLlama-1.1B, LLaMA2-7B, or the path of a config.json.
     #[arg(long, requires = "plan", value_name = "NAME")]
     teacher_shape: Option<String>,
-    /// Memory to plan with (8GB), in the place of what the device says it has.
+    /// Available memory, such as 8GB, instead of the amount that the device reports.
     #[arg(long, value_name = "SIZE", value_parser = output::bytes)]
     memory: Option<u64>,
-    /// One JSON object per event instead of a progress bar.
+    /// Print one JSON object per event instead of a progress bar.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

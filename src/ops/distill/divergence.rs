@@ -63,11 +63,11 @@ divergences! {
     #[default]
     Forward => DivergenceInfo {
         name: "forward",
-        title: "KL divergence from the teacher",
-        short: "KL",
+        title: "KL(teacher‖student)",
+        short: "KL(teacher‖student)",
         formula: "KL(p‖q) = Σ p·ln(p/q)",
-        brief: "KL of the student from the teacher, the paper's",
-        help: "KL(teacher‖student), as in the paper: the student must cover all that the teacher says",
+        brief: "KL(teacher‖student), as in the paper",
+        help: "KL(teacher‖student), as in the paper; mode-covering",
         term: "kl",
         held_out: "held_out_kl",
         always: true,
@@ -77,11 +77,11 @@ divergences! {
     /// KL(q‖p), the reverse KL, which is mode-seeking (Gu et al., arXiv 2306.08543).
     Reverse => DivergenceInfo {
         name: "reverse",
-        title: "reverse KL divergence",
-        short: "reverse KL",
+        title: "KL(student‖teacher)",
+        short: "KL(student‖teacher)",
         formula: "KL(q‖p) = Σ q·ln(q/p)",
-        brief: "KL of the teacher from the student",
-        help: "KL(student‖teacher): the student must say nothing that the teacher would not",
+        brief: "KL(student‖teacher)",
+        help: "KL(student‖teacher), mode-seeking",
         term: "reverse",
         held_out: "held_out_reverse",
         always: false,
@@ -94,8 +94,8 @@ divergences! {
         title: "Jensen–Shannon divergence",
         short: "JS",
         formula: "JS(p, q) = ½·KL(p‖m) + ½·KL(q‖m), m = (p + q)/2",
-        brief: "Jensen–Shannon, between the two",
-        help: "Jensen–Shannon: between the two",
+        brief: "Jensen–Shannon",
+        help: "Jensen–Shannon divergence, symmetric",
         term: "js",
         held_out: "held_out_js",
         always: false,
@@ -131,7 +131,7 @@ pub const DIVERGENCE_HELP: &str = {
 
 /// Writes the help; returns its length.
 const fn write_help(into: &mut [u8]) -> usize {
-    let (mut at, mut n) = (append(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
+    let (mut at, mut n) = (append(into, 0, "Divergence from the teacher, for ad and mix: "), 0);
     while n < Divergence::ALL.len() {
         let info = Divergence::ALL[n].info();
         let before = if n == 0 {

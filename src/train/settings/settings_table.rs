@@ -14,16 +14,16 @@ const STEPS: u64 = 1 << 40;
 const LARGEST: u64 = i64::MAX as u64;
 
 const MODELS: Words = &PRESET_CHOICES;
-const TEACHERS: Words = &[("embedded", "part of the program"), (NONE, "no teacher: next-token loss alone")];
-const TOKENIZERS: Words = &[("embedded", "the teacher's, or that of the program")];
-const HELD_OUT: Words = &[(NONE, "a share of the text")];
-const CACHES: Words = &[(NONE, "the teacher itself is asked")];
+const TEACHERS: Words = &[("embedded", "the built-in teacher"), (NONE, "no teacher: next-token loss only")];
+const TOKENIZERS: Words = &[("embedded", "the teacher's, or the built-in one")];
+const HELD_OUT: Words = &[(NONE, "a fraction of the text")];
+const CACHES: Words = &[(NONE, "the teacher itself is run")];
 const INITS: Words = &[("scratch", "random"), ("teacher", "the teacher's weights, which must have the student's shape")];
 const LOSSES: Words = &[("ad", "the teacher's distribution"), ("ar", "the next token"), ("mix", "half of each")];
 const DIVERGENCES: Words = &DIVERGENCE_CHOICES;
 const RECOMPUTATIONS: Words =
-    &[("auto", "as little as makes the run fit"), ("on", "all of a block's"), ("light", "what norms and SwiGLU give"), ("off", "never")];
-const MOMENTS: Words = &[("f32", "32 bits"), ("q8", "8-bit codes: a quarter of the memory")];
+    &[("auto", "as few as make the run fit"), ("on", "all in a block"), ("light", "outputs of norms and SwiGLU only"), ("off", "none")];
+const MOMENTS: Words = &[("f32", "32 bits"), ("q8", "8-bit codes, a quarter of the memory")];
 const STORAGES: Words = &[("f16", "16 bits"), ("f32", "32 bits"), ("q8", "8-bit blocks")];
 const PRECISIONS: Words = &[("f32", "32 bits"), ("f16", "16 bits, where that is faster on a GPU")];
 
@@ -83,10 +83,10 @@ impl Setting {
 
 /// All settings.
 pub const SETTINGS: &[Setting] = &[
-    row!(model, Named(MODELS, File), Model, 1, "Model", "The size of the student, or the path of a config.json")
-        .option_help("tiny, 5M, 130M, 1.3B, 7B, 13B, or the path of a config.json"),
-    row!(binary, Flag, Model, 2, "Binarize the linear layers", "Off keeps full precision: a teacher, or a baseline")
-        .option_help("Keep the linear layers in full precision: a teacher, or a baseline")
+    row!(model, Named(MODELS, File), Model, 1, "Model", "Model size, or the path of a config.json")
+        .option_help("Model size: tiny, 5M, 130M, 1.3B, 7B, 13B, or the path of a config.json"),
+    row!(binary, Flag, Model, 2, "Binarize the linear layers", "Off trains in full precision, for a teacher or a baseline")
+        .option_help("Train the linear layers in full precision, for a teacher or a baseline")
         .long("full-precision")
         .inverted(),
     // Early versions wrote no line for a run without a teacher.
@@ -96,7 +96,7 @@ pub const SETTINGS: &[Setting] = &[
         Teacher,
         1,
         "Teacher",
-        "The teacher: embedded, none, a model directory, or its name on Hugging Face (owner/name)"
+        "Teacher model: embedded, none, a model directory, or a Hugging Face name (owner/name)"
     )
     .before(NONE),
     row!(
@@ -105,11 +105,11 @@ pub const SETTINGS: &[Setting] = &[
         Start,
         2,
         "Teacher cache",
-        "Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself"
+        "Train from this cache of teacher probabilities, written by `signet teach`, instead of running the teacher"
     )
     .value_name("DIR")
     .before(NONE),
-    row!(eval_teacher, Flag, Start, 3, "Measure against the teacher", "With a cache: measure held-out text against the teacher itself, which takes its memory")
+    row!(eval_teacher, Flag, Start, 3, "Measure against the teacher", "With a teacher cache: load the teacher for evaluations on held-out text, which takes its memory")
         .before("false"),
     row!(
         teacher_storage,
@@ -117,7 +117,7 @@ pub const SETTINGS: &[Setting] = &[
         Memory,
         3,
         "Teacher's matrices",
-        "How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks)"
+        "Storage of the teacher's matrices on the device: f16, f32, or q8 (8-bit blocks)"
     )
     .before("f32"),
     row!(
@@ -126,7 +126,7 @@ pub const SETTINGS: &[Setting] = &[
         Teacher,
         2,
         "Tokenizer",
-        "embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare"
+        "Tokenizer: embedded (the teacher's, or the built-in one), or a tokenizer.json or its directory, with the special tokens and chat template of the files beside it"
     ),
     row!(
         data,
@@ -134,7 +134,7 @@ pub const SETTINGS: &[Setting] = &[
         Teacher,
         5,
         "Text to train on",
-        "Files of text to train on, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any"
+        "Training text: plain or JSON Lines files, also as .gz or .zst, or glob patterns such as 'books/*.txt'; without any, the embedded corpus"
     ),
     row!(
         field,
@@ -142,7 +142,7 @@ pub const SETTINGS: &[Setting] = &[
         Start,
         4,
         "Field of rows",
-        "Of JSON lines the field that is read; auto takes text, messages (through the model's chat template) or token_ids"
+        "Field to read from JSON Lines; auto reads text, messages (formatted by the model's chat template) or token_ids"
     )
     .value_name("NAME")
     .before("auto"),
@@ -152,11 +152,11 @@ pub const SETTINGS: &[Setting] = &[
         Evaluation,
         8,
         "Share held out",
-        "The share of documents that is held out (0.02 is one in fifty); of fewer than fifty, of the text's end"
+        "Fraction of the documents to hold out for evaluation (0.02 is one in fifty); with fewer than fifty documents, the last part of the text is held out"
     )
     .value_name("SHARE")
     .before("0.02"),
-    row!(held_out, Path(HELD_OUT, File), Evaluation, 9, "Text held out", "A file, or a pattern of several, that is held out in place of a share")
+    row!(held_out, Path(HELD_OUT, File), Evaluation, 9, "Text held out", "Held-out text, a file or a glob pattern, instead of a fraction of the training text")
         .value_name("FILE")
         .before(NONE),
     row!(
@@ -165,57 +165,56 @@ pub const SETTINGS: &[Setting] = &[
         Start,
         5,
         "Shuffle documents",
-        "Shuffle documents as wholes, in an order that this number decides; 0 leaves them as they lie"
+        "Seed for shuffling whole documents; 0 keeps their order"
     )
     .value_name("SEED")
     .before("0"),
-    row!(init, Named(INITS, FileOrFolder), Start, 1, "First weights", "First weights: scratch, teacher, or a model directory"),
-    row!(loss, Choice(LOSSES), Teacher, 3, "Loss", "ad (the teacher's distribution), ar (the next token), or mix (half of each)"),
-    row!(divergence, Choice(DIVERGENCES), Teacher, 4, "Divergence", "How far from the teacher is measured, where it is learnt from")
+    row!(init, Named(INITS, FileOrFolder), Start, 1, "First weights", "Initial weights: scratch, teacher, or a model directory"),
+    row!(loss, Choice(LOSSES), Teacher, 3, "Loss", "Training objective: ad (the teacher's distribution), ar (the next token), or mix (half of each)"),
+    row!(divergence, Choice(DIVERGENCES), Teacher, 4, "Divergence", "Divergence from the teacher, for ad and mix")
         .option_help(DIVERGENCE_HELP)
         .before("forward"),
-    row!(temperature, Real(0.05, 20.0), Optimizer, 6, "Temperature", "Temperature of the distillation: divides the logits of both"),
-    row!(precision, Choice(PRECISIONS), Memory, 4, "Precision", "f32, or f16: whether dense products may hold their factors in f16 on a GPU").before("f32"),
-    row!(loss_scale, PowerOfTwo(24), Memory, 5, "Loss scale", "Power of two that the loss is multiplied by on the device; f16 needs 1024 or more"),
-    row!(seed, Whole(0, LARGEST), Optimizer, 7, "Seed", "Decides initial weights and the order of data"),
-    row!(batch, Whole(1, 1 << 16), Batch, 1, "Batch", "Sequences in a micro-step"),
-    row!(seq, Whole(1, 1 << 20), Batch, 2, "Sequence length", "Tokens in a sequence"),
-    row!(accumulate, Whole(1, 1 << 20), Batch, 3, "Accumulate", "Micro-steps in an optimizer step"),
+    row!(temperature, Real(0.05, 20.0), Optimizer, 6, "Temperature", "Distillation temperature, which divides the logits of teacher and student"),
+    row!(precision, Choice(PRECISIONS), Memory, 4, "Precision", "Precision of dense matrix products on a GPU: f32, or f16 (half-precision operands where that is faster)").before("f32"),
+    row!(loss_scale, PowerOfTwo(24), Memory, 5, "Loss scale", "Loss scale, a power of two; f16 needs 1024 or more"),
+    row!(seed, Whole(0, LARGEST), Optimizer, 7, "Seed", "Seed for initial weights and data order"),
+    row!(batch, Whole(1, 1 << 16), Batch, 1, "Batch", "Sequences per micro-batch"),
+    row!(seq, Whole(1, 1 << 20), Batch, 2, "Sequence length", "Tokens per sequence"),
+    row!(accumulate, Whole(1, 1 << 20), Batch, 3, "Accumulate", "Micro-batches per optimizer step (gradient accumulation)"),
     row!(
         recompute,
         Choice(RECOMPUTATIONS),
         Memory,
         1,
         "Compute activations again",
-        "Compute activations again instead of holding them: auto (as little as makes the run fit), light (norms and SwiGLU only), on, or off"
+        "Recompute activations in the backward pass instead of storing them (gradient checkpointing): auto (as few as make the run fit), light (norms and SwiGLU only), on, or off"
     )
     .before("off"),
     row!(steps, Whole(1, STEPS), Schedule, 1, "Steps", "Optimizer steps"),
-    row!(lr, Real(0.0, 10.0), Schedule, 2, "Learning rate", "Highest learning rate").live(),
-    row!(end_lr, Real(0.0, 10.0), Schedule, 4, "Learning rate at the end", "What the cosine falls to").option_help("Learning rate at the end"),
-    row!(warmup, Whole(0, STEPS), Schedule, 3, "Warm-up", "Steps of warm-up"),
-    row!(moments, Choice(MOMENTS), Memory, 2, "Moments", "How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes)").before("f32"),
-    row!(weight_decay, Real(0.0, 10.0), Optimizer, 4, "Weight decay", "How strongly weights are drawn to 0").option_help("Weight decay"),
-    row!(clip, Real(1e-6, 1e30), Optimizer, 5, "Clip", "Largest gradient norm"),
-    row!(beta1, Real(0.0, 0.999_999), Optimizer, 1, "Beta 1", "How slowly AdamW's mean of gradients moves").option_help("β₁ of AdamW"),
-    row!(beta2, Real(0.0, 0.999_999), Optimizer, 2, "Beta 2", "How slowly AdamW's mean of their squares moves").option_help("β₂ of AdamW"),
-    row!(epsilon, Real(1e-30, 1.0), Optimizer, 3, "Epsilon", "Added to the root of that mean, so that nothing is divided by 0").option_help("ε of AdamW"),
-    row!(eval_every, Whole(0, STEPS), Evaluation, 1, "Evaluate every", "Steps between looks at held-out text; 0 for only at checkpoints")
-        .option_help("Steps between evaluations on held-out text"),
-    row!(eval_batches, Whole(1, 1 << 20), Evaluation, 2, "Held-out batches", "Held-out batches looked at"),
-    row!(sample_every, Whole(0, STEPS), Evaluation, 3, "Sample every", "Steps between samples of text; 0 for none"),
-    row!(sample_prompt, Text, Evaluation, 4, "Sample prompt", "What samples continue").live(),
-    row!(sample_tokens, Whole(0, 1 << 16), Evaluation, 5, "Sample tokens", "Tokens of a sample"),
-    row!(checkpoint_every, Whole(0, STEPS), Evaluation, 6, "Checkpoint every", "Steps between checkpoints; 0 for one at the end"),
-    row!(keep, Whole(1, 1 << 20), Evaluation, 7, "Checkpoints kept", "Checkpoints kept, besides the best"),
-    row!(guard.enabled, Flag, Guard, 1, "Guard", "Whether spikes are skipped and rolled back; steps that are not finite are never taken")
-        .option_help("Skip and roll back spikes; --guard=false only skips steps that are not finite")
+    row!(lr, Real(0.0, 10.0), Schedule, 2, "Learning rate", "Peak learning rate").live(),
+    row!(end_lr, Real(0.0, 10.0), Schedule, 4, "Learning rate at the end", "Final learning rate of the cosine schedule"),
+    row!(warmup, Whole(0, STEPS), Schedule, 3, "Warm-up", "Linear warmup steps"),
+    row!(moments, Choice(MOMENTS), Memory, 2, "Moments", "Storage of AdamW's moments: f32, or q8 (blocks of 8-bit codes)").before("f32"),
+    row!(weight_decay, Real(0.0, 10.0), Optimizer, 4, "Weight decay", "Weight decay of AdamW"),
+    row!(clip, Real(1e-6, 1e30), Optimizer, 5, "Clip", "Maximum gradient norm (gradient clipping)"),
+    row!(beta1, Real(0.0, 0.999_999), Optimizer, 1, "Beta 1", "AdamW β₁, the decay rate of the mean of gradients"),
+    row!(beta2, Real(0.0, 0.999_999), Optimizer, 2, "Beta 2", "AdamW β₂, the decay rate of the mean of squared gradients"),
+    row!(epsilon, Real(1e-30, 1.0), Optimizer, 3, "Epsilon", "AdamW ε, added to the denominator of the update"),
+    row!(eval_every, Whole(0, STEPS), Evaluation, 1, "Evaluate every", "Steps between evaluations on held-out text; 0 evaluates only at checkpoints"),
+    row!(eval_batches, Whole(1, 1 << 20), Evaluation, 2, "Held-out batches", "Batches per evaluation on held-out text"),
+    row!(sample_every, Whole(0, STEPS), Evaluation, 3, "Sample every", "Steps between text samples; 0 disables them"),
+    row!(sample_prompt, Text, Evaluation, 4, "Sample prompt", "Prompt of the text samples").live(),
+    row!(sample_tokens, Whole(0, 1 << 16), Evaluation, 5, "Sample tokens", "Tokens to generate per text sample"),
+    row!(checkpoint_every, Whole(0, STEPS), Evaluation, 6, "Checkpoint every", "Steps between checkpoints; 0 writes only one at the end"),
+    row!(keep, Whole(1, 1 << 20), Evaluation, 7, "Checkpoints kept", "Checkpoints to keep, in addition to the best one"),
+    row!(guard.enabled, Flag, Guard, 1, "Guard", "Skip loss and gradient spikes, and roll back after several; steps with values that are not finite are always skipped")
+        .option_help("Skip loss and gradient spikes, and roll back after several; --guard=false only skips steps with values that are not finite")
         .long("guard"),
-    row!(guard.window, Whole(1, 1 << 16), Guard, 2, "Guard: window", "Guard: steps it remembers").value_name("STEPS"),
-    row!(guard.patience, Whole(1, 1 << 16), Guard, 3, "Guard: patience", "Guard: steps it needs before it judges").value_name("STEPS"),
-    row!(guard.norm_z, Real(0.0, 1e9), Guard, 4, "Guard: norm z", "Guard: robust z-score of the gradient norm above which a step is skipped").value_name("Z"),
-    row!(guard.loss_z, Real(0.0, 1e9), Guard, 5, "Guard: loss z", "Guard: robust z-score of the loss above which a step is a spike").value_name("Z"),
-    row!(guard.tolerate, Whole(1, 1 << 20), Guard, 6, "Guard: tolerate", "Guard: spikes or skipped steps in a row after which the run rolls back")
+    row!(guard.window, Whole(1, 1 << 16), Guard, 2, "Guard: window", "Guard: number of past steps in its statistics").value_name("STEPS"),
+    row!(guard.patience, Whole(1, 1 << 16), Guard, 3, "Guard: patience", "Guard: number of steps before it acts").value_name("STEPS"),
+    row!(guard.norm_z, Real(0.0, 1e9), Guard, 4, "Guard: norm z", "Guard: skip a step if the robust z-score of its gradient norm is above this").value_name("Z"),
+    row!(guard.loss_z, Real(0.0, 1e9), Guard, 5, "Guard: loss z", "Guard: count a step as a spike if the robust z-score of its loss is above this").value_name("Z"),
+    row!(guard.tolerate, Whole(1, 1 << 20), Guard, 6, "Guard: tolerate", "Guard: roll back after this many consecutive spikes or skipped steps")
         .value_name("STEPS"),
-    row!(guard.rollbacks, Whole(0, 1 << 20), Guard, 7, "Guard: rollbacks", "Guard: rollbacks after which the run stops").value_name("N"),
+    row!(guard.rollbacks, Whole(0, 1 << 20), Guard, 7, "Guard: rollbacks", "Guard: stop the run after this many rollbacks").value_name("N"),
 ];

@@ -75,7 +75,7 @@ fn a_row_has_one_line_of_help_and_a_unique_position_and_option() {
 
 #[test]
 fn the_help_of_the_model_names_every_preset() {
-    assert!(setting("model").unwrap().option_help.starts_with(&format!("{}, or ", crate::model::PRESETS.join(", "))));
+    assert!(setting("model").unwrap().option_help.starts_with(&format!("Model size: {}, or ", crate::model::PRESETS.join(", "))));
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Shades {
         let far: Vec<String> = order.iter().take(3).map(|token| format!("“{}” {:.2}", token.text.trim(), token.kl)).collect();
         let summary = match far.is_empty() {
             true => String::new(),
-            false => format!("KL(teacher || student): {mean:.2} nats a token; farthest at {}", far.join(", ")),
+            false => format!("KL(teacher‖student): {mean:.2} nats a token; farthest at {}", far.join(", ")),
         };
         let spoken = reply.iter().map(|token| format!("{:?} {:.2}", token.text, token.kl)).collect::<Vec<_>>().join(", ");
         Self { user: within(comparison.turn, user), reply, summary, spoken: format!("KL by token, in nats: {spoken}") }
@@ -248,7 +248,7 @@ mod tests {
         let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.5, teacher_p: 0.5 };
         let mut turn = Turn { user: "hi".into(), ..Turn::default() };
         turn.compare(ModelComparison { turn: vec![token("", 0.0), token("hi", 1.0)], reply: vec![token(" so", 0.5), token(" it", 1.5)] });
-        assert_eq!(turn.shades.summary, "KL(teacher || student): 1.00 nats a token; farthest at “it” 1.50, “so” 0.50");
+        assert_eq!(turn.shades.summary, "KL(teacher‖student): 1.00 nats a token; farthest at “it” 1.50, “so” 0.50");
         assert!(turn.shades.spoken.contains("\" it\" 1.50") && turn.shades.user.len() == 2);
         turn.compare(ModelComparison { turn: vec![token("user\nhi", 0.0)], reply: Vec::new() });
         assert!(turn.shades.user.is_empty() && turn.shades.summary.is_empty());

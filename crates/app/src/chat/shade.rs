@@ -32,7 +32,7 @@ fn colours(step: usize, visuals: &Visuals) -> (Color32, Color32) {
 /// Draws the legend of the colours.
 pub(super) fn legend(ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
-        ui.label("KL(teacher || student), nats a token:");
+        ui.label("KL(teacher‖student), nats a token:");
         for n in 0..SHARES.len() {
             let text = match n {
                 0 => format!("under {}", STEPS[0]),

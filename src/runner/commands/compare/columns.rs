@@ -76,6 +76,6 @@ mod tests {
             assert_eq!(names.iter().filter(|name| **name == row.name).count(), 1, "{}", row.name);
         }
         let head = |name: &str| columns.iter().find(|column| column.name == name).unwrap().head.clone();
-        assert_eq!((head("best"), head("seconds")), ("best KL".into(), "minutes".into()));
+        assert_eq!((head("best"), head("seconds")), ("best KL(teacher‖student)".into(), "minutes".into()));
     }
 }
