@@ -6,7 +6,7 @@ const progress = document.getElementById('progress');
 const status = document.getElementById('status');
 
 /** Browsers with all features that are tested below. */
-const BROWSERS = 'Chrome or Edge 108, Firefox 114 and Safari 16.4 have all that is needed, and so do newer ones.';
+const BROWSERS = 'Use Chrome or Edge 108, Firefox 114, Safari 16.4, or a later version.';
 
 /** Shows an error in place of the page. */
 function fail(text) {
@@ -45,10 +45,10 @@ function missing() {
         lacks.push('WebAssembly with vector instructions (SIMD)');
     }
     if (!moduleWorkers()) {
-        lacks.push('workers that are modules');
+        lacks.push('module workers');
     }
     if (!document.createElement('canvas').getContext('webgl2')) {
-        lacks.push('WebGL 2, with which the page is drawn (it may be switched off in the settings)');
+        lacks.push('WebGL 2 (check that it is enabled in the browser\'s settings)');
     }
     return lacks;
 }
@@ -58,7 +58,7 @@ async function compile() {
     const sizes = fetch('files.json').then((answer) => answer.json()).catch(() => null);
     const answer = await fetch('signet_bg.wasm');
     if (!answer.ok) {
-        throw new Error(`signet_bg.wasm: the server says ${answer.status}`);
+        throw new Error(`signet_bg.wasm: the server answers ${answer.status}`);
     }
     const listed = (await sizes)?.files.find((file) => file.name === 'signet_bg.wasm');
     if (listed) {
@@ -121,7 +121,7 @@ async function keep() {
 async function start() {
     const lacks = missing();
     if (lacks.length > 0) {
-        fail(`This browser lacks ${lacks.join('; ')}.\n${BROWSERS}`);
+        fail(`This browser does not support ${lacks.join('; ')}.\n${BROWSERS}`);
         return;
     }
     try {
@@ -132,7 +132,7 @@ async function start() {
         // The module hides the shell after its first frame.
         await init({ module_or_path: module });
     } catch (error) {
-        fail(`The page could not be started: ${error.message ?? error}\nReload it; if that does not help, the server may be sending parts of two versions.`);
+        fail(`Cannot start the page: ${error.message ?? error}\nReload it. If that does not help, the server may mix two versions.`);
         throw error;
     }
 }
@@ -140,7 +140,7 @@ async function start() {
 // A module that has trapped does nothing any more; show the error.
 addEventListener('error', (event) => {
     if (event.error instanceof WebAssembly.RuntimeError) {
-        fail(`The page has stopped: ${event.message}\nReload it. Conversations and runs that were saved are kept.`);
+        fail(`The page has stopped: ${event.message}\nReload it. Saved conversations and runs are intact.`);
     }
 });
 

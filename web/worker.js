@@ -38,7 +38,7 @@ async function begin({ data: { module } }) {
     try {
         await init({ module_or_path: module });
     } catch (error) {
-        postMessage({ failed: `the engine could not be started (${error.message ?? error})` });
+        postMessage({ failed: `cannot start the engine: ${error.message ?? error}` });
         throw error;
     }
     removeEventListener('message', wait);

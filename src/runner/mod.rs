@@ -36,6 +36,8 @@ mod run_inputs;
 
 mod commands;
 
+mod command_error;
+
 mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
@@ -50,7 +52,8 @@ pub use crate::train::{
     Unit, check_name, quantity, setting,
 };
 pub use amounts::{format_bytes, format_count};
-pub use commands::{Command, CompareColumn, FILE_EXISTS, free_run};
+pub use command_error::{CommandError, CommandErrorKind};
+pub use commands::{Command, CompareColumn, free_run};
 pub use protocol::{
     ChatRequest, CompareReport, CompareRequest, ComparedGroup, ComparedRun, ConformRequest, DataReport, DataRequest, DeviceInfo, EvalRequest, Event,
     ExportModelRequest, GenerateRequest, InputKind, LandscapeRequest, LayerInfo, ModelExport, ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest,

@@ -39,7 +39,7 @@ pub(super) fn command(words: &[&str], options: &[(&str, OsString)]) -> String {
 }
 
 /// Returns the error of the run's directory that caused an error of a training, if any.
-fn run_error(error: &Error) -> Option<&RunError> {
+pub(super) fn run_error(error: &Error) -> Option<&RunError> {
     match error.downcast_ref::<TrainError>() {
         Some(TrainError::Run(error)) => Some(error),
         _ => error.downcast_ref(),

@@ -69,7 +69,7 @@ fn numbers_and_memory_follow_the_model() {
     driver.harness.run_steps(3);
     driver.wait_until("a plan that does not fit", |driver| driver.shows("It does not fit; ", true));
     assert_ne!(numbers(&driver), small);
-    assert!(!start_is_offered(&driver) && driver.shows("It cannot start: it does not fit", true));
+    assert!(!start_is_offered(&driver) && driver.shows("The run cannot start: it does not fit", true));
     press(&mut driver, "Reset Model");
     driver.wait_until("a plan that fits", |driver| driver.shows("It fits", false) && start_is_offered(driver));
 }
@@ -94,7 +94,7 @@ fn invalid_text_is_refused_in_place_and_kept() {
             let shown = driver.harness.get_by_role_and_label(Role::TextInput, name).value().unwrap_or_default();
             assert_eq!(shown, absurd, "{name} keeps what was typed");
             assert!(!start_is_offered(&driver), "{name} = {absurd}");
-            assert!(driver.shows("It cannot start: ", true));
+            assert!(driver.shows("The run cannot start: ", true));
             let problem =
                 |driver: &Driver| ["is not a number", "is not a whole number", "must be between", "power of two"].iter().any(|text| driver.shows(text, true));
             assert!(problem(&driver), "{name} = {absurd}: nothing says what is wrong");
@@ -144,7 +144,7 @@ fn dropped_files_fill_the_right_fields() {
     driver.wait_for("story.txt: 52.0 kB of text");
     for name in ["picture.png", "tokenizer.json"] {
         drop_file(&mut driver, &at(name));
-        driver.wait_until(name, |driver| driver.shows("It was not taken: ", true) && driver.shows(name, true));
+        driver.wait_until(name, |driver| driver.shows("Cannot use the file: ", true) && driver.shows(name, true));
     }
     let held = |driver: &Driver| driver.harness.state().shared.settings.form.clone();
     assert_eq!((held(&driver).data, held(&driver).typed.len()), (vec![at("story.txt")], 0));
@@ -160,7 +160,7 @@ fn dropped_files_fill_the_right_fields() {
     // A path that is no text file shows its error in the list, and the run cannot start.
     fill(&mut driver, "Path of a text file", &at("picture.png").display().to_string());
     press(&mut driver, "Add");
-    driver.wait_until("what is wrong", |driver| driver.shows("It cannot start: ", true) && driver.shows("is not UTF-8 text: byte 0", true));
+    driver.wait_until("what is wrong", |driver| driver.shows("The run cannot start: ", true) && driver.shows("is not UTF-8 text: byte 0", true));
     assert!(!start_is_offered(&driver));
 }
 

@@ -96,7 +96,7 @@ fn a_run_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
     wait_for_part(&mut driver, &format!("paused at step {}", rests + 1));
     write(&mut driver, "Rate from now on", "much");
     driver.click("Set rate");
-    wait_for_part(&mut driver, "\"much\" is no number");
+    wait_for_part(&mut driver, "\"much\" is not a number");
     write(&mut driver, "Rate from now on", "99");
     driver.click("Set rate");
     wait_for_part(&mut driver, "nothing was changed: setting lr");
@@ -204,7 +204,7 @@ fn start_in_the_frame_of_a_correction_starts_the_run() {
         driver.harness.get_by_role_and_label(Role::TextInput, field).set_text_value_accesskit(text);
         driver.harness.run_steps(2);
     }
-    wait_for_part(&mut driver, "It cannot start: Warm-up: ");
+    wait_for_part(&mut driver, "The run cannot start: Warm-up: ");
     let request = |role: Role, name: &str, action, data| {
         let (target_node, target_tree) = driver.harness.get_by_role_and_label(role, name).accesskit_node().locate();
         Event::AccessKitActionRequest(ActionRequest { action, target_tree, target_node, data })

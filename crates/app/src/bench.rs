@@ -131,7 +131,9 @@ impl HeadlessApp {
                         let step = Metrics { step: points + metrics.step, ..*metrics };
                         self.app.handle(Tab::Train, Reply::Event(Event::Train(TrainEvent::Step(Box::new(step)))));
                     }
-                    Reply::Ended { error } => anyhow::bail!("training ended during the benchmark: {}", error.unwrap_or_default()),
+                    Reply::Ended { error } => {
+                        anyhow::bail!("training ended during the benchmark: {}", error.map_or_else(|| "no error".into(), |error| error.text))
+                    }
                     _ => {}
                 }
             }

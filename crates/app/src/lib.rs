@@ -111,7 +111,7 @@ impl App {
                     self.shared.devices_listed = true;
                 }
                 Reply::Event(_) | Reply::Restarted { .. } | Reply::Ended { error: None } => {}
-                Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
+                Reply::Ended { error: Some(error) } => self.shared.notices.warn(error.text),
             }
         }
         for tab in Tab::ALL {

@@ -47,7 +47,7 @@ pub struct Browser {
 pub fn open_page(browser: Browser) {
     let canvas = web_sys::window().and_then(|window| window.document()).and_then(|document| document.get_element_by_id("signet"));
     let Some(Ok(canvas)) = canvas.map(|canvas| canvas.dyn_into::<HtmlCanvasElement>()) else {
-        return (browser.cannot_draw)("The page has no canvas with the id signet: the server may be sending parts of two versions. Reload it.");
+        return (browser.cannot_draw)("Cannot start the page: the canvas is missing; the server may mix two versions. Reload the page.");
     };
     wasm_bindgen_futures::spawn_local(async move {
         let cannot_draw = browser.cannot_draw;
@@ -59,10 +59,10 @@ pub fn open_page(browser: Browser) {
         // It also skips eframe's hidden text field.
         if let Some(field) = drawn_on.next_element_sibling() {
             let _ = field.set_attribute("tabindex", "-1");
-            let _ = field.set_attribute("aria-label", "What is typed into the picture");
+            let _ = field.set_attribute("aria-label", "Keyboard input");
         }
         if let Err(error) = started {
-            cannot_draw(&format!("The page could not be drawn ({error:?}). WebGL 2 may be switched off in the browser's settings."));
+            cannot_draw(&format!("Cannot draw the page: {error:?}. Check that WebGL 2 is enabled in the browser's settings."));
         }
     });
 }
@@ -95,7 +95,7 @@ impl PageApp {
         let mirror = MirrorHandle::start(egui, browser.screen);
         let heard = egui.clone();
         if let Err(error) = (browser.listen)(Box::new(move || heard.request_repaint())) {
-            (browser.cannot_draw)(&format!("The page lacks a part ({error}): the server may be sending parts of two versions. Reload it."));
+            (browser.cannot_draw)(&format!("Cannot start the page: an element is missing ({error}); the server may mix two versions. Reload the page."));
         }
         let waiting = Arc::new(AtomicBool::new(false));
         let (egui, asked) = (egui.clone(), waiting.clone());

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The part of an export's error by which the app offers to replace the file.
-pub const FILE_EXISTS: &str = "the file exists";
+/// The file to write exists, and replacing it was not requested.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: the file exists. Replace it, or choose another name", .0.display())]
+pub(crate) struct FileExists(pub(in crate::runner) PathBuf);
 
 /// Writes `out` in the format of its extension. On an error, an existing file is unchanged.
 pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
@@ -20,7 +22,7 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
         bail!("cannot export: no run is selected. Select one or more");
     }
     if !replace && platform::exists(out) {
-        bail!("cannot write {}: {FILE_EXISTS}. Replace it, or choose another name", out.display());
+        bail!(FileExists(out.into()));
     }
     for problem in runs.iter().filter_map(|run| train::verify_metrics(run)) {
         emit(Event::Note { text: problem });

@@ -37,7 +37,7 @@ use super::{
 };
 use anyhow::{Context, Result};
 pub use compare::CompareColumn;
-pub use export::FILE_EXISTS;
+pub(super) use export::FileExists;
 use needs::{MODELS, Needs};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The page's side of its connection to the engine in the web worker. Each [`Worker`](super::Worker) of the page has a channel
 //! to a runner there. If the engine fails, it is restarted, with a new runner for each channel.
 
-use super::super::{Order, Tuning};
+use super::super::{CommandError, Order, Tuning};
 use super::wire::{Bulk, EngineRequest, RequestBody, ResponseBody, decode_response, encode_request};
 use super::{Inbox, Reply};
 use std::cell::RefCell;
@@ -186,7 +186,7 @@ fn reply(channel: u32, reply: Reply) {
     }
 }
 
-fn ended(channel: u32, error: Option<String>) {
+fn ended(channel: u32, error: Option<CommandError>) {
     CONNECTION.with_borrow_mut(|connection| {
         if let Some(channel) = connection.as_mut().and_then(|connection| connection.channels.get_mut(&channel)) {
             channel.open = channel.open.saturating_sub(1);

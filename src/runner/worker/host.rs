@@ -90,7 +90,7 @@ impl Host {
     async fn work(self, id: u32, mut runner: Runner) {
         while let Some(command) = self.next_command(id) {
             let mut emit = |event: Event| self.send(id, ResponseBody::Event(Box::new(event)));
-            let error = runner.perform(command, &mut emit).await.err().map(|error| format!("{error:#}"));
+            let error = runner.perform(command, &mut emit).await.err().map(Into::into);
             self.send(id, ResponseBody::Ended { error, bytes: platform::used_memory() });
             // Yields between commands, so that the worker can prepare files.
             platform::breathe().await;

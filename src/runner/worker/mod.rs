@@ -9,7 +9,7 @@ mod wire;
 pub use connection::{EngineEvent, EngineLink, OnEngineEvent, StartEngine, connect, restart};
 pub use host::{Host, PostMessage, Spawn};
 
-use super::{Command, Event, Orders, Stop, Tuning};
+use super::{Command, CommandError, Event, Orders, Stop, Tuning};
 use crate::platform::{self, Thread};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
@@ -34,7 +34,7 @@ pub enum Reply {
     /// A command has ended.
     Ended {
         /// The error, or the message of a panic; none if it succeeded.
-        error: Option<String>,
+        error: Option<CommandError>,
     },
 }
 

@@ -17,7 +17,7 @@ fn wait(worker: &mut Worker) -> Vec<Reply> {
 
 fn expect_error_then_devices(replies: &[Reply]) {
     let Reply::Ended { error: Some(error) } = &replies[0] else { panic!("{replies:?}") };
-    assert!(error.contains("no conversation"), "{error}");
+    assert!(error.text.contains("no conversation"), "{error}");
     assert!(matches!(&replies[1..], [Reply::Event(Event::Devices { .. }), Reply::Ended { error: None }]), "{replies:?}");
 }
 
@@ -146,7 +146,7 @@ fn a_failed_engine_is_restarted_and_every_worker_is_notified() {
     busy.send(Command::Devices);
     engine.fail();
     let replies = busy.poll();
-    assert!(matches!(&replies[..], [Reply::Restarted { .. }, Reply::Ended { error: Some(why) }] if why == "it fell"), "{replies:?}");
+    assert!(matches!(&replies[..], [Reply::Restarted { .. }, Reply::Ended { error: Some(why) }] if why.text == "it fell"), "{replies:?}");
     assert!(matches!(idle.poll()[..], [Reply::Restarted { .. }]) && !busy.busy());
     assert_eq!(engine.started.get(), 2);
     // Both have a runner in the new engine.

@@ -21,13 +21,13 @@ impl RunnerThread {
         while let Ok(command) = self.commands.recv() {
             let work = AssertUnwindSafe(|| runner.run(command, &mut |event| self.inbox.push(Reply::Event(event))));
             let error = match catch_unwind(work) {
-                Ok(result) => result.err().map(|error| format!("{error:#}")),
+                Ok(result) => result.err().map(Into::into),
                 Err(panic) => {
                     // The runner may be in an inconsistent state: the next command gets a new one.
                     runner = self.runner();
                     let why = super::internal_error(&message(&*panic));
                     self.inbox.push(Reply::Restarted { why: why.clone() });
-                    Some(why)
+                    Some(why.into())
                 }
             };
             self.inbox.push(Reply::Ended { error });

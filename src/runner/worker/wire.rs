@@ -1,6 +1,6 @@
 //! Messages between a web page and the engine in its web worker: JSON, with large byte arrays passed beside it.
 
-use super::super::{Command, Event, Order, Snapshot, TrainEvent, Tuning};
+use super::super::{Command, CommandError, Event, Order, Snapshot, TrainEvent, Tuning};
 use crate::runner::ChatRequest;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) enum ResponseBody {
     /// An event of the running command.
     Event(Box<Event>),
     /// A command has ended. `bytes` is the memory size of the engine.
-    Ended { error: Option<String>, bytes: u64 },
+    Ended { error: Option<CommandError>, bytes: u64 },
 }
 
 /// Encodes a request as JSON, with its byte array.

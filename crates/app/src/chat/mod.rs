@@ -126,7 +126,7 @@ impl TabView for ChatTab {
             }
             Reply::Ended { error: Some(error) } => match self.interrupted.take() {
                 Some(step) => self.retry(step, shared),
-                None => self.fail(error),
+                None => self.fail(error.text),
             },
             Reply::Ended { error: None } => {
                 self.retried = false;

@@ -66,7 +66,7 @@ impl Models {
                     self.worker.send(Command::ListModels);
                 }
                 Reply::Ended { error } => {
-                    self.problem = error.or(self.problem.take());
+                    self.problem = error.map(|error| error.text).or(self.problem.take());
                     self.at = None;
                 }
             }

@@ -84,7 +84,7 @@ impl TabView for DevicesTab {
                 Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
                 Reply::Event(Event::Note { text }) => shared.notices.tell(text),
                 Reply::Ended { error } => {
-                    error.into_iter().for_each(|error| shared.notices.warn(error));
+                    error.into_iter().for_each(|error| shared.notices.warn(error.text));
                     self.adapters_listed(shared);
                 }
                 Reply::Event(_) | Reply::Restarted { .. } => {}
@@ -102,7 +102,7 @@ impl TabView for DevicesTab {
                     Some(Work::Benchmark(device)) => self.benchmark.problem = error.map(|error| format!("{device}: {error}")),
                     Some(Work::Conformance) | None => {
                         if let Some(checked) = self.checked.last_mut() {
-                            checked.end(error);
+                            checked.end(error.map(|error| error.text));
                         }
                     }
                 }

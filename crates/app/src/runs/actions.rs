@@ -7,22 +7,22 @@ use crate::notices::Undo;
 use crate::shared::Shared;
 use crate::widgets::{heading, section};
 use eframe::egui::{self, Button, Key, TextEdit, Ui};
-use signet::runner::{Command, FILE_EXISTS, check_name};
+use signet::runner::{Command, CommandError, CommandErrorKind, check_name};
 use std::path::{Path, PathBuf};
 
 /// A modal dialog of the tab.
 pub(super) enum RunsDialog {
     /// Rename a run.
-    Rename { path: PathBuf, name: String, problem: Option<String> },
+    Rename { path: PathBuf, name: String, problem: Option<CommandError> },
     /// Export runs to a file.
-    Export { runs: Vec<PathBuf>, out: String, problem: Option<String> },
+    Export { runs: Vec<PathBuf>, out: String, problem: Option<CommandError> },
     /// Confirm emptying the trash.
     EmptyTrash,
 }
 
 impl RunsDialog {
     /// Shows the error of the dialog's command.
-    pub(super) fn refuse(&mut self, error: String) {
+    pub(super) fn refuse(&mut self, error: CommandError) {
         if let RunsDialog::Rename { problem, .. } | RunsDialog::Export { problem, .. } = self {
             *problem = Some(error);
         }
@@ -157,7 +157,7 @@ fn show_problem(ui: &mut Ui, problem: Option<&str>) {
     }
 }
 
-fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<String>) -> Answer {
+fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<CommandError>) -> Answer {
     heading(ui, format!("Rename {}", super::name(path)));
     let label = ui.label("New name");
     let edit = ui.add(TextEdit::singleline(name).desired_width(f32::INFINITY)).labelled_by(label.id);
@@ -166,13 +166,13 @@ fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<Stri
     }
     let entered = edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
     let wrong = check_name(name).err().map(|error| error.to_string());
-    show_problem(ui, wrong.as_deref().or(problem.as_deref()));
+    show_problem(ui, wrong.as_deref().or(problem.as_ref().map(|problem| &problem.text[..])));
     let (go, cancel) = buttons(ui, "Rename", wrong.is_none());
     let go = (go || entered) && wrong.is_none();
     (cancel, go.then(|| Command::RenameRun { path: path.to_path_buf(), name: name.clone() }))
 }
 
-fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<String>) -> Answer {
+fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<CommandError>) -> Answer {
     heading(ui, if runs.len() == 1 { format!("Export {}", super::name(&runs[0])) } else { format!("Export {} runs", runs.len()) });
     ui.horizontal_wrapped(|ui| {
         for (ending, kind) in KINDS {
@@ -188,8 +188,8 @@ fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<
     if ui.add(TextEdit::singleline(out).desired_width(f32::INFINITY)).labelled_by(label.id).changed() {
         *problem = None;
     }
-    show_problem(ui, problem.as_deref());
-    let exists = problem.as_ref().is_some_and(|problem| problem.contains(FILE_EXISTS));
+    show_problem(ui, problem.as_ref().map(|problem| &problem.text[..]));
+    let exists = problem.as_ref().is_some_and(|problem| problem.kind == CommandErrorKind::FileExists);
     let (go, cancel) = buttons(ui, if exists { "Replace it" } else { "Export" }, !out.trim().is_empty());
     (cancel, go.then(|| Command::Export { runs: runs.to_vec(), out: out.trim().into(), replace: exists }))
 }

@@ -14,7 +14,7 @@ use actions::RunsDialog;
 use chosen::Chosen;
 use eframe::egui::{self, ScrollArea, Ui};
 use rows::{Rows, plural};
-use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
+use signet::runner::{Command, CommandError, Event, Reply, Tuning, Wake, Worker};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -176,7 +176,7 @@ impl RunsTab {
     }
 
     /// Handles the end of a command.
-    fn ended(&mut self, error: Option<String>, shared: &mut Shared) {
+    fn ended(&mut self, error: Option<CommandError>, shared: &mut Shared) {
         let asked = self.asked.pop_front();
         let Some(error) = error else {
             // Continue reading a long run.
@@ -192,22 +192,22 @@ impl RunsTab {
             self.refreshed = None;
         }
         match asked {
-            Some(RunsRequest::List) => self.problem = Some(error),
+            Some(RunsRequest::List) => self.problem = Some(error.text),
             Some(RunsRequest::Follow(path)) => {
                 for chosen in self.chosen.iter_mut().filter(|chosen| chosen.path == path) {
-                    chosen.problem = Some(error.clone());
+                    chosen.problem = Some(error.text.clone());
                 }
             }
             Some(RunsRequest::Dialog) => self.refused(error, shared),
-            Some(RunsRequest::Change) | None => shared.notices.warn(error),
+            Some(RunsRequest::Change) | None => shared.notices.warn(error.text),
         }
     }
 
     /// Shows an error in the dialog that requested the command, or as a notice.
-    fn refused(&mut self, error: String, shared: &mut Shared) {
+    fn refused(&mut self, error: CommandError, shared: &mut Shared) {
         match &mut self.dialog {
             Some(dialog) => dialog.refuse(error),
-            None => shared.notices.warn(error),
+            None => shared.notices.warn(error.text),
         }
     }
 

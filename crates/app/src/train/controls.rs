@@ -3,6 +3,7 @@
 use super::live::{Live, Phase};
 use crate::widgets::section;
 use eframe::egui::{self, Ui};
+use signet::runner::CommandErrorKind;
 
 /// An action that the user chose.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +54,7 @@ impl Controls {
             if ui.button("Set rate").on_hover_text("From the next step on; written down, so that a resume does the same").clicked() || entered {
                 match self.rate.trim().parse::<f64>() {
                     Ok(rate) => (self.problem, pressed) = (None, Some(ControlAction::Rate(rate))),
-                    Err(_) => self.problem = Some(format!("{:?} is no number", self.rate)),
+                    Err(_) => self.problem = Some(format!("{:?} is not a number; enter 0.001 or 1e-3", self.rate)),
                 }
             }
             if let Some(problem) = &self.problem {
@@ -115,12 +116,12 @@ fn failure(ui: &mut Ui, live: &mut Live) -> Option<ControlAction> {
         (begun, "Resume the run", ControlAction::Resume),
         (begun, "Resume on the CPU", ControlAction::ResumeOnCpu),
         (!begun, "Choose the CPU", ControlAction::ChooseCpu),
-        (error.contains("another process"), "Show it among the runs", ControlAction::ShowRuns),
+        (error.kind == CommandErrorKind::RunInUse, "Show it among the runs", ControlAction::ShowRuns),
     ];
     let (mut pressed, mut dismissed) = (None, false);
     egui::Frame::group(ui.style()).show(ui, |ui| {
         ui.colored_label(ui.visuals().error_fg_color, "The run failed");
-        ui.add(egui::Label::new(error).wrap());
+        ui.add(egui::Label::new(&error.text).wrap());
         ui.horizontal_wrapped(|ui| {
             for (_, name, press) in ways.iter().filter(|(apt, ..)| *apt) {
                 if ui.button(*name).clicked() {

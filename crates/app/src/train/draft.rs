@@ -96,8 +96,8 @@ impl Draft {
             Reply::Event(event) => self.planning.handle(event),
             Reply::Restarted { .. } => {}
             Reply::Ended { error } => match (self.pending.pop_front(), error) {
-                (Some(DraftCommand::Plan), error) => self.planning.ended(error),
-                (_, Some(error)) => shared.notices.warn(error),
+                (Some(DraftCommand::Plan), error) => self.planning.ended(error.map(|error| error.text)),
+                (_, Some(error)) => shared.notices.warn(error.text),
                 (_, None) => {}
             },
         }

@@ -30,7 +30,7 @@ impl Inputs {
             return None;
         }
         match problem {
-            Some(problem) => shared.notices.warn(format!("It was not taken: {problem}")),
+            Some(problem) => shared.notices.warn(format!("Cannot use the file: {problem}")),
             None => return Some(kind),
         }
         None

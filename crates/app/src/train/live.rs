@@ -2,7 +2,7 @@
 
 use crate::plots::{History, View};
 use crate::shared::{RunSnapshot, Shared, Training};
-use signet::runner::{Event, Metrics, Orders, Reply, Snapshot, Speed, TrainEvent};
+use signet::runner::{CommandError, Event, Metrics, Orders, Reply, Snapshot, Speed, TrainEvent};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(super) enum Phase {
     /// All steps are done.
     Finished,
     /// Failed with this error.
-    Failed(String),
+    Failed(CommandError),
 }
 
 impl Phase {

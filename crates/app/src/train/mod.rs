@@ -224,7 +224,7 @@ impl TrainTab {
     /// Starts or resumes a run.
     fn launch(&mut self, request: TrainRequest, shared: &mut Shared) {
         if self.worker.busy() {
-            shared.notices.warn("A run is being trained here already. Stop it first");
+            shared.notices.warn("Cannot start the run: another run is training in this window. Stop it first");
             return;
         }
         self.at_run = true;

@@ -34,7 +34,7 @@ pub(super) fn show(ui: &mut Ui, draft: &mut Draft, shared: &Shared) {
         let asked = ui.input(|input| input.has_accesskit_action_request(button.id, egui::accesskit::Action::Click));
         draft.starting |= button.on_hover_text("Train with these settings").clicked() || asked;
         match obstacle {
-            Some(obstacle) => _ = ui.add(egui::Label::new(format!("It cannot start: {obstacle}")).wrap()),
+            Some(obstacle) => _ = ui.add(egui::Label::new(format!("The run cannot start: {obstacle}")).wrap()),
             None if draft.starting => _ = ui.label("It starts once it is known what it takes"),
             None => {}
         }
@@ -44,7 +44,7 @@ pub(super) fn show(ui: &mut Ui, draft: &mut Draft, shared: &Shared) {
 /// Starts the form's run, once its plan is there; warns with the reason if it cannot start.
 pub(super) fn press(draft: &mut Draft, shared: &mut Shared) {
     match obstacle(draft, shared) {
-        Some(obstacle) => shared.notices.warn(format!("It cannot start: {obstacle}")),
+        Some(obstacle) => shared.notices.warn(format!("The run cannot start: {obstacle}")),
         None => draft.starting = true,
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn begin(draft: &mut Draft, shared: &mut Shared) -> Option<TrainReque
     }
     let request = request(&draft.checked.config, shared);
     if request.is_none() {
-        shared.notices.warn("It cannot start: there is no unused name in the folder of runs. Enter a name");
+        shared.notices.warn("The run cannot start: all automatic names are in use. Enter a name");
     }
     request
 }

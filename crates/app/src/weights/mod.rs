@@ -139,7 +139,7 @@ impl TabView for WeightsTab {
             Reply::Ended { error } => {
                 let asked = self.asked.take();
                 let Some(error) = error else { return };
-                self.problem = Some(error);
+                self.problem = Some(error.text);
                 // Show the plane without the failed comparison.
                 if let (Some(WeightsRequest::Plane(want)), Some(model)) = (asked, &mut self.model)
                     && want.since == model.since
