@@ -8,10 +8,10 @@
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 pub mod dom;
-mod memory;
-mod models;
+mod model_download;
 pub mod parallel;
 mod shell;
+mod system_memory;
 pub mod vector;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -25,17 +25,17 @@ mod process;
 
 pub use hub::{HUB, Hub, Listing};
 pub use lines::{UNLIMITED, cut_lines};
-pub use memory::{adapter_memory, memory};
-pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted};
+pub use model_download::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
 pub use process::{PASSES_ON, beside, command_on, exit, fail_at_file_size_limit, hand_over, program, space_advice, space_advice_suffix};
 pub use shell::command_line;
 use std::io;
+pub use system_memory::{adapter_memory, memory};
 #[cfg(target_arch = "wasm32")]
 use web as here;
 #[cfg(target_arch = "wasm32")]
-pub use web::{dom as elements, engine, link, mount, page};
+pub use web::{elements, engine_worker, link, mount, page};
 
 pub use here::{
     Clock, Commit, CommitPart, IN_PAGE, Lock, PositionedWriter, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir,

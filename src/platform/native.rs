@@ -1,22 +1,22 @@
 //! The native platform.
 
 mod dirs;
+mod file_read;
+mod file_write;
 mod lock;
-mod models;
+mod model_store;
 mod random_access;
-mod read;
 #[cfg(test)]
 mod scratch;
 mod temporary;
-mod write;
 
 pub use dirs::{claim_dir, make_dir, remove_dir};
+pub use file_read::{Stamp, exists, is_dir, is_file, length, list, matching, modified, read, read_part, read_start, read_text, read_up_to, stamp};
+pub use file_write::{Commit, CommitPart, PositionedWriter, append, reserve, stream_atomic, sync, write_atomic};
 pub use lock::Lock;
-pub use models::{delete_model, fetch_model, stored_models};
+pub use model_store::{delete_model, fetch_model, stored_models};
 pub use random_access::RandomAccessFile;
-pub use read::{Stamp, exists, is_dir, is_file, length, list, matching, modified, read, read_part, read_start, read_text, read_up_to, stamp};
 pub use temporary::{discard_dir, sweep, sweep_named};
-pub use write::{Commit, CommitPart, PositionedWriter, append, reserve, stream_atomic, sync, write_atomic};
 
 use super::Thread;
 use std::fs;

@@ -20,7 +20,7 @@ mod action;
 mod notices;
 mod settings;
 mod shared;
-mod view;
+mod tab_view;
 
 // The tabs.
 mod chat;
@@ -51,7 +51,7 @@ use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Panel, Ui};
 use notices::Undo;
 use serde::{Deserialize, Serialize};
 use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
-use view::{TabView, tabs};
+use tab_view::{TabView, tabs};
 use widgets::{heading, install_fonts, section};
 
 tabs! {

@@ -38,7 +38,7 @@ fn engine() {
 
 /// Starts the app, connected to the runners in the worker.
 fn page() {
-    use signet::platform::engine::{Engine, Heard as Said};
+    use signet::platform::engine_worker::{Engine, Heard as Said};
     use signet::runner::{EngineEvent, EngineLink, OnEngineEvent, connect};
     use std::rc::Rc;
     struct ToEngine(Rc<Engine>);
@@ -61,7 +61,7 @@ fn page() {
 
 /// The browser's functions and facts for the app.
 fn browser() -> signet_app::Browser {
-    use signet::platform::{elements, engine, page};
+    use signet::platform::{elements, engine_worker, page};
     use signet_app::{Browser, Page, mirror::Screen};
     let page::Facts { address, fragment, agent, webgpu, secure, touch } = page::facts();
     Browser {
@@ -70,7 +70,7 @@ fn browser() -> signet_app::Browser {
         touch,
         screen: Screen { apply: elements::apply, deeds: elements::deeds },
         listen: |wake| elements::listen(wake).map_err(|error| format!("{error:?}")),
-        give: engine::give,
+        give: engine_worker::give,
         leaving_loses: page::ask_before_leaving,
         drawn: page::drawn,
         certified: page::certified,

@@ -2,14 +2,14 @@
 //! are opened in advance, and an index maps paths to stores; every operation is one atomic write of the index. This
 //! module does not depend on a browser.
 
+mod byte_store;
 pub(crate) mod draft;
 mod index;
-mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use byte_store::{Memory, Slot, Store, read_part};
 pub(crate) use draft::{Commit, Draft};
-pub(crate) use store::{Memory, Slot, Store, read_part};
 
 use index::{DecodeError, Kind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +85,7 @@ impl Disk {
         let (sequence, entries) = found.unwrap_or_default();
         let mut tree = Tree::new();
         for entry in entries {
-            let mut slot = |number: u32| slots.entry(number).or_insert_with(|| Rc::new(Slot::new(number, Box::new(store::RemovedStore)))).clone();
+            let mut slot = |number: u32| slots.entry(number).or_insert_with(|| Rc::new(Slot::new(number, Box::new(byte_store::RemovedStore)))).clone();
             let node = match entry.kind {
                 Kind::Directory => Node::Directory { modified: entry.modified },
                 Kind::File(number) => Node::File { slot: number.map(&mut slot), modified: entry.modified },

@@ -1,7 +1,7 @@
 //! Positioned reads. Files are not memory-mapped: if another process truncates a mapped file, or the disk fails, a
 //! signal kills the process, while a read returns an error.
 
-use super::read::regular;
+use super::file_read::regular;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;

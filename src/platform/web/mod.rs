@@ -1,37 +1,38 @@
-//! The web platform: tasks and time (`tasks`); files (`files`: private ones in `storage`, chosen ones in `blobs`, offered
-//! ones in `download`, downloaded `models`); the engine's worker from outside (`engine`) and inside (`link`), and the
-//! requests it makes of the page (`requests`); assets (`fetch`); and adapter information (`gpu`).
+//! The web platform: tasks and time (`tasks`); files (`file_system`: private ones in `storage`, chosen ones in
+//! `blobs`, offered ones in `blob_writer`, downloaded models in `model_store`); the engine's worker from outside
+//! (`engine_worker`) and inside (`link`), and the requests it makes of the page (`page_requests`); assets (`fetch`); and
+//! adapter information (`browser_gpu`).
 
 // Each module uses only those above it.
 
-pub mod dom;
+pub mod elements;
 mod failure;
 
 mod blobs;
+mod browser_gpu;
 mod fetch;
-mod gpu;
 mod handle;
-mod requests;
+mod page_requests;
 
 pub mod link;
 mod storage;
 
-mod download;
-pub mod engine;
+mod blob_writer;
+pub mod engine_worker;
 mod tasks;
 
-mod files;
-mod models;
+mod file_system;
+mod model_store;
 pub mod page;
 
+pub use browser_gpu::browser_gpu;
 pub use fetch::{asset, fetch_asset};
-pub use files::{
+pub use file_system::{
     Commit, CommitPart, Lock, PositionedWriter, RandomAccessFile, Stamp, append, claim_dir, discard_dir, exists, is_dir, is_file, length, list, make_dir,
     matching, modified, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, stamp, stream_atomic, sweep, sweep_named, sync,
     write_atomic,
 };
-pub use gpu::browser_gpu;
-pub use models::{delete_model, fetch_model, stored_models};
+pub use model_store::{delete_model, fetch_model, stored_models};
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
 use js_sys::Reflect;

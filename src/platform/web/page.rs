@@ -1,7 +1,7 @@
 //! Browser features that the page uses: choosing a file, facts about the browser, and a prompt before leaving.
 
-use super::dom::{document, on, window};
-use super::engine;
+use super::elements::{document, on, window};
+use super::engine_worker;
 use js_sys::{Function, Promise, Reflect};
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -110,7 +110,7 @@ pub fn cannot_draw(why: &str) {
 
 /// Opens the browser's file dialog; returns the engine's path of the chosen file.
 pub async fn pick_file() -> Option<PathBuf> {
-    Some(PathBuf::from(engine::give(chosen().await.ok()??)))
+    Some(PathBuf::from(engine_worker::give(chosen().await.ok()??)))
 }
 
 async fn chosen() -> Result<Option<File>, JsValue> {

@@ -2,13 +2,13 @@
 //! display, with a new profile for each scenario.
 
 mod chromium;
-mod firefox;
+mod marionette;
 pub(crate) mod page;
 mod process;
 mod scenarios;
 
 pub(crate) use chromium::Chromium;
-pub(crate) use firefox::Firefox;
+pub(crate) use marionette::Firefox;
 pub(crate) use process::{Profile, wait};
 
 use crate::program;

@@ -13,7 +13,7 @@ use super::action::Action;
 use super::dialog::Dialog;
 use super::mirror::LogMessage;
 use super::shared::{RunSnapshot, Shared, Training};
-use crate::view::TabView;
+use crate::tab_view::TabView;
 use conversation::Conversation;
 use eframe::egui::Ui;
 use models::Models;

@@ -6,7 +6,7 @@ mod conformance;
 use super::action::Action;
 use super::dialog::{Dialog, Pick};
 use super::shared::Shared;
-use crate::view::TabView;
+use crate::tab_view::TabView;
 use crate::widgets::{heading, section};
 use benchmark::Benchmark;
 use conformance::{ConformanceResults, ReportAction};

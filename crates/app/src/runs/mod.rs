@@ -8,7 +8,7 @@ mod table;
 use super::action::Action;
 use super::plots::View;
 use super::shared::Shared;
-use crate::view::TabView;
+use crate::tab_view::TabView;
 use crate::widgets::section;
 use actions::RunsDialog;
 use chosen::Chosen;

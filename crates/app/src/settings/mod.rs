@@ -1,11 +1,11 @@
 //! The app's settings, stored between starts as JSON in the user's data folder.
 
-mod chat;
-mod form;
+mod chat_settings;
+mod form_values;
 
-pub use chat::ChatSettings;
-pub(crate) use form::CheckedForm;
-pub use form::Form;
+pub use chat_settings::ChatSettings;
+pub(crate) use form_values::CheckedForm;
+pub use form_values::Form;
 
 use super::Tab;
 use super::plots::Look;

@@ -26,7 +26,7 @@ use super::Tab;
 use super::action::Action;
 use super::plots::History;
 use super::shared::Shared;
-use crate::view::TabView;
+use crate::tab_view::TabView;
 use crate::widgets::section;
 use controls::{ControlAction, Controls};
 use curves::Map;

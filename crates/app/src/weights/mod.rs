@@ -8,7 +8,7 @@ use super::action::Action;
 use super::dialog::{Dialog, Pick};
 use super::plots::number;
 use super::shared::Shared;
-use crate::view::TabView;
+use crate::tab_view::TabView;
 use crate::widgets::section;
 use camera::Camera;
 use eframe::egui::{self, ComboBox, ScrollArea, Ui, vec2};

@@ -1,17 +1,17 @@
 //! Downloaded models: plain files of the private file system, which every tab can read in pieces, each with a metadata
 //! file.
 
-mod fetch;
+mod fetch_model;
 mod response;
 
-pub use fetch::fetch_model;
+pub use fetch_model::fetch_model;
 
 use super::blobs;
 use super::failure::{error, name};
 use super::handle::Handle;
 use super::storage::{Mounted, directory, file, manager, mounted, names, open};
 use crate::platform::disk::Store;
-use crate::platform::models::{KeptModel, Room};
+use crate::platform::model_download::{KeptModel, Room};
 use js_sys::{Date, Reflect};
 use serde::{Deserialize, Serialize};
 use std::io;

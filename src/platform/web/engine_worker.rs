@@ -3,7 +3,7 @@
 
 use super::failure::words;
 use super::link::{message, parts};
-use super::requests;
+use super::page_requests;
 use js_sys::{Function, Reflect};
 use std::cell::RefCell;
 use std::io;
@@ -41,9 +41,9 @@ impl Engine {
             let data = event.data();
             let text = |name: &str| Reflect::get(&data, &name.into()).ok().and_then(|value| value.as_string());
             if let Some(name) = text("download") {
-                requests::offer(&name, &Reflect::get(&data, &"blob".into()).unwrap_or_default());
+                page_requests::offer(&name, &Reflect::get(&data, &"blob".into()).unwrap_or_default());
             } else if Reflect::has(&data, &"persist".into()).unwrap_or(false) {
-                requests::persist();
+                page_requests::persist();
             } else if let Some(why) = text("failed") {
                 tell(Heard::Failed(why));
             } else if let Some((text, bulk)) = parts(&data) {

@@ -1,6 +1,6 @@
 //! Requests of the engine's worker that only the page can make: offering a download, and persistent storage.
 
-use super::dom::{document, window};
+use super::elements::{document, window};
 use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::prelude::*;
 use web_sys::{HtmlAnchorElement, HtmlElement, Url};

@@ -1,8 +1,8 @@
 //! The file system of a page, with a desktop's operations: private files on the disk, read-only ones (`/files`,
 //! `/models`), and downloads, which are offered to the user (`/downloads`).
 
+use super::blob_writer::{DOWNLOADS, Download};
 use super::blobs::{self, FILES, MODELS};
-use super::download::{DOWNLOADS, Download};
 use super::storage::with;
 use crate::platform::Output;
 use crate::platform::disk::{self, Draft, Metadata, Slot, normal, read_part as read_slot};

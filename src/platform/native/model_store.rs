@@ -1,6 +1,6 @@
 //! Model downloads on a desktop: not supported, since a model is a file.
 
-use crate::platform::models::{Fetched, Fetching, KeptModel, Room, Wanted};
+use crate::platform::model_download::{Fetched, Fetching, KeptModel, Room, Wanted};
 use std::io;
 
 fn a_file() -> io::Error {

@@ -10,7 +10,7 @@ use super::super::tasks::{Clock, breathe, rest};
 use super::response::{Piece, Response, answers, offline};
 use super::{NOTES, Notes, PATIENCE, delete_model, estimate, notes, refresh, shelf, write_notes};
 use crate::platform::disk::{Store, read_part};
-use crate::platform::models::{Fetched, Fetching, Verdict, Wanted};
+use crate::platform::model_download::{Fetched, Fetching, Verdict, Wanted};
 use js_sys::Date;
 use sha2::{Digest, Sha256};
 use std::io;
