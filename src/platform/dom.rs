@@ -2,14 +2,14 @@
 //! events.
 
 /// Identifies an element for its lifetime.
-pub type Key = u64;
+pub type ElementKey = u64;
 
 /// The root element, which is part of the page.
-pub const ROOT: Key = 0;
+pub const ROOT: ElementKey = 0;
 
 /// The position of an element relative to its parent, and its size, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Bounds {
     /// From the left.
     pub left: i32,
     /// From the top.
@@ -26,32 +26,32 @@ pub enum Change {
     /// Creates an element in `parent`, after `after`, or as the first child.
     Make {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The parent.
-        parent: Key,
+        parent: ElementKey,
         /// The previous sibling.
-        after: Option<Key>,
+        after: Option<ElementKey>,
         /// The HTML tag.
         tag: &'static str,
     },
     /// Moves an element with its children.
     Move {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The parent.
-        parent: Key,
+        parent: ElementKey,
         /// The previous sibling.
-        after: Option<Key>,
+        after: Option<ElementKey>,
     },
     /// Removes an element. Its children are removed or moved by other changes.
     Remove {
         /// The element.
-        key: Key,
+        key: ElementKey,
     },
     /// Sets or removes an attribute.
     Attribute {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The attribute.
         name: &'static str,
         /// Its value.
@@ -60,21 +60,21 @@ pub enum Change {
     /// Replaces an element's content by text.
     Text {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The text.
         text: String,
     },
     /// Appends text: a screen reader announces only the new part.
     Append {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The text.
         text: String,
     },
     /// Sets the value of a field.
     Value {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The value.
         text: String,
         /// The caret in UTF-16 units; `None` keeps it.
@@ -83,20 +83,20 @@ pub enum Change {
     /// Sets the position of an element.
     Put {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The position.
-        place: Place,
+        bounds: Bounds,
     },
     /// Focuses an element.
     Focus {
         /// The element.
-        key: Key,
+        key: ElementKey,
     },
 }
 
 /// Modifier keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct KeyModifiers {
     /// Shift.
     pub shift: bool,
     /// Control.
@@ -109,30 +109,30 @@ pub struct Held {
 
 /// An input event of an element.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Deed {
+pub enum InputEvent {
     /// A click, by pointer, keyboard or screen reader.
     Click {
         /// The element.
-        key: Key,
+        key: ElementKey,
     },
     /// The element received focus.
     Focus {
         /// The element.
-        key: Key,
+        key: ElementKey,
     },
     /// The focus left all elements.
     Leave,
     /// The value of a field changed.
     Value {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The new value.
         text: String,
     },
     /// The selection in a field changed.
     Select {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// The start of the selection, in UTF-16 units.
         anchor: u32,
         /// The end of the selection, where the caret is.
@@ -143,12 +143,12 @@ pub enum Deed {
         /// The browser's name: `Enter`, `Escape`, `ArrowUp`.
         name: String,
         /// The modifiers.
-        held: Held,
+        modifiers: KeyModifiers,
     },
     /// An arrow key changes a number by one step.
     Step {
         /// The element.
-        key: Key,
+        key: ElementKey,
         /// True to increase it.
         up: bool,
     },
@@ -169,8 +169,8 @@ pub enum Press {
 }
 
 /// Decides who handles a key, by the tag and role of the focused element.
-pub fn press(tag: &str, role: &str, name: &str, held: Held) -> Press {
-    let (text, command) = (matches!(tag, "input" | "textarea") && role != "slider", held.ctrl || held.meta);
+pub fn press(tag: &str, role: &str, name: &str, modifiers: KeyModifiers) -> Press {
+    let (text, command) = (matches!(tag, "input" | "textarea") && role != "slider", modifiers.ctrl || modifiers.meta);
     match name {
         "Escape" => Press::App,
         // Enter clicks a button; in a field, the app decides.
@@ -178,7 +178,7 @@ pub fn press(tag: &str, role: &str, name: &str, held: Held) -> Press {
         "1" | "2" | "3" | "4" | "5" if command => Press::App,
         "ArrowUp" | "ArrowDown" if matches!(role, "spinbutton" | "separator") => Press::Step { up: name == "ArrowUp" },
         "ArrowLeft" | "ArrowRight" if role == "separator" => Press::Step { up: name == "ArrowRight" },
-        "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight" if tag == "button" && held == Held::default() => Press::App,
+        "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight" if tag == "button" && modifiers == KeyModifiers::default() => Press::App,
         _ => Press::Browser,
     }
 }
@@ -189,9 +189,9 @@ mod tests {
 
     #[test]
     fn fields_keep_arrow_keys_and_the_app_handles_enter() {
-        let (none, ctrl) = (Held::default(), Held { ctrl: true, ..Held::default() });
+        let (none, ctrl) = (KeyModifiers::default(), KeyModifiers { ctrl: true, ..KeyModifiers::default() });
         assert_eq!(press("textarea", "", "ArrowUp", none), Press::Browser);
-        assert_eq!(press("textarea", "", "Enter", Held { shift: true, ..none }), Press::App);
+        assert_eq!(press("textarea", "", "Enter", KeyModifiers { shift: true, ..none }), Press::App);
         assert_eq!(press("button", "", "Enter", none), Press::Browser);
         assert_eq!(press("button", "", "Enter", ctrl), Press::App);
         assert_eq!(press("button", "option", "ArrowDown", none), Press::App);

@@ -1,7 +1,7 @@
 //! Hugging Face models by name: in the local cache, and with the feature `hub` from the network. The cache is the one
 //! of the Hugging Face libraries.
 
-use super::Fetching;
+use super::DownloadProgress;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,9 @@ impl Hub {
 
     /// Downloads a file into the cache unless it is there; `None` if it was stopped. A partial download is kept and
     /// resumed.
-    pub fn fetch(&self, model: &str, listing: &Listing, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<PathBuf>> {
+    pub fn fetch(
+        &self, model: &str, listing: &Listing, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(DownloadProgress),
+    ) -> io::Result<Option<PathBuf>> {
         let here = self.snapshot_dir(model).filter(|path| path.ends_with(Path::new(&listing.commit))).map(|path| path.join(file));
         match here.filter(|path| super::is_file(path)) {
             Some(path) => Ok(Some(path)),
@@ -57,7 +59,7 @@ impl Hub {
 
 #[cfg(feature = "hub")]
 mod online {
-    use super::super::{Clock, Fetching, pause, spawn};
+    use super::super::{Clock, DownloadProgress, pause, spawn};
     use super::{Hub, Listing};
     use hf_hub::api::Progress;
     use hf_hub::api::sync::{ApiBuilder, ApiRepo};
@@ -120,7 +122,7 @@ mod online {
     }
 
     /// The library cannot be interrupted, so the download has its own thread, which is left running.
-    pub(super) fn fetch(hub: &Hub, model: &str, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<PathBuf>> {
+    pub(super) fn fetch(hub: &Hub, model: &str, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(DownloadProgress)) -> io::Result<Option<PathBuf>> {
         let repository = repository(hub, model)?;
         let shared = Shared::default();
         let (there, name) = (shared.clone(), file.to_string());
@@ -136,7 +138,7 @@ mod online {
             let (done, of, began, end) = shared.change(|state| (state.done, state.of, state.began, state.end.take()));
             let rate = (done - began.unwrap_or(done).min(done)) as f64 / clock.seconds().max(1e-3);
             let note = if rate > 0.0 { format!("{:.0} s left", of.saturating_sub(done) as f64 / rate) } else { String::new() };
-            tell(Fetching { name: file.into(), done, of: (of > 0).then_some(of), rate, note });
+            tell(DownloadProgress { name: file.into(), done, of: (of > 0).then_some(of), rate, note });
             match end {
                 Some(end) => return end.map(Some),
                 None if stop() => return Ok(None),
@@ -148,7 +150,7 @@ mod online {
 
 #[cfg(not(feature = "hub"))]
 mod online {
-    use super::super::Fetching;
+    use super::super::DownloadProgress;
     use super::{Hub, Listing};
     use std::io;
     use std::path::PathBuf;
@@ -161,7 +163,7 @@ mod online {
         Err(refused())
     }
 
-    pub(super) fn fetch(_: &Hub, _: &str, _: &str, _: &dyn Fn() -> bool, _: &mut dyn FnMut(Fetching)) -> io::Result<Option<PathBuf>> {
+    pub(super) fn fetch(_: &Hub, _: &str, _: &str, _: &dyn Fn() -> bool, _: &mut dyn FnMut(DownloadProgress)) -> io::Result<Option<PathBuf>> {
         Err(refused())
     }
 }

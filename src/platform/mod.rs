@@ -25,7 +25,7 @@ mod process;
 
 pub use hub::{HUB, Hub, Listing};
 pub use lines::{UNLIMITED, cut_lines};
-pub use model_download::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted};
+pub use model_download::{DownloadProgress, DownloadRequest, DownloadedModel, HeaderCheck, StorageQuota, StoredModel};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
 pub use process::{PASSES_ON, beside, command_on, exit, fail_at_file_size_limit, hand_over, program, space_advice, space_advice_suffix};

@@ -2,7 +2,7 @@
 
 /// A model in private storage, complete or partial.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct KeptModel {
+pub struct StoredModel {
     /// The file's name.
     pub name: String,
     /// The URL it came from.
@@ -17,7 +17,7 @@ pub struct KeptModel {
 
 /// The quota of private storage, as the browser reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Room {
+pub struct StorageQuota {
     /// Bytes that this site uses.
     pub used: u64,
     /// Bytes that it may use.
@@ -28,7 +28,7 @@ pub struct Room {
 
 /// The verdict on a file's first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HeaderCheck {
     /// This many bytes are needed.
     More(u64),
     /// The file is a model.
@@ -38,20 +38,20 @@ pub enum Verdict {
 }
 
 /// A download request.
-pub struct Wanted<'a> {
+pub struct DownloadRequest<'a> {
     /// The URL.
     pub url: &'a str,
     /// The expected SHA-256 in hexadecimal, if known.
     pub sha256: Option<&'a str>,
     /// Checks the first bytes.
-    pub judge: &'a dyn Fn(&[u8]) -> Verdict,
+    pub judge: &'a dyn Fn(&[u8]) -> HeaderCheck,
     /// Returns true to stop; partial data is kept.
     pub stop: &'a dyn Fn() -> bool,
 }
 
 /// Progress of a download.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fetching {
+pub struct DownloadProgress {
     /// The model's name.
     pub name: String,
     /// Bytes stored.
@@ -66,7 +66,7 @@ pub struct Fetching {
 
 /// A downloaded model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
+pub struct DownloadedModel {
     /// Its name.
     pub name: String,
     /// Its path.

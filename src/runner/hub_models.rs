@@ -4,7 +4,7 @@
 use super::{Event, Stop};
 use crate::formats::{json_file, weight_map};
 use crate::model::{FORMATS, TEMPLATES, WEIGHTS, format_by_name};
-use crate::platform::{self, Fetching, HUB, Hub};
+use crate::platform::{self, DownloadProgress, HUB, Hub};
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
     let weights = weights(&listing.files).with_context(|| format!("cannot download {name} from Hugging Face"))?;
     let mut get = |file: &str| {
         let mut report_progress =
-            |at: Fetching| emit(Event::Fetching { name: format!("{name}/{}", at.name), done: at.done, of: at.of, rate: at.rate, note: at.note });
+            |at: DownloadProgress| emit(Event::Fetching { name: format!("{name}/{}", at.name), done: at.done, of: at.of, rate: at.rate, note: at.note });
         let path = hub.fetch(name, &listing, file, &|| stop.is_requested(), &mut report_progress).with_context(|| format!("cannot download {name}: {file}"))?;
         path.with_context(|| format!("download of {name} stopped at {file}. Run the same command to resume it"))
     };

@@ -67,8 +67,8 @@ pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Repl
 
 pub use crate::platform::dom;
 pub use crate::platform::{
-    Clock, IN_PAGE, KeptModel, PASSES_ON, Room, beside, command_on, exit, fail_at_file_size_limit, hand_over, has_display, home_dir, is_file, pause, spawn,
-    wait, write_atomic,
+    Clock, IN_PAGE, PASSES_ON, StorageQuota, StoredModel, beside, command_on, exit, fail_at_file_size_limit, hand_over, has_display, home_dir, is_file, pause,
+    spawn, wait, write_atomic,
 };
 
 use crate::platform;

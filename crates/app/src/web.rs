@@ -38,17 +38,17 @@ fn engine() {
 
 /// Starts the app, connected to the runners in the worker.
 fn page() {
-    use signet::platform::engine_worker::{Engine, Heard as Said};
+    use signet::platform::engine_worker::{EngineMessage as Said, EngineWorker};
     use signet::runner::{EngineEvent, EngineLink, OnEngineEvent, connect};
     use std::rc::Rc;
-    struct ToEngine(Rc<Engine>);
+    struct ToEngine(Rc<EngineWorker>);
     impl EngineLink for ToEngine {
         fn post(&self, text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>) {
             self.0.post(text, bulk);
         }
     }
     connect(Rc::new(|hear: OnEngineEvent| {
-        let engine = Engine::start(move |said| {
+        let engine = EngineWorker::start(move |said| {
             hear(match said {
                 Said::Message(text, bulk) => EngineEvent::Message(text, bulk),
                 Said::Failed(why) => EngineEvent::Failed(why),
@@ -68,7 +68,7 @@ fn browser() -> signet_app::Browser {
         page: Page { address, agent, webgpu, secure },
         fragment,
         touch,
-        screen: Screen { apply: elements::apply, deeds: elements::deeds },
+        screen: Screen { apply: elements::apply, take_events: elements::take_events },
         listen: |wake| elements::listen(wake).map_err(|error| format!("{error:?}")),
         give: engine_worker::give,
         leaving_loses: page::ask_before_leaving,

@@ -15,7 +15,7 @@ pub use packed::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
 use super::file::ModelFile;
 use super::model_error::ModelError;
 use crate::formats::{FormatError, content};
-use crate::platform::{self, Verdict};
+use crate::platform::{self, HeaderCheck};
 use std::path::Path;
 
 /// A model file format.
@@ -29,7 +29,7 @@ pub struct ModelFormat {
     /// Detects the format from a path and the first bytes of the file.
     detect: fn(&Path, &[u8]) -> bool,
     /// Validates the first bytes of a file; `None` if it is in another format.
-    check_start: fn(&[u8]) -> Option<Verdict>,
+    check_start: fn(&[u8]) -> Option<HeaderCheck>,
     /// Opens a model.
     open: fn(&Path) -> Result<ModelFile, ModelError>,
 }
@@ -64,12 +64,12 @@ fn standalone_endings() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// Validates the first bytes of a file, so that a download can stop early if it is not a model.
-pub fn check_start(start: &[u8]) -> Verdict {
+pub fn check_start(start: &[u8]) -> HeaderCheck {
     if let Some(verdict) = FORMATS.into_iter().find_map(|format| (format.check_start)(start)) {
         return verdict;
     }
     let what = content::detect(start).map(content::describe);
-    Verdict::Bad(what.unwrap_or_else(|| "it is neither a packed model, nor another safetensors file, nor GGUF".into()))
+    HeaderCheck::Bad(what.unwrap_or_else(|| "it is neither a packed model, nor another safetensors file, nor GGUF".into()))
 }
 
 impl ModelFile {

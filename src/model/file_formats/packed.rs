@@ -13,7 +13,7 @@ use crate::model::file::{self, ModelFile, untied_if_different};
 use crate::model::floats::Floats;
 use crate::model::model_error::{ModelError, write_error};
 use crate::model::weights::Linears;
-use crate::platform::{self, Output, Verdict};
+use crate::platform::{self, HeaderCheck, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -31,25 +31,27 @@ pub(super) static PACKED: ModelFormat = ModelFormat {
 };
 
 /// Validates the first bytes of a file; `None` if it is not a safetensors file.
-fn check_start(start: &[u8]) -> Option<Verdict> {
+fn check_start(start: &[u8]) -> Option<HeaderCheck> {
     if content::detect(start).is_some_and(|kind| !matches!(kind, ContentKind::Safetensors | ContentKind::Empty)) {
         return None;
     }
-    let Some((length, header)) = start.split_first_chunk::<8>() else { return Some(Verdict::More(16)) };
+    let Some((length, header)) = start.split_first_chunk::<8>() else { return Some(HeaderCheck::More(16)) };
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER || header.first().is_some_and(|first| *first != b'{') {
         return None;
     }
     if (header.len() as u64) < length {
-        return Some(Verdict::More(8 + length));
+        return Some(HeaderCheck::More(8 + length));
     }
     let header: serde_json::Value = match serde_json::from_slice(&header[..length as usize]) {
         Ok(header) => header,
-        Err(error) => return Some(Verdict::Bad(format!("its header is damaged ({error})"))),
+        Err(error) => return Some(HeaderCheck::Bad(format!("its header is damaged ({error})"))),
     };
     Some(match header["__metadata__"]["signet.format"].as_str() {
-        Some(_) => Verdict::Good,
-        None => Verdict::Bad("it is a safetensors file, but not packed by Signet (its header has no signet.format). Pack the model with `signet pack`".into()),
+        Some(_) => HeaderCheck::Good,
+        None => {
+            HeaderCheck::Bad("it is a safetensors file, but not packed by Signet (its header has no signet.format). Pack the model with `signet pack`".into())
+        }
     })
 }
 

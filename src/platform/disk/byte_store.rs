@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 
 /// An opaque file.
-pub(crate) trait Store {
+pub(crate) trait ByteStore {
     /// Reads from byte `at` on; returns fewer bytes than asked for only at the end.
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize>;
 
@@ -22,7 +22,7 @@ pub(crate) trait Store {
 }
 
 /// Reads up to `most` bytes.
-pub(crate) fn read_part(store: &dyn Store, at: u64, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_part(store: &dyn ByteStore, at: u64, most: u64) -> io::Result<Vec<u8>> {
     let length = most.min(store.bytes()?.saturating_sub(at));
     let length = usize::try_from(length).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "more bytes than fit in memory"))?;
     let mut bytes = vec![0; length];
@@ -38,17 +38,17 @@ pub(crate) fn read_part(store: &dyn Store, at: u64, most: u64) -> io::Result<Vec
 }
 
 /// A store with its number in the index. It is not reused while a clone exists.
-pub(crate) struct Slot {
+pub(crate) struct StoreSlot {
     pub(crate) number: u32,
-    pub(crate) store: Box<dyn Store>,
+    pub(crate) store: Box<dyn ByteStore>,
     /// True if it is empty.
     pub(super) clean: Cell<bool>,
     /// True if it was large: the browser reserves that space until it is closed.
     pub(super) worn: Cell<bool>,
 }
 
-impl Slot {
-    pub(super) fn new(number: u32, store: Box<dyn Store>) -> Self {
+impl StoreSlot {
+    pub(super) fn new(number: u32, store: Box<dyn ByteStore>) -> Self {
         Self { number, store, clean: Cell::new(false), worn: Cell::new(false) }
     }
 }
@@ -57,7 +57,7 @@ impl Slot {
 #[derive(Default)]
 pub(crate) struct Memory(RefCell<Vec<u8>>);
 
-impl Store for Memory {
+impl ByteStore for Memory {
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let bytes = self.0.borrow();
         let from = bytes.get(at as usize..).unwrap_or_default();
@@ -108,7 +108,7 @@ impl RemovedStore {
     }
 }
 
-impl Store for RemovedStore {
+impl ByteStore for RemovedStore {
     fn read(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
         Self::error()
     }

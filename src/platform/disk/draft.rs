@@ -1,6 +1,6 @@
 //! Files and directories being written: they get a name when complete, and leave nothing if dropped.
 
-use super::{Disk, Slot};
+use super::{Disk, StoreSlot};
 use crate::platform::Output;
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 /// A file being written.
 pub(crate) struct Draft {
-    slot: Rc<Slot>,
+    slot: Rc<StoreSlot>,
     /// Bytes in the store.
     bytes: u64,
     buffer: Vec<u8>,
@@ -18,7 +18,7 @@ pub(crate) struct Draft {
 const BUFFER: usize = 256 << 10;
 
 impl Draft {
-    pub(super) fn new(slot: Rc<Slot>) -> Self {
+    pub(super) fn new(slot: Rc<StoreSlot>) -> Self {
         Self { slot, bytes: 0, buffer: Vec::new() }
     }
 
@@ -37,7 +37,7 @@ impl Draft {
     }
 
     /// Waits until the data is on disk; returns the store, or `None` if the file is empty.
-    pub(super) fn finish(mut self) -> io::Result<Option<Rc<Slot>>> {
+    pub(super) fn finish(mut self) -> io::Result<Option<Rc<StoreSlot>>> {
         if !self.buffer.is_empty() {
             self.write_buffer()?;
         }
@@ -76,26 +76,26 @@ impl Output for Draft {
 }
 
 /// The finished parts of a directory, with their stores unless they are empty.
-type Parts = Vec<(String, Option<Rc<Slot>>)>;
+type DraftParts = Vec<(String, Option<Rc<StoreSlot>>)>;
 
 /// A directory being written, part by part.
-pub(crate) struct Commit {
+pub(crate) struct DiskCommit {
     path: String,
-    parts: Rc<RefCell<Parts>>,
+    parts: Rc<RefCell<DraftParts>>,
 }
 
-impl Commit {
+impl DiskCommit {
     /// Begins to write the directory `path`.
     pub(crate) fn begin(path: String) -> Self {
         Self { path, parts: Rc::default() }
     }
 
     /// Begins a file in the directory.
-    pub(crate) fn part(&mut self, disk: &mut Disk, name: &str) -> io::Result<CommitPart> {
+    pub(crate) fn part(&mut self, disk: &mut Disk, name: &str) -> io::Result<DiskCommitPart> {
         if name.is_empty() || name.contains('/') || self.parts.borrow().iter().any(|(known, _)| known == name) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot be the name of a part of a directory")));
         }
-        Ok(CommitPart { name: name.into(), draft: disk.draft()?, parts: self.parts.clone() })
+        Ok(DiskCommitPart { name: name.into(), draft: disk.draft()?, parts: self.parts.clone() })
     }
 
     /// Publishes the directory; fails if the path exists.
@@ -113,13 +113,13 @@ impl Commit {
 }
 
 /// A file of a commit.
-pub(crate) struct CommitPart {
+pub(crate) struct DiskCommitPart {
     name: String,
     draft: Draft,
-    parts: Rc<RefCell<Parts>>,
+    parts: Rc<RefCell<DraftParts>>,
 }
 
-impl CommitPart {
+impl DiskCommitPart {
     /// Waits until the file is on disk.
     pub(crate) fn end(self) -> io::Result<()> {
         let slot = self.draft.finish()?;
@@ -128,7 +128,7 @@ impl CommitPart {
     }
 }
 
-impl Write for CommitPart {
+impl Write for DiskCommitPart {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.draft.write(bytes)
     }

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 
 /// An entry of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct IndexEntry {
     pub(super) path: String,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     /// Milliseconds since 1970.
     pub(super) modified: u64,
 }
 
 /// A directory, or a file with the number of its store; an empty file has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Directory,
     File(Option<u32>),
 }
@@ -43,13 +43,13 @@ fn sum(parts: &[&[u8]]) -> u64 {
 }
 
 /// Encodes an index with a sequence number.
-pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, Kind, u64)>) -> Vec<u8> {
+pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, EntryKind, u64)>) -> Vec<u8> {
     let mut body = Vec::new();
     for (path, kind, modified) in entries {
         let (kind, slot) = match kind {
-            Kind::Directory => (0, 0),
-            Kind::File(None) => (1, 0),
-            Kind::File(Some(slot)) => (2, slot),
+            EntryKind::Directory => (0, 0),
+            EntryKind::File(None) => (1, 0),
+            EntryKind::File(Some(slot)) => (2, slot),
         };
         body.extend((path.len() as u32).to_le_bytes());
         body.extend(path.as_bytes());
@@ -68,9 +68,9 @@ pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, 
 }
 
 /// Reads numbers and texts from a slice.
-struct Reader<'a>(&'a [u8]);
+struct IndexReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> IndexReader<'a> {
     fn bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Damaged)?;
         self.0 = rest;
@@ -91,11 +91,11 @@ impl<'a> Reader<'a> {
 }
 
 /// Decodes an index into its sequence number and entries; trailing bytes are ignored.
-pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<Entry>), DecodeError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<IndexEntry>), DecodeError> {
     if bytes.iter().all(|&byte| byte == 0) {
         return Err(DecodeError::Empty);
     }
-    let mut reader = Reader(bytes);
+    let mut reader = IndexReader(bytes);
     if reader.bytes(MAGIC.len())? != MAGIC {
         return Err(DecodeError::Damaged);
     }
@@ -112,28 +112,28 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<Entry>), DecodeError> {
     Ok((sequence, entries(body)?))
 }
 
-fn entries(body: &[u8]) -> Result<Vec<Entry>, DecodeError> {
-    let mut reader = Reader(body);
+fn entries(body: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
+    let mut reader = IndexReader(body);
     let (mut found, mut paths, mut slots) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     while !reader.0.is_empty() {
         let length = reader.u32()? as usize;
         let path = std::str::from_utf8(reader.bytes(length)?).map_err(|_| DecodeError::Damaged)?;
         let kind = match (reader.number::<1>()?[0], reader.u32()?) {
-            (0, 0) => Kind::Directory,
-            (1, 0) => Kind::File(None),
-            (2, slot) => Kind::File(Some(slot)),
+            (0, 0) => EntryKind::Directory,
+            (1, 0) => EntryKind::File(None),
+            (2, slot) => EntryKind::File(Some(slot)),
             _ => return Err(DecodeError::Damaged),
         };
         let modified = reader.u64()?;
-        let unshared = if let Kind::File(Some(slot)) = kind { slots.insert(slot) } else { true };
+        let unshared = if let EntryKind::File(Some(slot)) = kind { slots.insert(slot) } else { true };
         if !is_path(path) || !paths.insert(path) || !unshared {
             return Err(DecodeError::Damaged);
         }
-        found.push(Entry { path: path.into(), kind, modified });
+        found.push(IndexEntry { path: path.into(), kind, modified });
     }
     // Every parent must be a directory.
-    let directories: BTreeSet<&str> = found.iter().filter(|entry| entry.kind == Kind::Directory).map(|entry| entry.path.as_str()).collect();
-    let housed = |entry: &Entry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
+    let directories: BTreeSet<&str> = found.iter().filter(|entry| entry.kind == EntryKind::Directory).map(|entry| entry.path.as_str()).collect();
+    let housed = |entry: &IndexEntry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
     if found.iter().all(housed) { Ok(found) } else { Err(DecodeError::Damaged) }
 }
 
@@ -144,7 +144,7 @@ fn is_path(path: &str) -> bool {
 }
 
 /// Decodes the later intact copy of two; `None` if none was ever written.
-pub(super) fn latest(first: &[u8], second: &[u8]) -> Result<Option<(u64, Vec<Entry>)>, DecodeError> {
+pub(super) fn latest(first: &[u8], second: &[u8]) -> Result<Option<(u64, Vec<IndexEntry>)>, DecodeError> {
     match (decode(first), decode(second)) {
         (Err(DecodeError::Newer), _) | (_, Err(DecodeError::Newer)) => Err(DecodeError::Newer),
         (Ok(a), Ok(b)) => Ok(Some(if a.0 > b.0 { a } else { b })),
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn sample(sequence: u64) -> Vec<u8> {
-        let entries = [("/a", Kind::Directory, 5), ("/a/b", Kind::File(Some(3)), 1 << 40), ("/a/é", Kind::File(None), 0)];
+        let entries = [("/a", EntryKind::Directory, 5), ("/a/b", EntryKind::File(Some(3)), 1 << 40), ("/a/é", EntryKind::File(None), 0)];
         encode(sequence, entries.into_iter())
     }
 
@@ -168,7 +168,7 @@ mod tests {
     fn the_index_round_trips() {
         let (sequence, entries) = decode(&sample(7)).unwrap();
         assert_eq!((sequence, entries.len()), (7, 3));
-        assert_eq!(entries[1], Entry { path: "/a/b".into(), kind: Kind::File(Some(3)), modified: 1 << 40 });
+        assert_eq!(entries[1], IndexEntry { path: "/a/b".into(), kind: EntryKind::File(Some(3)), modified: 1 << 40 });
         let padded = [sample(7), vec![9; 100]].concat();
         assert_eq!(decode(&padded), decode(&sample(7)));
     }
@@ -186,11 +186,11 @@ mod tests {
         }
         // Entries with a valid checksum that no disk writes.
         let bad = [
-            vec![("a", Kind::Directory)],
-            vec![("/a/../b", Kind::Directory)],
-            vec![("/a/b", Kind::File(None))],
-            vec![("/a", Kind::File(Some(1))), ("/b", Kind::File(Some(1)))],
-            vec![("/a", Kind::Directory), ("/a", Kind::Directory)],
+            vec![("a", EntryKind::Directory)],
+            vec![("/a/../b", EntryKind::Directory)],
+            vec![("/a/b", EntryKind::File(None))],
+            vec![("/a", EntryKind::File(Some(1))), ("/b", EntryKind::File(Some(1)))],
+            vec![("/a", EntryKind::Directory), ("/a", EntryKind::Directory)],
         ];
         for entries in bad {
             assert_eq!(decode(&encode(1, entries.into_iter().map(|(path, kind)| (path, kind, 0)))), Err(DecodeError::Damaged));

@@ -8,10 +8,10 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use byte_store::{Memory, Slot, Store, read_part};
-pub(crate) use draft::{Commit, Draft};
+pub(crate) use byte_store::{ByteStore, Memory, StoreSlot, read_part};
+pub(crate) use draft::{DiskCommit, Draft};
 
-use index::{DecodeError, Kind};
+use index::{DecodeError, EntryKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
@@ -19,24 +19,24 @@ use std::rc::Rc;
 
 /// A directory or file. An empty file has no slot.
 #[derive(Clone)]
-enum Node {
+enum DiskNode {
     Directory { modified: u64 },
-    File { slot: Option<Rc<Slot>>, modified: u64 },
+    File { slot: Option<Rc<StoreSlot>>, modified: u64 },
 }
 
-impl Node {
+impl DiskNode {
     fn modified(&self) -> u64 {
         match self {
-            Node::Directory { modified } | Node::File { modified, .. } => *modified,
+            DiskNode::Directory { modified } | DiskNode::File { modified, .. } => *modified,
         }
     }
 }
 
-type Tree = BTreeMap<String, Node>;
+type Tree = BTreeMap<String, DiskNode>;
 
 /// Metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Metadata {
+pub(crate) struct FileMetadata {
     pub(crate) directory: bool,
     pub(crate) bytes: u64,
     /// Milliseconds since 1970.
@@ -47,8 +47,8 @@ pub(crate) struct Metadata {
 pub(crate) struct Disk {
     tree: Tree,
     sequence: u64,
-    heads: [Box<dyn Store>; 2],
-    slots: BTreeMap<u32, Rc<Slot>>,
+    heads: [Box<dyn ByteStore>; 2],
+    slots: BTreeMap<u32, Rc<StoreSlot>>,
     locks: BTreeSet<String>,
     /// True if stores are in memory, and more can always be created.
     in_memory: bool,
@@ -68,27 +68,27 @@ const ROOTS: [&str; 2] = ["/runs", "/cache"];
 impl Disk {
     /// A disk in memory.
     pub(crate) fn in_memory(now: fn() -> u64) -> Self {
-        let head = || Box::new(Memory::default()) as Box<dyn Store>;
+        let head = || Box::new(Memory::default()) as Box<dyn ByteStore>;
         let disk = Self::mount([head(), head()], Vec::new(), now).expect("writing to memory succeeds");
         Self { in_memory: true, ..disk }
     }
 
     /// Mounts a disk on two stores for the index, and a pool of stores. On an error, nothing was changed.
-    pub(crate) fn mount(heads: [Box<dyn Store>; 2], pool: Vec<(u32, Box<dyn Store>)>, now: fn() -> u64) -> Result<Self, String> {
-        let read = |head: &dyn Store| read_part(head, 0, u64::MAX).map_err(|error| format!("its index cannot be read: {error}"));
+    pub(crate) fn mount(heads: [Box<dyn ByteStore>; 2], pool: Vec<(u32, Box<dyn ByteStore>)>, now: fn() -> u64) -> Result<Self, String> {
+        let read = |head: &dyn ByteStore| read_part(head, 0, u64::MAX).map_err(|error| format!("its index cannot be read: {error}"));
         let found = index::latest(&read(&*heads[0])?, &read(&*heads[1])?).map_err(|bad| match bad {
             DecodeError::Newer => "it was written by a newer Signet: reload the page to get the newer version".to_string(),
             _ => "its index is damaged. Clear this site's data to start over; the files in it are lost then".to_string(),
         })?;
-        let mut slots: BTreeMap<u32, Rc<Slot>> = pool.into_iter().map(|(number, store)| (number, Rc::new(Slot::new(number, store)))).collect();
+        let mut slots: BTreeMap<u32, Rc<StoreSlot>> = pool.into_iter().map(|(number, store)| (number, Rc::new(StoreSlot::new(number, store)))).collect();
         let new = found.is_none();
         let (sequence, entries) = found.unwrap_or_default();
         let mut tree = Tree::new();
         for entry in entries {
-            let mut slot = |number: u32| slots.entry(number).or_insert_with(|| Rc::new(Slot::new(number, Box::new(byte_store::RemovedStore)))).clone();
+            let mut slot = |number: u32| slots.entry(number).or_insert_with(|| Rc::new(StoreSlot::new(number, Box::new(byte_store::RemovedStore)))).clone();
             let node = match entry.kind {
-                Kind::Directory => Node::Directory { modified: entry.modified },
-                Kind::File(number) => Node::File { slot: number.map(&mut slot), modified: entry.modified },
+                EntryKind::Directory => DiskNode::Directory { modified: entry.modified },
+                EntryKind::File(number) => DiskNode::File { slot: number.map(&mut slot), modified: entry.modified },
             };
             tree.insert(entry.path, node);
         }
@@ -122,8 +122,8 @@ impl Disk {
         let bytes = index::encode(
             sequence,
             tree.iter().map(|(path, node)| match node {
-                Node::Directory { modified } => (path.as_str(), Kind::Directory, *modified),
-                Node::File { slot, modified } => (path.as_str(), Kind::File(slot.as_ref().map(|slot| slot.number)), *modified),
+                DiskNode::Directory { modified } => (path.as_str(), EntryKind::Directory, *modified),
+                DiskNode::File { slot, modified } => (path.as_str(), EntryKind::File(slot.as_ref().map(|slot| slot.number)), *modified),
             }),
         );
         let head = &self.heads[(sequence % 2) as usize];
@@ -150,7 +150,7 @@ impl Disk {
         }
     }
 
-    fn is_free(slot: &Rc<Slot>) -> bool {
+    fn is_free(slot: &Rc<StoreSlot>) -> bool {
         Rc::strong_count(slot) == 1 && slot.clean.get()
     }
 
@@ -160,8 +160,8 @@ impl Disk {
     }
 
     /// Adds a store to the pool.
-    pub(crate) fn add(&mut self, number: u32, store: Box<dyn Store>) {
-        self.slots.entry(number).or_insert_with(|| Rc::new(Slot::new(number, store)));
+    pub(crate) fn add(&mut self, number: u32, store: Box<dyn ByteStore>) {
+        self.slots.entry(number).or_insert_with(|| Rc::new(StoreSlot::new(number, store)));
         self.sweep();
     }
 
@@ -198,7 +198,7 @@ impl Disk {
     }
 
     /// Takes a free store for writing.
-    fn acquire_slot(&mut self) -> io::Result<Rc<Slot>> {
+    fn acquire_slot(&mut self) -> io::Result<Rc<StoreSlot>> {
         self.check()?;
         if let Some(slot) = self.slots.values().find(|slot| Self::is_free(slot)) {
             slot.clean.set(false);
@@ -209,7 +209,7 @@ impl Disk {
             return Err(io::Error::new(io::ErrorKind::StorageFull, problem));
         }
         let number = self.numbers(1)[0];
-        let slot = Rc::new(Slot::new(number, Box::new(Memory::default())));
+        let slot = Rc::new(StoreSlot::new(number, Box::new(Memory::default())));
         self.slots.insert(number, slot.clone());
         Ok(slot)
     }
@@ -220,25 +220,25 @@ impl Disk {
     }
 
     /// Returns the metadata of a path.
-    pub(crate) fn metadata(&self, path: &str) -> io::Result<Metadata> {
+    pub(crate) fn metadata(&self, path: &str) -> io::Result<FileMetadata> {
         self.check()?;
         let node = self.tree.get(path).ok_or_else(|| missing(path))?;
-        let bytes = if let Node::File { slot: Some(slot), .. } = node { slot.store.bytes()? } else { 0 };
-        Ok(Metadata { directory: matches!(node, Node::Directory { .. }), bytes, modified: node.modified() })
+        let bytes = if let DiskNode::File { slot: Some(slot), .. } = node { slot.store.bytes()? } else { 0 };
+        Ok(FileMetadata { directory: matches!(node, DiskNode::Directory { .. }), bytes, modified: node.modified() })
     }
 
     /// Returns true if a path is a file (`directory` false) or a directory (true).
     pub(crate) fn is(&self, path: &str, directory: bool) -> bool {
-        self.tree.get(path).is_some_and(|node| matches!(node, Node::Directory { .. }) == directory)
+        self.tree.get(path).is_some_and(|node| matches!(node, DiskNode::Directory { .. }) == directory)
     }
 
     /// Opens a file's store; `None` if it is empty. While the clone exists, its contents stay, even if the path is
     /// overwritten.
-    pub(crate) fn open(&self, path: &str) -> io::Result<Option<Rc<Slot>>> {
+    pub(crate) fn open(&self, path: &str) -> io::Result<Option<Rc<StoreSlot>>> {
         self.check()?;
         match self.tree.get(path) {
-            Some(Node::File { slot, .. }) => Ok(slot.clone()),
-            Some(Node::Directory { .. }) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
+            Some(DiskNode::File { slot, .. }) => Ok(slot.clone()),
+            Some(DiskNode::Directory { .. }) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
             None => Err(missing(path)),
         }
     }
@@ -247,7 +247,7 @@ impl Disk {
     pub(crate) fn list(&self, path: &str) -> io::Result<Vec<String>> {
         self.check()?;
         match self.tree.get(path) {
-            Some(Node::Directory { .. }) => Ok(paths_below(&self.tree, path).filter(|name| !name.contains('/')).map(String::from).collect()),
+            Some(DiskNode::Directory { .. }) => Ok(paths_below(&self.tree, path).filter(|name| !name.contains('/')).map(String::from).collect()),
             Some(_) => Err(not_a_directory(path)),
             None => Err(missing(path)),
         }
@@ -262,13 +262,13 @@ impl Disk {
     pub(crate) fn remove_dir(&mut self, path: &str) -> io::Result<()> {
         match self.tree.get(path) {
             None => self.check(),
-            Some(Node::File { .. }) => Err(not_a_directory(path)),
-            Some(Node::Directory { .. }) if ROOTS.contains(&path) => self.change(|tree, _| {
+            Some(DiskNode::File { .. }) => Err(not_a_directory(path)),
+            Some(DiskNode::Directory { .. }) if ROOTS.contains(&path) => self.change(|tree, _| {
                 remove(tree, path);
-                tree.insert(path.into(), Node::Directory { modified: 0 });
+                tree.insert(path.into(), DiskNode::Directory { modified: 0 });
                 Ok(())
             }),
-            Some(Node::Directory { .. }) => self.change(|tree, _| {
+            Some(DiskNode::Directory { .. }) => self.change(|tree, _| {
                 remove(tree, path);
                 Ok(())
             }),
@@ -304,20 +304,20 @@ impl Disk {
         let slot = draft.finish()?;
         self.change(|tree, modified| {
             check_parent(tree, path)?;
-            if let Some(Node::Directory { .. }) = tree.get(path) {
+            if let Some(DiskNode::Directory { .. }) = tree.get(path) {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "this name is a directory"));
             }
-            tree.insert(path.into(), Node::File { slot, modified });
+            tree.insert(path.into(), DiskNode::File { slot, modified });
             Ok(())
         })
     }
 
     /// Publishes finished parts as a directory, in place of an existing one.
-    fn put_all(&mut self, path: &str, parts: Vec<(String, Option<Rc<Slot>>)>) -> io::Result<()> {
+    fn put_all(&mut self, path: &str, parts: Vec<(String, Option<Rc<StoreSlot>>)>) -> io::Result<()> {
         self.change(|tree, modified| {
             remove(tree, path);
             make_dirs(tree, path, modified)?;
-            tree.extend(parts.into_iter().map(|(name, slot)| (format!("{path}/{name}"), Node::File { slot, modified })));
+            tree.extend(parts.into_iter().map(|(name, slot)| (format!("{path}/{name}"), DiskNode::File { slot, modified })));
             Ok(())
         })
     }
@@ -326,7 +326,7 @@ impl Disk {
     pub(crate) fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.check()?;
         let now = (self.now)();
-        if let Some(Node::File { slot: Some(slot), modified }) = self.tree.get_mut(path) {
+        if let Some(DiskNode::File { slot: Some(slot), modified }) = self.tree.get_mut(path) {
             let end = slot.store.bytes()?;
             let added = slot.store.write(end, bytes);
             if added.is_err() {
@@ -345,7 +345,7 @@ impl Disk {
         if !self.tree.contains_key(path) {
             self.change(|tree, modified| {
                 check_parent(tree, path)?;
-                tree.insert(path.into(), Node::File { slot: None, modified });
+                tree.insert(path.into(), DiskNode::File { slot: None, modified });
                 Ok(())
             })?;
         }
@@ -403,7 +403,7 @@ fn remove(tree: &mut Tree, path: &str) {
 fn check_parent(tree: &Tree, path: &str) -> io::Result<()> {
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     match tree.get(parent) {
-        Some(Node::Directory { .. }) => Ok(()),
+        Some(DiskNode::Directory { .. }) => Ok(()),
         Some(_) => Err(not_a_directory(parent)),
         None => Err(missing(parent)),
     }
@@ -411,8 +411,8 @@ fn check_parent(tree: &Tree, path: &str) -> io::Result<()> {
 
 fn make_dirs(tree: &mut Tree, path: &str, modified: u64) -> io::Result<()> {
     for (at, _) in path.match_indices('/').skip(1).chain([(path.len(), "")]) {
-        let node = tree.entry(path[..at].into()).or_insert(Node::Directory { modified });
-        if let Node::File { .. } = node {
+        let node = tree.entry(path[..at].into()).or_insert(DiskNode::Directory { modified });
+        if let DiskNode::File { .. } = node {
             return Err(not_a_directory(&path[..at]));
         }
     }

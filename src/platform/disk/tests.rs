@@ -23,7 +23,7 @@ impl Platter {
     }
 }
 
-impl Store for Platter {
+impl ByteStore for Platter {
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let bytes = self.bytes.borrow();
         let from = bytes.get(at as usize..).unwrap_or_default();
@@ -73,7 +73,7 @@ impl Rack {
     }
 
     fn mount(&self) -> Result<Disk, String> {
-        let boxed = |n: usize| Box::new(self.files[n].clone()) as Box<dyn Store>;
+        let boxed = |n: usize| Box::new(self.files[n].clone()) as Box<dyn ByteStore>;
         Disk::mount([boxed(0), boxed(1)], (2..self.files.len()).map(|n| (n as u32, boxed(n))).collect(), || 1234)
     }
 }
@@ -84,7 +84,7 @@ fn write(disk: &mut Disk, path: &str, bytes: &[u8]) -> io::Result<()> {
     disk.put(path, draft)
 }
 
-fn write_part(commit: &mut Commit, disk: &mut Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+fn write_part(commit: &mut DiskCommit, disk: &mut Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut part = commit.part(disk, name)?;
     part.write_all(bytes)?;
     part.end()
@@ -111,7 +111,7 @@ const ACTS: [Act; 9] = [
     |disk| disk.make_dir("/runs/a/checkpoints"),
     |disk| write(disk, "/runs/a/run.toml", b"first"),
     |disk| {
-        let mut commit = Commit::begin("/runs/a/checkpoints/step-1".into());
+        let mut commit = DiskCommit::begin("/runs/a/checkpoints/step-1".into());
         write_part(&mut commit, disk, "model", &[b'm'; 3000])?;
         write_part(&mut commit, disk, "empty", b"")?;
         write_part(&mut commit, disk, "state", b"state")?;
@@ -120,7 +120,7 @@ const ACTS: [Act; 9] = [
     |disk| write(disk, "/runs/a/run.toml", b"second, longer"),
     |disk| disk.lock("/runs/a/.lock").map(drop),
     |disk| {
-        let mut commit = Commit::begin("/runs/a/checkpoints/step-1".into());
+        let mut commit = DiskCommit::begin("/runs/a/checkpoints/step-1".into());
         write_part(&mut commit, disk, "model", &[b'n'; 2000])?;
         commit.finish(disk)
     },
@@ -240,7 +240,7 @@ fn invalid_operations_fail_as_on_a_desktop() {
     assert!(!disk.is_locked("/runs/l"));
     disk.make_dir("/cache/export").unwrap();
     for (path, taken) in [("/cache/export", true), ("/cache/other", false)] {
-        let made = Commit::begin(path.into()).finish_new(&mut disk);
+        let made = DiskCommit::begin(path.into()).finish_new(&mut disk);
         assert_eq!(made.err().map(|error| error.kind()), taken.then_some(io::ErrorKind::AlreadyExists), "{path}");
     }
     disk.remove_dir("/cache").unwrap();

@@ -1,6 +1,6 @@
 //! Model downloads on a desktop: not supported, since a model is a file.
 
-use crate::platform::model_download::{Fetched, Fetching, KeptModel, Room, Wanted};
+use crate::platform::model_download::{DownloadProgress, DownloadRequest, DownloadedModel, StorageQuota, StoredModel};
 use std::io;
 
 fn a_file() -> io::Error {
@@ -8,7 +8,7 @@ fn a_file() -> io::Error {
 }
 
 /// Lists stored models and the storage quota.
-pub async fn stored_models() -> io::Result<(Vec<KeptModel>, Room)> {
+pub async fn stored_models() -> io::Result<(Vec<StoredModel>, StorageQuota)> {
     Err(a_file())
 }
 
@@ -18,6 +18,6 @@ pub async fn delete_model(_name: &str) -> io::Result<()> {
 }
 
 /// Downloads a model; `None` if it was stopped.
-pub async fn fetch_model(_wanted: Wanted<'_>, _tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<Fetched>> {
+pub async fn fetch_model(_wanted: DownloadRequest<'_>, _tell: &mut dyn FnMut(DownloadProgress)) -> io::Result<Option<DownloadedModel>> {
     Err(a_file())
 }

@@ -13,12 +13,12 @@ const PIECE: usize = 1 << 20;
 
 /// A download being written.
 #[derive(Default)]
-pub(super) struct Download {
+pub(super) struct BlobWriter {
     pieces: Array,
     buffer: Vec<u8>,
 }
 
-impl Download {
+impl BlobWriter {
     fn write_buffer(&mut self) -> io::Result<()> {
         let bytes = Array::of1(&Uint8Array::from(&self.buffer[..]));
         let piece = Blob::new_with_u8_array_sequence(&bytes).map_err(error)?;
@@ -38,7 +38,7 @@ impl Download {
     }
 }
 
-impl Write for Download {
+impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(PIECE - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
@@ -53,7 +53,7 @@ impl Write for Download {
     }
 }
 
-impl Output for Download {
+impl Output for BlobWriter {
     fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.write_buffer()?;
         let whole = Blob::new_with_blob_sequence(&self.pieces).map_err(error)?;

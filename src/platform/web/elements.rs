@@ -1,7 +1,7 @@
 //! The elements that mirror the app: applies changes to the page, and collects input events. They are in the page's
 //! element `mirror`, which style.css makes invisible and transparent to pointers.
 
-use crate::platform::dom::{self, Change, Deed, Held, Key, Place, Press, ROOT};
+use crate::platform::dom::{self, Bounds, Change, ElementKey, InputEvent, KeyModifiers, Press, ROOT};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use wasm_bindgen::prelude::*;
@@ -11,8 +11,8 @@ use web_sys::{Document, Element, Event, FocusEvent, FocusOptions, HtmlElement, H
 const KEY: &str = "data-key";
 
 thread_local! {
-    static ELEMENTS: RefCell<HashMap<Key, HtmlElement>> = RefCell::default();
-    static DEEDS: RefCell<Vec<Deed>> = RefCell::default();
+    static ELEMENTS: RefCell<HashMap<ElementKey, HtmlElement>> = RefCell::default();
+    static EVENTS: RefCell<Vec<InputEvent>> = RefCell::default();
     static WAKE: RefCell<Option<Box<dyn Fn()>>> = RefCell::default();
     /// True while the app itself moves the focus.
     static MOVING: Cell<bool> = const { Cell::new(false) };
@@ -29,23 +29,23 @@ pub fn listen(wake: impl Fn() + 'static) -> Result<(), JsValue> {
     WAKE.set(Some(Box::new(wake)));
     on(&root, "click", |event| {
         if let Some((key, _)) = target(&event) {
-            did(Deed::Click { key });
+            emit(InputEvent::Click { key });
         }
     })?;
     on(&root, "focusin", |event| {
         if let Some((key, _)) = target(&event).filter(|_| !MOVING.get()) {
-            did(Deed::Focus { key });
+            emit(InputEvent::Focus { key });
         }
     })?;
     on(&root, "focusout", |event| {
         let to = event.unchecked_ref::<FocusEvent>().related_target().and_then(|to| to.dyn_into::<Element>().ok());
         if !MOVING.get() && key_of(to).is_none() {
-            did(Deed::Leave);
+            emit(InputEvent::Leave);
         }
     })?;
     on(&root, "input", |event| {
         if let Some((key, element)) = target(&event) {
-            did(Deed::Value { key, text: value(&element).unwrap_or_default() });
+            emit(InputEvent::Value { key, text: value(&element).unwrap_or_default() });
             select(key, &element);
         }
     })?;
@@ -59,8 +59,8 @@ pub fn listen(wake: impl Fn() + 'static) -> Result<(), JsValue> {
 }
 
 /// Returns the events since the last call.
-pub fn deeds() -> Vec<Deed> {
-    DEEDS.take()
+pub fn take_events() -> Vec<InputEvent> {
+    EVENTS.take()
 }
 
 /// Applies changes to the page.
@@ -92,7 +92,7 @@ fn one(change: &Change) -> Result<(), JsValue> {
         Change::Text { key, text } => get(*key)?.set_text_content(Some(text)),
         Change::Append { key, text } => _ = get(*key)?.append_child(&document().create_text_node(text))?,
         Change::Value { key, text, caret } => set_value(*key, text, *caret)?,
-        Change::Put { key, place } => place_at(&get(*key)?, *place)?,
+        Change::Put { key, bounds } => set_bounds(&get(*key)?, *bounds)?,
         Change::Focus { key } => {
             let options = FocusOptions::new();
             options.set_prevent_scroll(true);
@@ -105,11 +105,11 @@ fn one(change: &Change) -> Result<(), JsValue> {
     Ok(())
 }
 
-fn get(key: Key) -> Result<HtmlElement, JsValue> {
+fn get(key: ElementKey) -> Result<HtmlElement, JsValue> {
     ELEMENTS.with_borrow(|elements| elements.get(&key).cloned()).ok_or_else(|| "no such element".into())
 }
 
-fn put(element: &HtmlElement, parent: Key, after: Option<Key>) -> Result<(), JsValue> {
+fn put(element: &HtmlElement, parent: ElementKey, after: Option<ElementKey>) -> Result<(), JsValue> {
     let parent = get(parent)?;
     let before: Option<Node> = match after {
         Some(after) => get(after)?.next_sibling(),
@@ -118,17 +118,17 @@ fn put(element: &HtmlElement, parent: Key, after: Option<Key>) -> Result<(), JsV
     parent.insert_before(element, before.as_ref()).map(drop)
 }
 
-fn place_at(element: &HtmlElement, place: Place) -> Result<(), JsValue> {
+fn set_bounds(element: &HtmlElement, bounds: Bounds) -> Result<(), JsValue> {
     let style = element.style();
-    for (name, pixels) in [("left", place.left), ("top", place.top), ("width", place.width), ("height", place.height)] {
+    for (name, pixels) in [("left", bounds.left), ("top", bounds.top), ("width", bounds.width), ("height", bounds.height)] {
         style.set_property(name, &format!("{pixels}px"))?;
     }
     Ok(())
 }
 
-fn set_value(key: Key, text: &str, caret: Option<u32>) -> Result<(), JsValue> {
+fn set_value(key: ElementKey, text: &str, caret: Option<u32>) -> Result<(), JsValue> {
     // Pending input will reach the app, and then come back.
-    if DEEDS.with_borrow(|deeds| deeds.iter().any(|deed| matches!(deed, Deed::Value { key: typed, .. } if *typed == key))) {
+    if EVENTS.with_borrow(|events| events.iter().any(|event| matches!(event, InputEvent::Value { key: typed, .. } if *typed == key))) {
         return Ok(());
     }
     let element = get(key)?;
@@ -152,7 +152,7 @@ fn value(element: &Element) -> Option<String> {
 }
 
 /// Emits the selection of a text field; a slider has none.
-fn select(key: Key, element: &Element) {
+fn select(key: ElementKey, element: &Element) {
     let range = |start: Result<Option<u32>, JsValue>, end: Result<Option<u32>, JsValue>| Some((start.ok()??, end.ok()??));
     let (range, direction) = if let Some(input) = element.dyn_ref::<HtmlInputElement>() {
         (range(input.selection_start(), input.selection_end()), input.selection_direction())
@@ -164,35 +164,35 @@ fn select(key: Key, element: &Element) {
     let Some((start, end)) = range else { return };
     let backward = direction.ok().flatten().is_some_and(|direction| direction == "backward");
     let (anchor, focus) = if backward { (end, start) } else { (start, end) };
-    did(Deed::Select { key, anchor, focus });
+    emit(InputEvent::Select { key, anchor, focus });
 }
 
 fn pressed(event: &KeyboardEvent) {
     // Input method composition is not passed on until it is done.
     let Some((key, element)) = target(event).filter(|_| !event.is_composing()) else { return };
-    let held = Held { shift: event.shift_key(), ctrl: event.ctrl_key(), alt: event.alt_key(), meta: event.meta_key() };
+    let modifiers = KeyModifiers { shift: event.shift_key(), ctrl: event.ctrl_key(), alt: event.alt_key(), meta: event.meta_key() };
     let role = element.get_attribute("role").unwrap_or_default();
-    let deed = match dom::press(&element.tag_name().to_lowercase(), &role, &event.key(), held) {
+    let input = match dom::press(&element.tag_name().to_lowercase(), &role, &event.key(), modifiers) {
         Press::Browser => return,
-        Press::App => Deed::Press { name: event.key(), held },
-        Press::Step { up } => Deed::Step { key, up },
+        Press::App => InputEvent::Press { name: event.key(), modifiers },
+        Press::Step { up } => InputEvent::Step { key, up },
     };
     event.prevent_default();
-    did(deed);
+    emit(input);
 }
 
-fn did(deed: Deed) {
-    DEEDS.with_borrow_mut(|deeds| deeds.push(deed));
+fn emit(event: InputEvent) {
+    EVENTS.with_borrow_mut(|events| events.push(event));
     WAKE.with_borrow(|wake| wake.iter().for_each(|wake| wake()));
 }
 
 /// The element of an event, and its key.
-fn target(event: &Event) -> Option<(Key, Element)> {
+fn target(event: &Event) -> Option<(ElementKey, Element)> {
     let element: Element = event.target()?.dyn_into().ok()?;
     Some((key_of(Some(element.clone()))?, element))
 }
 
-fn key_of(element: Option<Element>) -> Option<Key> {
+fn key_of(element: Option<Element>) -> Option<ElementKey> {
     element?.get_attribute(KEY)?.parse().ok()
 }
 

@@ -13,7 +13,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{File, MessageEvent, Worker};
 
 /// A message from the engine.
-pub enum Heard {
+pub enum EngineMessage {
     /// A message, with optional binary data.
     Message(String, Option<Arc<Vec<u8>>>),
     /// The engine failed, for this reason.
@@ -21,7 +21,7 @@ pub enum Heard {
 }
 
 /// A running engine. Dropping it terminates the worker.
-pub struct Engine {
+pub struct EngineWorker {
     worker: Worker,
     _hear: Closure<dyn FnMut(MessageEvent)>,
 }
@@ -33,9 +33,9 @@ thread_local! {
     static CURRENT: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
-impl Engine {
+impl EngineWorker {
     /// Starts an engine; `tell` receives its messages.
-    pub fn start(tell: impl Fn(Heard) + 'static) -> io::Result<Rc<Self>> {
+    pub fn start(tell: impl Fn(EngineMessage) + 'static) -> io::Result<Rc<Self>> {
         let worker = start().map_err(|thrown| io::Error::other(words(thrown)))?;
         let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let data = event.data();
@@ -45,9 +45,9 @@ impl Engine {
             } else if Reflect::has(&data, &"persist".into()).unwrap_or(false) {
                 page_requests::persist();
             } else if let Some(why) = text("failed") {
-                tell(Heard::Failed(why));
+                tell(EngineMessage::Failed(why));
             } else if let Some((text, bulk)) = parts(&data) {
-                tell(Heard::Message(text, bulk));
+                tell(EngineMessage::Message(text, bulk));
             }
         });
         worker.set_onmessage(Some(hear.as_ref().unchecked_ref()));
@@ -63,7 +63,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for EngineWorker {
     fn drop(&mut self) {
         self.worker.set_onmessage(None);
         self.worker.terminate();

@@ -1,11 +1,11 @@
 //! The file system of a page, with a desktop's operations: private files on the disk, read-only ones (`/files`,
 //! `/models`), and downloads, which are offered to the user (`/downloads`).
 
-use super::blob_writer::{DOWNLOADS, Download};
+use super::blob_writer::{BlobWriter, DOWNLOADS};
 use super::blobs::{self, FILES, MODELS};
 use super::storage::with;
 use crate::platform::Output;
-use crate::platform::disk::{self, Draft, Metadata, Slot, normal, read_part as read_slot};
+use crate::platform::disk::{self, Draft, FileMetadata, StoreSlot, normal, read_part as read_slot};
 use crate::platform::{SETTINGS_LIMIT, too_long};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// The location of a path.
-enum Location {
+enum WebLocation {
     Disk(String),
     /// A read-only file.
     Blob(String),
@@ -24,35 +24,35 @@ enum Location {
     Shelf(String),
 }
 
-fn locate(path: &Path) -> io::Result<Location> {
+fn locate(path: &Path) -> io::Result<WebLocation> {
     let path = normal(path)?;
     let below = |shelf: &str| path.strip_prefix(shelf).and_then(|rest| rest.strip_prefix('/'));
     Ok(match () {
-        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => Location::Shelf(path),
-        () if below(FILES).is_some() || below(MODELS).is_some() => Location::Blob(path),
-        () if below(DOWNLOADS).is_some() => Location::Download(below(DOWNLOADS).unwrap_or_default().replace('/', "-")),
-        () => Location::Disk(path),
+        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => WebLocation::Shelf(path),
+        () if below(FILES).is_some() || below(MODELS).is_some() => WebLocation::Blob(path),
+        () if below(DOWNLOADS).is_some() => WebLocation::Download(below(DOWNLOADS).unwrap_or_default().replace('/', "-")),
+        () => WebLocation::Disk(path),
     })
 }
 
 /// The path on the disk; fails for locations that cannot be modified.
 fn on_disk(path: &Path) -> io::Result<String> {
     match locate(path)? {
-        Location::Disk(path) => Ok(path),
-        Location::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not stored")),
-        Location::Blob(_) | Location::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
+        WebLocation::Disk(path) => Ok(path),
+        WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not stored")),
+        WebLocation::Blob(_) | WebLocation::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
     }
 }
 
-fn metadata(path: &Path) -> io::Result<Metadata> {
+fn metadata(path: &Path) -> io::Result<FileMetadata> {
     match locate(path)? {
-        Location::Disk(path) => with(|disk| disk.metadata(&path)),
-        Location::Blob(path) => {
+        WebLocation::Disk(path) => with(|disk| disk.metadata(&path)),
+        WebLocation::Blob(path) => {
             let file = blobs::find(&path)?;
-            Ok(Metadata { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
+            Ok(FileMetadata { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
         }
-        Location::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
-        Location::Shelf(_) => Ok(Metadata { directory: true, bytes: 0, modified: 0 }),
+        WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
+        WebLocation::Shelf(_) => Ok(FileMetadata { directory: true, bytes: 0, modified: 0 }),
     }
 }
 
@@ -93,21 +93,21 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 #[derive(Debug)]
 pub struct RandomAccessFile {
     bytes: u64,
-    source: Source,
+    source: FileSource,
 }
 
-enum Source {
+enum FileSource {
     Empty,
-    Slot(Rc<Slot>),
+    Slot(Rc<StoreSlot>),
     File(web_sys::File),
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for FileSource {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
-            Source::Empty => "an empty file",
-            Source::Slot(_) => "a file on the disk",
-            Source::File(_) => "a file that was chosen or downloaded",
+            FileSource::Empty => "an empty file",
+            FileSource::Slot(_) => "a file on the disk",
+            FileSource::File(_) => "a file that was chosen or downloaded",
         })
     }
 }
@@ -116,16 +116,16 @@ impl RandomAccessFile {
     /// Opens a file.
     pub fn open(path: &Path) -> io::Result<Self> {
         match locate(path)? {
-            Location::Blob(path) => {
+            WebLocation::Blob(path) => {
                 let file = blobs::find(&path)?;
-                Ok(Self { bytes: file.size() as u64, source: Source::File(file) })
+                Ok(Self { bytes: file.size() as u64, source: FileSource::File(file) })
             }
-            Location::Disk(path) => match with(|disk| disk.open(&path))? {
-                Some(slot) => Ok(Self { bytes: slot.store.bytes()?, source: Source::Slot(slot) }),
-                None => Ok(Self { bytes: 0, source: Source::Empty }),
+            WebLocation::Disk(path) => match with(|disk| disk.open(&path))? {
+                Some(slot) => Ok(Self { bytes: slot.store.bytes()?, source: FileSource::Slot(slot) }),
+                None => Ok(Self { bytes: 0, source: FileSource::Empty }),
             },
-            Location::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
-            Location::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
+            WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
+            WebLocation::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
         }
     }
 
@@ -142,9 +142,9 @@ impl RandomAccessFile {
         }
         let want = range.end - range.start;
         let bytes = match &self.source {
-            Source::Empty => Vec::new(),
-            Source::Slot(slot) => read_slot(&*slot.store, range.start, want)?,
-            Source::File(file) => blobs::read(file, range.start, range.end)?,
+            FileSource::Empty => Vec::new(),
+            FileSource::Slot(slot) => read_slot(&*slot.store, range.start, want)?,
+            FileSource::File(file) => blobs::read(file, range.start, range.end)?,
         };
         if bytes.len() as u64 == want { Ok(Cow::Owned(bytes)) } else { Err(short()) }
     }
@@ -187,9 +187,9 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// Lists the names in a directory.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     match locate(path)? {
-        Location::Disk(path) => with(|disk| disk.list(&path)),
-        Location::Shelf(path) => Ok(blobs::list(&path)),
-        Location::Blob(_) | Location::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a directory")),
+        WebLocation::Disk(path) => with(|disk| disk.list(&path)),
+        WebLocation::Shelf(path) => Ok(blobs::list(&path)),
+        WebLocation::Blob(_) | WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a directory")),
     }
 }
 
@@ -200,7 +200,7 @@ pub fn matching(_pattern: &str) -> io::Result<Vec<std::path::PathBuf>> {
 
 /// Creates a directory and its parents.
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    if let Location::Shelf(_) = locate(path)? {
+    if let WebLocation::Shelf(_) = locate(path)? {
         return Ok(());
     }
     let path = on_disk(path)?;
@@ -232,12 +232,12 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> 
 }
 
 /// Writes a directory atomically. If dropped before it is finished, nothing changes.
-pub struct Commit(disk::Commit);
+pub struct Commit(disk::DiskCommit);
 
 impl Commit {
     /// Begins to write the directory `path`.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        Ok(Self(disk::Commit::begin(on_disk(path)?)))
+        Ok(Self(disk::DiskCommit::begin(on_disk(path)?)))
     }
 
     /// Creates a file in it, which must be ended before the commit is finished.
@@ -257,7 +257,7 @@ impl Commit {
 }
 
 /// A file of a commit.
-pub struct CommitPart(disk::draft::CommitPart);
+pub struct CommitPart(disk::draft::DiskCommitPart);
 
 impl CommitPart {
     /// Waits until the file is on disk.
@@ -283,8 +283,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Replaces a file's contents with the output of `write`, atomically.
 pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
-    if let Location::Download(name) = locate(path)? {
-        let mut download = Download::default();
+    if let WebLocation::Download(name) = locate(path)? {
+        let mut download = BlobWriter::default();
         write(&mut download)?;
         return download.offer(&name);
     }
@@ -327,7 +327,7 @@ pub fn sweep(_dir: &Path) {}
 pub fn sweep_named<Held>(_dir: &Path, _owns: impl Fn(&str) -> Option<Held>) {}
 
 /// A file for positioned writes.
-pub struct PositionedWriter(Rc<Slot>);
+pub struct PositionedWriter(Rc<StoreSlot>);
 
 impl PositionedWriter {
     /// Opens an existing file.

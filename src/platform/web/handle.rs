@@ -1,7 +1,7 @@
 //! A file of the origin private file system, open for reading and writing in place.
 
 use super::failure::error;
-use crate::platform::disk::Store;
+use crate::platform::disk::ByteStore;
 use std::io;
 use web_sys::{FileSystemReadWriteOptions, FileSystemSyncAccessHandle};
 
@@ -17,7 +17,7 @@ fn at(byte: u64) -> FileSystemReadWriteOptions {
     options
 }
 
-impl Store for Handle {
+impl ByteStore for Handle {
     fn read(&self, from: u64, into: &mut [u8]) -> io::Result<usize> {
         let length = into.len().min(CALL);
         let read = self.0.read_with_u8_array_and_options(&mut into[..length], &at(from)).map_err(error)?;

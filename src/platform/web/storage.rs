@@ -3,7 +3,7 @@
 
 use super::failure::{name, words};
 use super::handle::Handle;
-use crate::platform::disk::{Disk, Store};
+use crate::platform::disk::{ByteStore, Disk};
 use js_sys::{Array, AsyncIterator, Date, Promise, Reflect};
 use std::cell::RefCell;
 use wasm_bindgen::{JsCast, JsValue};
@@ -24,7 +24,7 @@ pub(super) enum Mounted {
     Unavailable(String),
 }
 
-struct State {
+struct StorageState {
     disk: Disk,
     /// The pool's directory, with private storage.
     pool: Option<FileSystemDirectoryHandle>,
@@ -49,7 +49,7 @@ const CHECK_INTERVAL: f64 = 5000.0;
 
 thread_local! {
     static MOUNTED: RefCell<Mounted> = const { RefCell::new(Mounted::Unavailable(String::new())) };
-    static STATE: RefCell<State> = RefCell::new(State { disk: Disk::in_memory(now), pool: None, checked: 0.0, busy: false });
+    static STATE: RefCell<StorageState> = RefCell::new(StorageState { disk: Disk::in_memory(now), pool: None, checked: 0.0, busy: false });
 }
 
 fn now() -> u64 {
@@ -162,25 +162,30 @@ async fn try_mount() -> Mounted {
     }
 }
 
-async fn acquire() -> Result<Result<State, String>, JsValue> {
+async fn acquire() -> Result<Result<StorageState, String>, JsValue> {
     let pool = directory(POOL).await?;
     let until = Date::now() + OPEN_TIMEOUT;
     // The owner of the index owns the other files, too.
     let mut heads = Vec::new();
     for name in ["index-0", "index-1"] {
-        heads.push(Box::new(Handle(open(&pool, name, until).await?)) as Box<dyn Store>);
+        heads.push(Box::new(Handle(open(&pool, name, until).await?)) as Box<dyn ByteStore>);
     }
     let heads = heads.try_into().unwrap_or_else(|_| unreachable!("two were opened"));
     let numbers: Vec<u32> = names(&pool).await?.iter().filter_map(|name| name.parse().ok()).collect();
     let handles = open_all(&pool, numbers.iter().map(u32::to_string).collect(), until).await?;
-    let stores = handles.into_iter().map(|handle| Box::new(handle) as Box<dyn Store>);
-    Ok(Disk::mount(heads, numbers.into_iter().zip(stores).collect(), now).map(|disk| State { disk, pool: Some(pool), checked: Date::now(), busy: false }))
+    let stores = handles.into_iter().map(|handle| Box::new(handle) as Box<dyn ByteStore>);
+    Ok(Disk::mount(heads, numbers.into_iter().zip(stores).collect(), now).map(|disk| StorageState {
+        disk,
+        pool: Some(pool),
+        checked: Date::now(),
+        busy: false,
+    }))
 }
 
 /// Creates files for the next writes, removes surplus ones, and checks that the storage still exists. To be called
 /// regularly where waiting is possible.
 pub(super) async fn grow() {
-    let look = |state: &mut State| {
+    let look = |state: &mut StorageState| {
         let pool = state.pool.clone().filter(|_| !state.busy)?;
         let look = Date::now() - state.checked > CHECK_INTERVAL;
         if look {

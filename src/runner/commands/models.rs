@@ -1,7 +1,7 @@
 //! Models in the storage of a web page: downloads, lists and deletes them.
 
 use crate::model::check_start;
-use crate::platform::{self, Wanted};
+use crate::platform::{self, DownloadRequest};
 use crate::runner::{Event, Stop};
 use anyhow::Result;
 
@@ -20,8 +20,8 @@ pub(super) async fn delete(name: &str, emit: &mut dyn FnMut(Event)) -> Result<()
 
 /// Downloads a model. After a stop request, the partial download is kept.
 pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let wanted = Wanted { url, sha256, judge: &check_start, stop: &|| stop.is_requested() };
-    let mut progress = |at: platform::Fetching| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
+    let wanted = DownloadRequest { url, sha256, judge: &check_start, stop: &|| stop.is_requested() };
+    let mut progress = |at: platform::DownloadProgress| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
     let fetched = platform::fetch_model(wanted, &mut progress).await;
     let listed = list(emit).await;
     if let Some(model) = fetched? {
@@ -33,14 +33,14 @@ pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::Verdict;
+    use crate::platform::HeaderCheck;
 
     /// Returns the verdict when bytes arrive as requested.
-    fn verdict(file: &[u8]) -> Verdict {
+    fn verdict(file: &[u8]) -> HeaderCheck {
         let mut need = 16;
         loop {
             match check_start(&file[..file.len().min(need)]) {
-                Verdict::More(more) if file.len() >= need && more as usize > need => need = more as usize,
+                HeaderCheck::More(more) if file.len() >= need && more as usize > need => need = more as usize,
                 verdict => return verdict,
             }
         }
@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn a_packed_model_is_detected_by_its_header_and_other_files_are_named() {
-        assert_eq!(verdict(crate::assets::student().unwrap()), Verdict::Good);
-        assert_eq!(verdict(b"GGUF\x03\0\0\0and more of it"), Verdict::Good);
+        assert_eq!(verdict(crate::assets::student().unwrap()), HeaderCheck::Good);
+        assert_eq!(verdict(b"GGUF\x03\0\0\0and more of it"), HeaderCheck::Good);
         let names = [
             (&b"<!doctype html><html>"[..], "an HTML page"),
             (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
@@ -61,11 +61,11 @@ mod tests {
             (b"\x05\0\0\0\0\0\0\0{nono and more", "damaged"),
         ];
         for (bytes, what) in names {
-            let Verdict::Bad(problem) = verdict(bytes) else { panic!("{what} was not refused") };
+            let HeaderCheck::Bad(problem) = verdict(bytes) else { panic!("{what} was not refused") };
             assert!(problem.contains(what), "{problem}");
         }
-        assert_eq!(check_start(b""), Verdict::More(16));
-        assert_eq!(check_start(b"\x40\0\0\0\0\0\0\0{"), Verdict::More(72));
+        assert_eq!(check_start(b""), HeaderCheck::More(16));
+        assert_eq!(check_start(b"\x40\0\0\0\0\0\0\0{"), HeaderCheck::More(72));
     }
 
     #[test]

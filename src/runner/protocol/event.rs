@@ -1,8 +1,8 @@
 //! Events that a runner sends to a front end while a command runs.
 
 use crate::runner::{
-    CaseResult, CompareReport, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport,
-    Metrics, MetricsPosition, ModelComparison, Outcome, PackReport, PerplexityReport, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport,
+    CaseResult, CompareReport, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, LayerInfo, MatmulReport,
+    Metrics, MetricsPosition, ModelComparison, Outcome, PackReport, PerplexityReport, PlanReport, PlaneView, Report, RunInfo, StorageQuota, StoredModel, SweepRun, TrainBenchReport,
     TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
@@ -349,9 +349,9 @@ pub enum Event {
     /// The models in the storage of a web page.
     Models {
         /// The models, including partial downloads.
-        models: Vec<KeptModel>,
+        models: Vec<StoredModel>,
         /// Storage used and available.
-        room: Room,
+        room: StorageQuota,
     },
     /// Progress of a model's download.
     Fetching {

@@ -1,14 +1,14 @@
 //! Models in the browser's storage: download from a URL, list with sizes, open, delete.
 
 use eframe::egui::{Button, CollapsingHeader, ProgressBar, TextEdit, Ui};
-use signet::runner::{Clock, Command, Event, KeptModel, Reply, Room, Tuning, Wake, Worker, format_bytes};
+use signet::runner::{Clock, Command, Event, Reply, StorageQuota, StoredModel, Tuning, Wake, Worker, format_bytes};
 
 /// The list of downloaded models, and the download in progress.
 pub(super) struct Models {
     worker: Worker,
     url: String,
-    models: Vec<KeptModel>,
-    room: Room,
+    models: Vec<StoredModel>,
+    room: StorageQuota,
     at: Option<Download>,
     problem: Option<String>,
     /// The model whose deletion waits for confirmation.
@@ -36,7 +36,7 @@ impl Models {
             worker,
             url: String::new(),
             models: Vec::new(),
-            room: Room::default(),
+            room: StorageQuota::default(),
             at: None,
             problem: None,
             to_delete: None,

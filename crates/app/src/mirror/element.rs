@@ -2,15 +2,15 @@
 
 use super::log::{self, CHAT_MESSAGE};
 use eframe::egui::accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeUpdate};
-use signet::runner::dom::{Key, Place, ROOT};
+use signet::runner::dom::{Bounds, ElementKey, ROOT};
 use std::collections::HashMap;
 
 /// The desired state of an element.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Element {
-    pub key: Key,
+    pub key: ElementKey,
     /// Its parent.
-    pub parent: Key,
+    pub parent: ElementKey,
     /// Its HTML tag.
     pub tag: &'static str,
     /// Attributes, sorted by name.
@@ -19,13 +19,13 @@ pub(super) struct Element {
     pub text: String,
     /// The value of an input field.
     pub value: Option<String>,
-    pub place: Place,
+    pub bounds: Bounds,
 }
 
 /// The context of a node in the tree.
 #[derive(Clone, Copy)]
 struct Within {
-    parent: Key,
+    parent: ElementKey,
     /// The parent's upper left corner.
     corner: (f64, f64),
     /// The role of children of a list or a menu.
@@ -33,7 +33,7 @@ struct Within {
 }
 
 /// Key of the live region with announcements.
-const ANNOUNCED: Key = 2;
+const ANNOUNCED: ElementKey = 2;
 
 /// Returns all elements, parents and earlier siblings first; `scale` is CSS pixels a point.
 pub(super) fn elements(update: &TreeUpdate, scale: f64) -> Vec<Element> {
@@ -77,7 +77,7 @@ impl Walk<'_> {
         let bounds = node.bounds().unwrap_or_default();
         let corner = (bounds.x0 * self.scale, bounds.y0 * self.scale);
         let pixels = |value: f64| value.round().clamp(-1e6, 1e6) as i32;
-        element.place = Place {
+        element.bounds = Bounds {
             left: pixels(corner.0 - within.corner.0),
             top: pixels(corner.1 - within.corner.1),
             width: pixels(bounds.width() * self.scale),

@@ -1,12 +1,12 @@
 //! The conversation as HTML elements, one for each message, with its speaker. A growing reply is appended in
 //! whole sentences, so that a screen reader reads each once and in one piece. Pure.
 
-use signet::runner::dom::{Change, Key};
+use signet::runner::dom::{Change, ElementKey};
 
 /// Key of the element that contains the messages.
-pub(super) const LOG: Key = 1;
+pub(super) const LOG: ElementKey = 1;
 /// Key of the first message; the others follow in order.
-const FIRST: Key = 16;
+const FIRST: ElementKey = 16;
 /// Maximum number of messages; the oldest are dropped.
 const MESSAGES: usize = 400;
 /// Length in bytes from which an unfinished sentence is appended up to its last word.
@@ -62,8 +62,8 @@ impl Log {
         changes
     }
 
-    fn key(&self, at: usize) -> Key {
-        FIRST + (self.gone + at) as Key
+    fn key(&self, at: usize) -> ElementKey {
+        FIRST + (self.gone + at) as ElementKey
     }
 
     fn line(&mut self, at: usize, said: &LogMessage, changes: &mut Vec<Change>) {
@@ -93,7 +93,7 @@ impl Log {
     }
 }
 
-fn who(key: Key, who: &str) -> Change {
+fn who(key: ElementKey, who: &str) -> Change {
     Change::Attribute { key, name: "data-who", value: Some(who.into()) }
 }
 
@@ -169,6 +169,6 @@ mod tests {
         let removed = changes.iter().filter(|change| matches!(change, Change::Remove { .. })).count();
         let made: Vec<_> = changes.iter().filter_map(|change| if let Change::Make { after, .. } = change { Some(after.unwrap()) } else { None }).collect();
         assert_eq!((removed, made.len(), log.lines.len()), (5, 5, MESSAGES));
-        assert_eq!(made[0], FIRST + MESSAGES as Key - 1);
+        assert_eq!(made[0], FIRST + MESSAGES as ElementKey - 1);
     }
 }

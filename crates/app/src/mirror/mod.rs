@@ -14,7 +14,7 @@ pub use plugin::{MirrorHandle, Screen};
 use eframe::egui::accesskit::{Action, ActionData, ActionRequest, Node, NodeId, Role, TextPosition, TextSelection, TreeId, TreeUpdate};
 use eframe::egui::{self, Event, Modifiers};
 use log::Log;
-use signet::runner::dom::{Change, Deed, Held, Key};
+use signet::runner::dom::{Change, ElementKey, InputEvent, KeyModifiers};
 use std::collections::HashMap;
 use tree::Tree;
 
@@ -26,14 +26,14 @@ struct Mirror {
     /// The node with egui's focus.
     focus: Option<NodeId>,
     /// The element with the page's focus.
-    at: Option<Key>,
+    at: Option<ElementKey>,
     /// The number field being typed into.
-    draft: Option<Key>,
+    draft: Option<ElementKey>,
     /// A text selection, in UTF-16 units, kept until the app has the same text.
-    selecting: Option<(Key, u32, u32)>,
+    selecting: Option<(ElementKey, u32, u32)>,
     /// The list that was opened last, and the option chosen in it: egui closes a list only for a pointer.
-    list: Option<Key>,
-    chosen: Option<Key>,
+    list: Option<ElementKey>,
+    chosen: Option<ElementKey>,
     /// Events for the next frame.
     events: Vec<Event>,
 }
@@ -91,11 +91,11 @@ impl Mirror {
     }
 
     /// Converts user input on the elements to egui events.
-    fn input_events(&mut self, deeds: Vec<Deed>) -> Vec<Event> {
+    fn input_events(&mut self, inputs: Vec<InputEvent>) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.events);
-        for deed in deeds {
-            match deed {
-                Deed::Click { key } if self.is_enabled(key) => {
+        for input in inputs {
+            match input {
+                InputEvent::Click { key } if self.is_enabled(key) => {
                     match self.role(key) {
                         Some("combobox") => self.list = Some(key),
                         Some("option") => self.chosen = Some(key),
@@ -103,22 +103,22 @@ impl Mirror {
                     }
                     events.push(request(key, Action::Click, None));
                 }
-                Deed::Click { .. } => {}
-                Deed::Focus { key } => {
+                InputEvent::Click { .. } => {}
+                InputEvent::Focus { key } => {
                     self.set_focus(Some(key));
                     events.extend([request(key, Action::Focus, None), request(key, Action::ScrollIntoView, None)]);
                 }
-                Deed::Leave => self.set_focus(None),
-                Deed::Value { key, text } => {
+                InputEvent::Leave => self.set_focus(None),
+                InputEvent::Value { key, text } => {
                     events.extend(self.refocus());
                     events.extend(self.value(key, text));
                 }
-                Deed::Select { key, anchor, focus } => self.selecting = Some((key, anchor, focus)),
-                Deed::Step { key, up } => {
+                InputEvent::Select { key, anchor, focus } => self.selecting = Some((key, anchor, focus)),
+                InputEvent::Step { key, up } => {
                     self.draft = None;
                     events.push(request(key, if up { Action::Increment } else { Action::Decrement }, None));
                 }
-                Deed::Press { name, held: with } => {
+                InputEvent::Press { name, modifiers: with } => {
                     self.draft = None;
                     events.extend(self.refocus().filter(|_| name != "Escape"));
                     let modifiers = modifiers(with);
@@ -140,21 +140,21 @@ impl Mirror {
         Some(request(key, Action::Focus, None))
     }
 
-    fn set_focus(&mut self, key: Option<Key>) {
+    fn set_focus(&mut self, key: Option<ElementKey>) {
         self.at = key;
         self.draft = self.draft.filter(|draft| Some(*draft) == key);
     }
 
-    fn is_enabled(&self, key: Key) -> bool {
+    fn is_enabled(&self, key: ElementKey) -> bool {
         self.tree.get(key).is_some_and(|element| !element.attributes.iter().any(|(name, _)| *name == "aria-disabled"))
     }
 
-    fn role(&self, key: Key) -> Option<&str> {
+    fn role(&self, key: ElementKey) -> Option<&str> {
         self.tree.get(key)?.attributes.iter().find(|(name, _)| *name == "role").map(|(_, role)| &role[..])
     }
 
     /// The event for a changed field; none while the text of a number field is no number.
-    fn value(&mut self, key: Key, text: String) -> Option<Event> {
+    fn value(&mut self, key: ElementKey, text: String) -> Option<Event> {
         let numeric = matches!(self.role(key), Some("spinbutton" | "slider"));
         self.tree.typed(key, text.clone());
         let data = match numeric {
@@ -168,7 +168,7 @@ impl Mirror {
     }
 
     /// The event for a text selection; none until egui has the same text as the page.
-    fn selection(&self, nodes: &HashMap<NodeId, &Node>, key: Key, anchor: u32, focus: u32) -> Option<Event> {
+    fn selection(&self, nodes: &HashMap<NodeId, &Node>, key: ElementKey, anchor: u32, focus: u32) -> Option<Event> {
         let text = self.tree.get(key)?.value.as_deref()?;
         let node = nodes.get(&NodeId(key)).filter(|node| node.value() == Some(text))?;
         let place = |units: u32| position(nodes, node, characters(text, units));
@@ -177,12 +177,12 @@ impl Mirror {
     }
 }
 
-fn request(key: Key, action: Action, data: Option<ActionData>) -> Event {
+fn request(key: ElementKey, action: Action, data: Option<ActionData>) -> Event {
     Event::AccessKitActionRequest(ActionRequest { action, target_tree: TreeId::ROOT, target_node: NodeId(key), data })
 }
 
-fn modifiers(held: Held) -> Modifiers {
-    Modifiers { alt: held.alt, ctrl: held.ctrl, shift: held.shift, mac_cmd: held.meta, command: held.ctrl || held.meta }
+fn modifiers(modifiers: KeyModifiers) -> Modifiers {
+    Modifiers { alt: modifiers.alt, ctrl: modifiers.ctrl, shift: modifiers.shift, mac_cmd: modifiers.meta, command: modifiers.ctrl || modifiers.meta }
 }
 
 /// Parses the number at the beginning of a text; a unit may follow.
@@ -224,7 +224,7 @@ fn position(nodes: &HashMap<NodeId, &Node>, node: &Node, mut characters: usize) 
 }
 
 /// The position of egui's caret in a field, in UTF-16 units.
-fn caret(nodes: &HashMap<NodeId, &Node>, key: Key) -> Option<u32> {
+fn caret(nodes: &HashMap<NodeId, &Node>, key: ElementKey) -> Option<u32> {
     let node = nodes.get(&NodeId(key))?;
     let at = node.text_selection()?.focus;
     let before: usize = runs(nodes, node).take_while(|(id, _)| *id != at.node).map(|(_, length)| length).sum();

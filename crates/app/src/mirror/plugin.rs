@@ -4,7 +4,7 @@
 use super::Mirror;
 use super::log::LogMessage;
 use eframe::egui::{Context, Event, FullOutput, Plugin, RawInput};
-use signet::runner::dom::{Change, Deed};
+use signet::runner::dom::{Change, InputEvent};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Access to the page's elements.
@@ -13,7 +13,7 @@ pub struct Screen {
     /// Applies changes.
     pub apply: fn(&[Change]),
     /// Returns user input on the elements since the last call.
-    pub deeds: fn() -> Vec<Deed>,
+    pub take_events: fn() -> Vec<InputEvent>,
 }
 
 /// An owned message, kept until the end of the frame.
@@ -65,7 +65,7 @@ impl Plugin for MirrorPlugin {
     }
 
     fn input_hook(&mut self, _context: &Context, input: &mut RawInput) {
-        input.events.extend(self.mirror.input_events((self.screen.deeds)()));
+        input.events.extend(self.mirror.input_events((self.screen.take_events)()));
         if self.mirror.has_keyboard() {
             // Focus on an element of the page counts as focus on the canvas.
             input.focused = true;

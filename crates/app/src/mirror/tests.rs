@@ -2,18 +2,18 @@
 
 use super::*;
 use eframe::egui::{Context, DragValue, RawInput, Rect, TextEdit, Ui, Vec2};
-use signet::runner::dom::{Place, ROOT};
+use signet::runner::dom::{Bounds, ROOT};
 use std::collections::BTreeMap;
 
 /// An element of the mock page.
 #[derive(Debug, Default)]
 struct MockElement {
     tag: &'static str,
-    parent: Key,
+    parent: ElementKey,
     attributes: BTreeMap<&'static str, String>,
     text: String,
     value: String,
-    place: Place,
+    bounds: Bounds,
 }
 
 /// An app, its mirror, and a mock page.
@@ -21,16 +21,16 @@ struct MockElement {
 struct Harness {
     context: Context,
     mirror: Mirror,
-    shown: BTreeMap<Key, MockElement>,
-    focused: Option<Key>,
-    deeds: Vec<Deed>,
+    shown: BTreeMap<ElementKey, MockElement>,
+    focused: Option<ElementKey>,
+    inputs: Vec<InputEvent>,
     changes: usize,
 }
 
 impl Harness {
     fn frame(&mut self, draw: &mut dyn FnMut(&mut Ui)) {
         self.context.enable_accesskit();
-        let events = self.mirror.input_events(std::mem::take(&mut self.deeds));
+        let events = self.mirror.input_events(std::mem::take(&mut self.inputs));
         let rect = Rect::from_min_size(Default::default(), Vec2::new(640.0, 480.0));
         let input = RawInput { events, screen_rect: Some(rect), focused: true, ..RawInput::default() };
         let output = self.context.run_ui(input, |ui| draw(ui));
@@ -50,28 +50,28 @@ impl Harness {
             Change::Text { key, text } => self.at(key).text = text,
             Change::Append { key, text } => self.at(key).text += &text,
             Change::Value { key, text, .. } => self.at(key).value = text,
-            Change::Put { key, place } => self.at(key).place = place,
+            Change::Put { key, bounds } => self.at(key).bounds = bounds,
             Change::Focus { key } => self.focused = Some(key),
         }
     }
 
-    fn at(&mut self, key: Key) -> &mut MockElement {
+    fn at(&mut self, key: ElementKey) -> &mut MockElement {
         self.shown.get_mut(&key).expect("a change is to what is there")
     }
 
     /// Finds the only element with this tag and name.
-    fn find(&self, tag: &str, name: &str) -> Key {
+    fn find(&self, tag: &str, name: &str) -> ElementKey {
         let named = |shown: &MockElement| shown.text == name || shown.attributes.get("aria-label").is_some_and(|label| label == name);
-        let found: Vec<Key> = self.shown.iter().filter(|(_, shown)| shown.tag == tag && named(shown)).map(|(key, _)| *key).collect();
+        let found: Vec<ElementKey> = self.shown.iter().filter(|(_, shown)| shown.tag == tag && named(shown)).map(|(key, _)| *key).collect();
         assert_eq!(found.len(), 1, "{tag} {name}: {:#?}", self.shown);
         found[0]
     }
 
     /// Types into a field: the page has the text before the app has it.
-    fn type_text(&mut self, key: Key, text: &str) {
+    fn type_text(&mut self, key: ElementKey, text: &str) {
         self.at(key).value = text.into();
         let end = text.encode_utf16().count() as u32;
-        self.deeds.extend([Deed::Value { key, text: text.into() }, Deed::Select { key, anchor: end, focus: end }]);
+        self.inputs.extend([InputEvent::Value { key, text: text.into() }, InputEvent::Select { key, anchor: end, focus: end }]);
     }
 }
 
@@ -94,14 +94,14 @@ fn every_kind_of_widget_is_an_element_that_acts() {
     assert_eq!(harness.at(check).attributes["aria-checked"], "false");
     assert_eq!((harness.at(spin).value.clone(), harness.at(spin).attributes["role"].clone()), ("3".into(), "spinbutton".into()));
     assert_eq!((harness.at(never).attributes["aria-disabled"].clone(), harness.at(never).attributes["tabindex"].clone()), ("true".into(), "-1".into()));
-    assert!(harness.at(press).place.width > 20 && harness.at(press).place.top > 0 && harness.at(press).parent == ROOT);
+    assert!(harness.at(press).bounds.width > 20 && harness.at(press).bounds.top > 0 && harness.at(press).parent == ROOT);
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!(harness.changes, 0, "where nothing happens nothing is touched");
     for key in [press, check, never, other] {
-        harness.deeds.push(Deed::Click { key });
+        harness.inputs.push(InputEvent::Click { key });
     }
-    harness.deeds.push(Deed::Step { key: spin, up: true });
+    harness.inputs.push(InputEvent::Step { key: spin, up: true });
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!((harness.at(check).attributes["aria-checked"].clone(), harness.at(other).attributes["aria-pressed"].clone()), ("true".into(), "true".into()));
@@ -109,12 +109,12 @@ fn every_kind_of_widget_is_an_element_that_acts() {
     harness.type_text(spin, "7 steps");
     harness.frame(&mut draw);
     assert_eq!(harness.at(spin).value, "7 steps", "what is typed stays until it is left");
-    harness.deeds.push(Deed::Leave);
+    harness.inputs.push(InputEvent::Leave);
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!(harness.at(spin).value, "7");
     harness.type_text(spin, "none");
-    harness.deeds.push(Deed::Leave);
+    harness.inputs.push(InputEvent::Leave);
     harness.frame(&mut draw);
     assert_eq!(harness.at(spin).value, "7", "what is no number changes nothing");
     assert!(checked && clicked == 1 && number == 7.0 && choice == 1);
@@ -132,28 +132,28 @@ fn text_is_synchronized_and_the_app_handles_enter() {
     };
     harness.frame(&mut draw);
     let field = harness.find("textarea", "Message");
-    harness.deeds.push(Deed::Focus { key: field });
+    harness.inputs.push(InputEvent::Focus { key: field });
     harness.type_text(field, "ein Bär 🐻!");
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     // Insert a line break at the caret, before the exclamation mark.
-    harness.deeds.push(Deed::Select { key: field, anchor: 10, focus: 10 });
+    harness.inputs.push(InputEvent::Select { key: field, anchor: 10, focus: 10 });
     harness.frame(&mut draw);
     harness.frame(&mut draw);
-    harness.deeds.push(Deed::Press { name: "Enter".into(), held: Held { shift: true, ..Held::default() } });
+    harness.inputs.push(InputEvent::Press { name: "Enter".into(), modifiers: KeyModifiers { shift: true, ..KeyModifiers::default() } });
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!(harness.at(field).value, "ein Bär 🐻\n!");
-    harness.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
+    harness.inputs.push(InputEvent::Press { name: "Enter".into(), modifiers: KeyModifiers::default() });
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!(harness.at(field).value, "");
     // Escape drops egui's focus but not the page's: text typed after it is sent as well.
-    harness.deeds.push(Deed::Press { name: "Escape".into(), held: Held::default() });
+    harness.inputs.push(InputEvent::Press { name: "Escape".into(), modifiers: KeyModifiers::default() });
     harness.frame(&mut draw);
     harness.type_text(field, "more");
     harness.frame(&mut draw);
-    harness.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
+    harness.inputs.push(InputEvent::Press { name: "Enter".into(), modifiers: KeyModifiers::default() });
     harness.frame(&mut draw);
     assert_eq!(sent, ["ein Bär 🐻\n!", "more"]);
 }
@@ -167,14 +167,14 @@ fn focus_follows_between_egui_and_the_page() {
     };
     harness.frame(&mut draw);
     let (one, two) = (harness.find("button", "One"), harness.find("button", "Two"));
-    harness.deeds.push(Deed::Focus { key: one });
+    harness.inputs.push(InputEvent::Focus { key: one });
     harness.frame(&mut draw);
     assert_eq!(harness.focused, None, "the page has it there already");
-    harness.deeds.push(Deed::Press { name: "ArrowDown".into(), held: Held::default() });
+    harness.inputs.push(InputEvent::Press { name: "ArrowDown".into(), modifiers: KeyModifiers::default() });
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!(harness.focused, Some(two));
-    harness.deeds.push(Deed::Press { name: "Tab".into(), held: Held { shift: true, ..Held::default() } });
+    harness.inputs.push(InputEvent::Press { name: "Tab".into(), modifiers: KeyModifiers { shift: true, ..KeyModifiers::default() } });
     harness.frame(&mut draw);
     harness.frame(&mut draw);
     assert_eq!(harness.focused, Some(one));
@@ -193,7 +193,7 @@ fn a_combo_box_is_a_list_that_closes() {
     let combo =
         harness.shown.iter().find(|(_, shown)| shown.attributes.get("role").is_some_and(|role| role == "combobox")).map(|(key, _)| *key).expect("it is there");
     assert_eq!((harness.at(combo).text.clone(), harness.at(combo).attributes["aria-label"].clone()), ("red".into(), "Colour".into()));
-    harness.deeds.push(Deed::Click { key: combo });
+    harness.inputs.push(InputEvent::Click { key: combo });
     for _ in 0..3 {
         harness.frame(&mut draw);
     }
@@ -201,7 +201,7 @@ fn a_combo_box_is_a_list_that_closes() {
     assert_eq!(harness.at(green).attributes["role"], "option");
     let list = harness.at(green).parent;
     assert_eq!(harness.at(list).attributes["role"], "listbox");
-    harness.deeds.extend([Deed::Focus { key: green }, Deed::Click { key: green }]);
+    harness.inputs.extend([InputEvent::Focus { key: green }, InputEvent::Click { key: green }]);
     for _ in 0..4 {
         harness.frame(&mut draw);
     }
@@ -222,7 +222,7 @@ fn a_removed_element_loses_the_focus() {
     };
     frame(&mut harness, true);
     let gone = harness.find("button", "Gone");
-    harness.deeds.push(Deed::Focus { key: gone });
+    harness.inputs.push(InputEvent::Focus { key: gone });
     frame(&mut harness, true);
     assert!(harness.mirror.has_keyboard());
     frame(&mut harness, false);

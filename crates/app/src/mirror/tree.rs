@@ -1,35 +1,35 @@
 //! Diff of two element trees, in as few changes as possible. Pure.
 
 use super::element::Element;
-use signet::runner::dom::{Change, Key};
+use signet::runner::dom::{Change, ElementKey};
 use std::collections::{HashMap, HashSet};
 
 /// The elements of the page.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    elements: HashMap<Key, Element>,
+    elements: HashMap<ElementKey, Element>,
     /// Children of each element, in order.
-    inner: HashMap<Key, Vec<Key>>,
+    inner: HashMap<ElementKey, Vec<ElementKey>>,
 }
 
 /// Progress of comparing a list of children.
 #[derive(Default)]
 struct Seen {
     /// The previous child.
-    last: Option<Key>,
+    last: Option<ElementKey>,
     /// Position in the old list of children.
     at: usize,
-    now: Vec<Key>,
+    now: Vec<ElementKey>,
 }
 
 impl Tree {
     /// Returns an element of the page.
-    pub(super) fn get(&self, key: Key) -> Option<&Element> {
+    pub(super) fn get(&self, key: ElementKey) -> Option<&Element> {
         self.elements.get(&key)
     }
 
     /// Records text that the user typed into a field.
-    pub(super) fn typed(&mut self, key: Key, text: String) {
+    pub(super) fn typed(&mut self, key: ElementKey, text: String) {
         if let Some(element) = self.elements.get_mut(&key) {
             element.value = Some(text);
         }
@@ -37,12 +37,12 @@ impl Tree {
 
     /// Returns the changes from the current elements to `next`, which lists each parent before its children. The
     /// value of the field `draft`, which is being typed into, is not overwritten. `caret` returns a field's caret.
-    pub(super) fn update(&mut self, next: Vec<Element>, draft: Option<Key>, caret: impl Fn(Key) -> Option<u32>) -> Vec<Change> {
-        let there: HashMap<Key, Key> = next.iter().map(|element| (element.key, element.parent)).collect();
+    pub(super) fn update(&mut self, next: Vec<Element>, draft: Option<ElementKey>, caret: impl Fn(ElementKey) -> Option<u32>) -> Vec<Change> {
+        let there: HashMap<ElementKey, ElementKey> = next.iter().map(|element| (element.key, element.parent)).collect();
         let mut changes = Vec::new();
-        let gone: Vec<Key> = self.elements.keys().copied().filter(|key| !there.contains_key(key)).collect();
+        let gone: Vec<ElementKey> = self.elements.keys().copied().filter(|key| !there.contains_key(key)).collect();
         let mut fresh = HashSet::new();
-        let mut lists: HashMap<Key, Seen> = HashMap::new();
+        let mut lists: HashMap<ElementKey, Seen> = HashMap::new();
         for element in next {
             let (key, parent) = (element.key, element.parent);
             let list = lists.entry(parent).or_default();
@@ -72,9 +72,9 @@ impl Tree {
 }
 
 /// True if a child keeps its position among the children that remain.
-fn in_order(list: &mut Seen, before: Option<&Vec<Key>>, key: Key, there: &HashMap<Key, Key>, parent: Key) -> bool {
+fn in_order(list: &mut Seen, before: Option<&Vec<ElementKey>>, key: ElementKey, there: &HashMap<ElementKey, ElementKey>, parent: ElementKey) -> bool {
     let Some(before) = before else { return false };
-    let still = |child: &Key| there.get(child) == Some(&parent) && !list.now[..list.now.len() - 1].contains(child);
+    let still = |child: &ElementKey| there.get(child) == Some(&parent) && !list.now[..list.now.len() - 1].contains(child);
     while before.get(list.at).is_some_and(|child| *child != key && !still(child)) {
         list.at += 1;
     }
@@ -84,7 +84,9 @@ fn in_order(list: &mut Seen, before: Option<&Vec<Key>>, key: Key, there: &HashMa
 }
 
 /// Adds the changes of one element; returns its new state on the page.
-fn differences(before: Element, mut element: Element, draft: Option<Key>, caret: &impl Fn(Key) -> Option<u32>, changes: &mut Vec<Change>) -> Element {
+fn differences(
+    before: Element, mut element: Element, draft: Option<ElementKey>, caret: &impl Fn(ElementKey) -> Option<u32>, changes: &mut Vec<Change>,
+) -> Element {
     let key = element.key;
     let find = |element: &Element, name| element.attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     for (name, value) in &element.attributes {
@@ -107,8 +109,8 @@ fn differences(before: Element, mut element: Element, draft: Option<Key>, caret:
     {
         changes.push(Change::Value { key, text: value.clone(), caret: caret(key) });
     }
-    if before.place != element.place {
-        changes.push(Change::Put { key, place: element.place });
+    if before.bounds != element.bounds {
+        changes.push(Change::Put { key, bounds: element.bounds });
     }
     element
 }
@@ -119,14 +121,14 @@ mod tests {
 
     /// A mock page that applies changes.
     #[derive(Default)]
-    struct Page(HashMap<Key, Vec<Key>>);
+    struct Page(HashMap<ElementKey, Vec<ElementKey>>);
 
     impl Page {
-        fn detach(&mut self, key: Key) {
+        fn detach(&mut self, key: ElementKey) {
             self.0.values_mut().for_each(|inner| inner.retain(|child| *child != key));
         }
 
-        fn put(&mut self, key: Key, parent: Key, after: Option<Key>) {
+        fn put(&mut self, key: ElementKey, parent: ElementKey, after: Option<ElementKey>) {
             self.detach(key);
             let inner = self.0.entry(parent).or_default();
             let at = after.map_or(0, |after| 1 + inner.iter().position(|child| *child == after).expect("what it comes after is there"));
@@ -147,13 +149,13 @@ mod tests {
             }
         }
 
-        fn flat(&self, parent: Key) -> Vec<(Key, Key)> {
+        fn flat(&self, parent: ElementKey) -> Vec<(ElementKey, ElementKey)> {
             let inner = self.0.get(&parent).cloned().unwrap_or_default();
             inner.into_iter().flat_map(|child| std::iter::once((child, parent)).chain(self.flat(child))).collect()
         }
     }
 
-    fn element(key: Key, parent: Key) -> Element {
+    fn element(key: ElementKey, parent: ElementKey) -> Element {
         Element { key, parent, tag: "span", ..Element::default() }
     }
 
@@ -172,7 +174,7 @@ mod tests {
         for round in 0..500 {
             let mut next: Vec<Element> = Vec::new();
             let mut path = vec![0];
-            let mut free: Vec<Key> = (100..120).collect();
+            let mut free: Vec<ElementKey> = (100..120).collect();
             for _ in 0..random(16) {
                 let key = free.swap_remove(random(free.len() as u64) as usize);
                 path.truncate(1 + random(path.len() as u64) as usize);
@@ -180,7 +182,7 @@ mod tests {
                 next.push(Element { tag, ..element(key, *path.last().unwrap()) });
                 path.push(key);
             }
-            let wanted: Vec<(Key, Key)> = next.iter().map(|element| (element.key, element.parent)).collect();
+            let wanted: Vec<(ElementKey, ElementKey)> = next.iter().map(|element| (element.key, element.parent)).collect();
             page.apply(&update(&mut tree, next.clone()));
             assert_eq!(page.flat(0), wanted, "round {round}");
             assert_eq!(update(&mut tree, next), [], "nothing changed");

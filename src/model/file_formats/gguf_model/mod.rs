@@ -18,7 +18,7 @@ use crate::model::file::{self, ModelFile};
 use crate::model::model_error::ModelError;
 use crate::model::tensors::{HeadKind, TensorRow, numbered};
 use crate::model::weights::Linears;
-use crate::platform::Verdict;
+use crate::platform::HeaderCheck;
 use crate::platform::parallel::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ pub(super) static GGUF: ModelFormat = ModelFormat {
     beside: Some("is a GGUF file. Pass its path as the model"),
     detect: |_, start| content::detect(start) == Some(ContentKind::Gguf),
     // The metadata are validated when the file is opened.
-    check_start: |start| (content::detect(start) == Some(ContentKind::Gguf)).then_some(Verdict::Good),
+    check_start: |start| (content::detect(start) == Some(ContentKind::Gguf)).then_some(HeaderCheck::Good),
     open: |path| ModelFile::from_gguf(Gguf::open(path)?),
 };
 

@@ -7,10 +7,10 @@ use super::super::handle::Handle;
 use super::super::link::ask_to_persist;
 use super::super::storage::{names, open};
 use super::super::tasks::{Clock, breathe, rest};
-use super::response::{Piece, Response, answers, offline};
+use super::response::{BodyChunk, Response, answers, offline};
 use super::{NOTES, Notes, PATIENCE, delete_model, estimate, notes, refresh, shelf, write_notes};
-use crate::platform::disk::{Store, read_part};
-use crate::platform::model_download::{Fetched, Fetching, Verdict, Wanted};
+use crate::platform::disk::{ByteStore, read_part};
+use crate::platform::model_download::{DownloadProgress, DownloadRequest, DownloadedModel, HeaderCheck};
 use js_sys::Date;
 use sha2::{Digest, Sha256};
 use std::io;
@@ -25,7 +25,7 @@ const REPORT_INTERVAL: f64 = 0.25;
 
 /// A running download.
 struct Fetch<'a> {
-    wanted: Wanted<'a>,
+    wanted: DownloadRequest<'a>,
     shelf: FileSystemDirectoryHandle,
     name: String,
     handle: Handle,
@@ -35,7 +35,7 @@ struct Fetch<'a> {
     sum: Sha256,
     /// Bytes needed to check the beginning; `None` once it was accepted.
     judged_at: Option<u64>,
-    tell: &'a mut dyn FnMut(Fetching),
+    tell: &'a mut dyn FnMut(DownloadProgress),
 }
 
 /// The end of an attempt.
@@ -53,7 +53,7 @@ fn refused(problem: String) -> io::Error {
 }
 
 /// Downloads a model; `None` if it was stopped.
-pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<Fetched>> {
+pub async fn fetch_model(wanted: DownloadRequest<'_>, tell: &mut dyn FnMut(DownloadProgress)) -> io::Result<Option<DownloadedModel>> {
     let url = wanted.url.trim();
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{url:?} is not the URL of a model: it must begin with https://")));
@@ -75,7 +75,7 @@ pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> 
     }
     refresh(&shelf).await?;
     let sha256 = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(done?.then(|| Fetched { path: format!("{}/{name}", blobs::MODELS), name, bytes: stored, sha256 }))
+    Ok(done?.then(|| DownloadedModel { path: format!("{}/{name}", blobs::MODELS), name, bytes: stored, sha256 }))
 }
 
 /// The name for a URL: its existing one, or a new one.
@@ -141,7 +141,7 @@ impl Fetch<'_> {
     }
 
     fn say(&mut self, rate: f64, note: &str) {
-        let fetching = Fetching { name: self.name.clone(), done: self.stored, of: self.notes.of, rate, note: note.into() };
+        let fetching = DownloadProgress { name: self.name.clone(), done: self.stored, of: self.notes.of, rate, note: note.into() };
         (self.tell)(fetching);
     }
 
@@ -166,10 +166,10 @@ impl Fetch<'_> {
     fn judge(&mut self) -> io::Result<()> {
         while let Some(need) = self.judged_at.filter(|need| self.stored >= *need || self.notes.of == Some(self.stored) && self.stored > 0) {
             match (self.wanted.judge)(&read_part(&self.handle, 0, need)?) {
-                Verdict::More(more) if more > need && self.stored >= need => self.judged_at = Some(more),
-                Verdict::More(_) => return Err(refused("it ends before its header does".into())),
-                Verdict::Good => self.judged_at = None,
-                Verdict::Bad(what) => return Err(refused(format!("{} is not a model: {what}", self.wanted.url))),
+                HeaderCheck::More(more) if more > need && self.stored >= need => self.judged_at = Some(more),
+                HeaderCheck::More(_) => return Err(refused("it ends before its header does".into())),
+                HeaderCheck::Good => self.judged_at = None,
+                HeaderCheck::Bad(what) => return Err(refused(format!("{} is not a model: {what}", self.wanted.url))),
             }
         }
         Ok(())
@@ -229,20 +229,20 @@ impl Fetch<'_> {
                 return Ok(Ended::Stopped);
             }
             match response.next(&mut timeouts).await {
-                Ok(Piece::Bytes(bytes)) => {
+                Ok(BodyChunk::Bytes(bytes)) => {
                     let bytes = bytes.to_vec();
                     self.handle.write(self.stored, &bytes)?;
                     self.sum.update(&bytes);
                     self.stored += bytes.len() as u64;
                     self.judge()?;
                 }
-                Ok(Piece::Later) => {}
-                Ok(Piece::End) if self.notes.of.is_none_or(|of| of == self.stored) && self.stored > 0 => {
+                Ok(BodyChunk::Later) => {}
+                Ok(BodyChunk::End) if self.notes.of.is_none_or(|of| of == self.stored) && self.stored > 0 => {
                     self.notes.of = Some(self.stored);
                     self.judge()?;
                     return Ok(Ended::Whole);
                 }
-                Ok(Piece::End) => return Ok(Ended::Broken("the server closed the connection early".into())),
+                Ok(BodyChunk::End) => return Ok(Ended::Broken("the server closed the connection early".into())),
                 Err(why) => return Ok(Ended::Broken(why)),
             }
             if clock.seconds() - reported >= REPORT_INTERVAL {

@@ -10,8 +10,8 @@ use super::blobs;
 use super::failure::{error, name};
 use super::handle::Handle;
 use super::storage::{Mounted, directory, file, manager, mounted, names, open};
-use crate::platform::disk::Store;
-use crate::platform::model_download::{KeptModel, Room};
+use crate::platform::disk::ByteStore;
+use crate::platform::model_download::{StorageQuota, StoredModel};
 use js_sys::{Date, Reflect};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -62,7 +62,7 @@ async fn write_notes(shelf: &FileSystemDirectoryHandle, name: &str, notes: &Note
 }
 
 /// Lists all models, complete or partial, and makes complete ones readable.
-async fn refresh(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
+async fn refresh(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<StoredModel>> {
     let mut found = Vec::new();
     for name in names(shelf).await.map_err(error)? {
         if name.ends_with(NOTES) {
@@ -70,7 +70,7 @@ async fn refresh(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>
         }
         let Ok(file) = get(shelf, &name).await else { continue };
         let Notes { url, of, whole, .. } = notes(shelf, &name).await;
-        found.push((KeptModel { bytes: file.size() as u64, name, url, of, whole }, file));
+        found.push((StoredModel { bytes: file.size() as u64, name, url, of, whole }, file));
     }
     blobs::forget_models();
     for (model, file) in found.iter().filter(|(model, _)| model.whole) {
@@ -81,14 +81,14 @@ async fn refresh(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>
 }
 
 /// Lists stored models and the storage quota.
-pub async fn stored_models() -> io::Result<(Vec<KeptModel>, Room)> {
+pub async fn stored_models() -> io::Result<(Vec<StoredModel>, StorageQuota)> {
     let fleeting = match mounted() {
         Mounted::Private => None,
         Mounted::Elsewhere => Some("another tab of this browser has Signet's files, so runs made in this tab are lost when it is closed. To keep them, close the other tab and reload this one".into()),
         Mounted::Unavailable(why) => Some(format!("files are lost when the page is closed: {why}")),
     };
     let (used, quota) = estimate().await;
-    let room = Room { used, quota, fleeting };
+    let room = StorageQuota { used, quota, fleeting };
     match shelf().await {
         Ok(shelf) => Ok((refresh(&shelf).await?, room)),
         Err(_) if room.fleeting.is_some() => Ok((Vec::new(), room)),

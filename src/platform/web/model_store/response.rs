@@ -17,7 +17,7 @@ pub(super) struct Response {
 }
 
 /// The next part of the body.
-pub(super) enum Piece {
+pub(super) enum BodyChunk {
     Bytes(Uint8Array),
     /// Nothing yet.
     Later,
@@ -100,9 +100,9 @@ impl Response {
     }
 
     /// Reads the next piece, or returns after half a second; `timeouts` counts such returns.
-    pub(super) async fn next(&mut self, timeouts: &mut u32) -> Result<Piece, String> {
+    pub(super) async fn next(&mut self, timeouts: &mut u32) -> Result<BodyChunk, String> {
         if self.reader.is_null() {
-            return Ok(Piece::End);
+            return Ok(BodyChunk::End);
         }
         let coming = match self.coming.take() {
             Some(coming) => coming,
@@ -116,10 +116,10 @@ impl Response {
         if read.is_undefined() {
             *timeouts += 1;
             self.coming = Some(coming);
-            return if *timeouts > SILENCE { Err("the server no longer responds".into()) } else { Ok(Piece::Later) };
+            return if *timeouts > SILENCE { Err("the server no longer responds".into()) } else { Ok(BodyChunk::Later) };
         }
         *timeouts = 0;
-        if get(&read, "done")?.is_truthy() { Ok(Piece::End) } else { Ok(Piece::Bytes(get(&read, "value")?.unchecked_into())) }
+        if get(&read, "done")?.is_truthy() { Ok(BodyChunk::End) } else { Ok(BodyChunk::Bytes(get(&read, "value")?.unchecked_into())) }
     }
 
     /// Cancels the rest.
