@@ -184,7 +184,7 @@ impl TokenStore {
                 Some(lock) => break lock,
                 None if (callbacks.stop)() => return Err(DataError::Stopped),
                 // Another process tokenizes the same text.
-                None => platform::pause(0.2),
+                None => platform::block_for(0.2),
             }
         };
         if let Ok(store) = Self::open_dir(&dir, options) {

@@ -211,7 +211,7 @@ impl<T: RunCpu> CpuMachine<T> {
     /// Runs every operation of a program, in order.
     pub fn run(&mut self, program: &mut CpuProgram<T>) {
         // On a thread of the pool, so that operations with a single task need no hand-over to another thread.
-        parallel::on_the_pool(|| self.run_nodes(program));
+        parallel::in_pool(|| self.run_nodes(program));
     }
 
     fn run_nodes(&mut self, program: &mut CpuProgram<T>) {

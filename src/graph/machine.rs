@@ -13,7 +13,7 @@ use super::tape::{Tape, TensorLocation};
 use super::variants::Variants;
 use super::view::View;
 use crate::device::{Gpu, Readback};
-use crate::platform::breathe;
+use crate::platform::yield_now;
 use std::sync::Arc;
 
 /// A device that runs tapes.
@@ -52,7 +52,7 @@ impl Pending {
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, MachineError> {
         match self {
             Pending::Ready(values) => {
-                breathe().await;
+                yield_now().await;
                 Ok(values)
             }
             Pending::Coming(download) => Ok(download.wait().await?),
@@ -221,7 +221,7 @@ impl Machine {
     pub async fn drain(&mut self) -> Result<(), MachineError> {
         match self {
             Machine::Cpu(_) | Machine::Counting(_) => {
-                breathe().await;
+                yield_now().await;
                 Ok(())
             }
             Machine::Gpu(gpu) => Ok(gpu.gpu().drain().await?),
@@ -232,7 +232,7 @@ impl Machine {
     pub async fn read_tensor(&mut self, program: &Program, tensor: TensorId) -> Result<Vec<u32>, MachineError> {
         match (self, program) {
             (Machine::Cpu(cpu), Program::Cpu(program)) => {
-                breathe().await;
+                yield_now().await;
                 Ok(match cpu.tensor(program, tensor) {
                     View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
                     View::Words(data, _) => data.to_vec(),

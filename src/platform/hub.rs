@@ -59,7 +59,7 @@ impl Hub {
 
 #[cfg(feature = "hub")]
 mod online {
-    use super::super::{Clock, DownloadProgress, pause, spawn};
+    use super::super::{Clock, DownloadProgress, block_for, spawn};
     use super::{Hub, Listing};
     use hf_hub::api::Progress;
     use hf_hub::api::sync::{ApiBuilder, ApiRepo};
@@ -142,7 +142,7 @@ mod online {
             match end {
                 Some(end) => return end.map(Some),
                 None if stop() => return Ok(None),
-                None => pause(0.1),
+                None => block_for(0.1),
             }
         }
     }

@@ -28,7 +28,7 @@ pub use lines::{UNLIMITED, cut_lines};
 pub use model_download::{DownloadProgress, DownloadRequest, DownloadedModel, HeaderCheck, StorageQuota, StoredModel};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
-pub use process::{PASSES_ON, beside, command_on, exit, fail_at_file_size_limit, hand_over, program, space_advice, space_advice_suffix};
+pub use process::{RUNS_CHILD, beside, command_on, exit, fail_at_file_size_limit, program, replace_process, space_advice, space_advice_suffix};
 pub use shell::command_line;
 use std::io;
 pub use system_memory::{adapter_memory, memory};
@@ -38,14 +38,14 @@ use web as here;
 pub use web::{elements, engine_worker, link, mount, page};
 
 pub use here::{
-    Clock, Commit, CommitPart, IN_PAGE, Lock, PositionedWriter, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir,
-    delete_model, discard_dir, exists, fetch_asset, fetch_model, has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now,
-    pause, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stored_models, stream_atomic, sweep,
-    sweep_named, sync, system, used_memory, wait, write_atomic,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, PositionedWriter, RandomAccessFile, Stamp, append, asset, block_for, browser_gpu, cache_dir, claim_dir,
+    delete_model, discard_dir, exists, fetch_asset, fetch_model, has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, read,
+    read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, seed, sleep, spawn, stamp, stored_models, stream_atomic, sweep, sweep_named,
+    sync, system, used_memory, wait, write_atomic, yield_now,
 };
 
 /// A thread started by [`spawn`].
-pub type Thread = std::thread::JoinHandle<()>;
+pub type ThreadHandle = std::thread::JoinHandle<()>;
 
 /// An output file: written sequentially, then patched.
 pub trait Output: std::io::Write {

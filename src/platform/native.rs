@@ -18,7 +18,7 @@ pub use model_store::{delete_model, fetch_model, stored_models};
 pub use random_access::RandomAccessFile;
 pub use temporary::{discard_dir, sweep, sweep_named};
 
-use super::Thread;
+use super::ThreadHandle;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,11 +57,11 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Yields to other tasks of this thread; natively there are none.
-pub async fn breathe() {}
+pub async fn yield_now() {}
 
 /// Sleeps; in a page, other tasks of the thread run meanwhile.
-pub async fn rest(seconds: f64) {
-    pause(seconds);
+pub async fn sleep(seconds: f64) {
+    block_for(seconds);
 }
 
 /// True in a page.
@@ -136,7 +136,7 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> 
 }
 
 /// Sleeps.
-pub fn pause(seconds: f64) {
+pub fn block_for(seconds: f64) {
     std::thread::sleep(Duration::from_secs_f64(seconds));
 }
 
@@ -152,6 +152,6 @@ pub fn has_display() -> bool {
 }
 
 /// Runs `work` on a new thread with a name.
-pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<ThreadHandle> {
     std::thread::Builder::new().name(name.into()).spawn(work)
 }

@@ -16,7 +16,7 @@ mod pool {
     }
 
     /// Runs `f` on a thread of the pool, so that a loop in it with a single task wakes no other thread.
-    pub fn on_the_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
         rayon::scope(|_| f())
     }
 }
@@ -96,7 +96,7 @@ mod single {
     }
 
     /// Runs `f`.
-    pub fn on_the_pool<R>(f: impl FnOnce() -> R) -> R {
+    pub fn in_pool<R>(f: impl FnOnce() -> R) -> R {
         f()
     }
 }
@@ -115,7 +115,7 @@ mod tests {
                 values.par_chunks_exact_mut(5).zip(0..9).for_each(|(chunk, at)| chunk[1] -= at);
                 let sums: Vec<i32> = values.par_chunks(4).zip(values.par_chunks_exact(4)).map(|(one, other)| one[0] * other[3]).collect();
                 let windows: Vec<i32> = values.par_windows(2).map(|pair| pair[1] - pair[0]).collect();
-                let whole: i32 = on_the_pool(|| values.par_iter().sum());
+                let whole: i32 = in_pool(|| values.par_iter().sum());
                 let mapped: Vec<i32> = values.clone().into_par_iter().map(|value| value * 2).collect();
                 assert!(threads() >= 1);
                 (values, sums, windows, whole, mapped)

@@ -29,24 +29,24 @@ fn beside_program(here: &Path, name: &str) -> Option<PathBuf> {
     places.into_iter().flatten().map(|program| program.with_file_name(&name)).find(|path| path.is_file())
 }
 
-/// True where [`hand_over`] runs a child process and forwards its output, because the system cannot replace a process.
-pub const PASSES_ON: bool = cfg!(not(unix));
+/// True where [`replace_process`] runs a child process and forwards its output, because the system cannot replace a process.
+pub const RUNS_CHILD: bool = cfg!(not(unix));
 
 /// Replaces this process by another program, with its streams, signals and exit code. On Windows, runs it, forwards its
 /// output, since a GUI program has no console, closes its standard input when `stop` returns true, since Ctrl-C does not
 /// reach it, and returns its exit code.
-pub fn hand_over(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
+pub fn replace_process(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
     #[cfg(unix)]
     {
         drop(stop);
         Err(std::os::unix::process::CommandExt::exec(command))
     }
     #[cfg(not(unix))]
-    pass_on(command, stop)
+    run_child(command, stop)
 }
 
 #[cfg(any(test, not(unix)))]
-fn pass_on(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
+fn run_child(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
     use std::process::Stdio;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (input, mut out, mut errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -189,7 +189,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let stop = move || begun.elapsed().as_secs_f64() > 0.3;
         // It ends with its input, and not before.
-        assert_eq!(pass_on(Command::new("sh").args(["-c", "cat; exit 7"]), stop).unwrap(), 7);
+        assert_eq!(run_child(Command::new("sh").args(["-c", "cat; exit 7"]), stop).unwrap(), 7);
         assert!(begun.elapsed().as_secs_f64() > 0.3);
     }
 

@@ -7,7 +7,8 @@
 //! 2. kinds of paths (`kind`), models from Hugging Face (`hub_models`), devices, memory plans, and opening a model (`model`);
 //! 3. inputs that a run's settings name: opening them (`sources`, `corpus`), caching them between plans (`plan_cache`), and
 //!    checking that they fit together (`shapes`, `run_inputs`);
-//! 4. the `commands`, one file each, and the `worker`, which runs a runner on another thread or in a web worker.
+//! 4. the `commands`, one file each, their errors (`command_error`), and the `worker`, which runs a runner on another thread
+//!    or in a web worker.
 
 mod amounts;
 mod protocol;
@@ -67,8 +68,8 @@ pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Repl
 
 pub use crate::platform::dom;
 pub use crate::platform::{
-    Clock, IN_PAGE, PASSES_ON, StorageQuota, StoredModel, beside, command_on, exit, fail_at_file_size_limit, hand_over, has_display, home_dir, is_file, pause,
-    spawn, wait, write_atomic,
+    Clock, IN_PAGE, RUNS_CHILD, StorageQuota, StoredModel, beside, block_for, command_on, exit, fail_at_file_size_limit, has_display, home_dir, is_file,
+    replace_process, spawn, wait, write_atomic,
 };
 
 use crate::platform;

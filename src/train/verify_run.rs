@@ -174,7 +174,7 @@ pub fn verify_run(run: &Path, progress: &mut VerifyProgress<'_>) -> Result<(), R
 fn is_pruned(run: &Path, checkpoint: &Path) -> bool {
     if platform::is_dir(checkpoint) && RunDir::is_locked(run) {
         // Its files may be removed one after the other.
-        platform::pause(0.5);
+        platform::block_for(0.5);
     }
     !platform::is_dir(checkpoint)
 }

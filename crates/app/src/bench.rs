@@ -142,12 +142,12 @@ impl HeadlessApp {
                 seconds.push(took);
             }
             // Paced like a 60 Hz display.
-            signet::runner::pause((1.0 / 60.0 - took).max(0.0));
+            signet::runner::block_for((1.0 / 60.0 - took).max(0.0));
         }
         training.stop();
         while training.busy() {
             training.poll();
-            signet::runner::pause(0.01);
+            signet::runner::block_for(0.01);
         }
         Ok(seconds)
     }

@@ -111,7 +111,7 @@ impl Window {
 fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
     signet::runner::spawn("ctrl-c", move || {
         while !stop.is_requested() {
-            signet::runner::pause(0.2);
+            signet::runner::block_for(0.2);
         }
         context.request_repaint();
     })

@@ -33,7 +33,7 @@ impl App {
                 command.arg(option).arg(value);
             }
         }
-        hand_over(&mut command, stop)
+        replace_process(&mut command, stop)
     }
 }
 
@@ -50,7 +50,7 @@ fn app_command() -> Result<Command> {
     warn_on_other_build(&found);
     let mut command = Command::new(found);
     command.arg("--terminal");
-    if runner::PASSES_ON {
+    if runner::RUNS_CHILD {
         command.arg("--until-input-ends");
     }
     Ok(command)
@@ -72,9 +72,9 @@ fn warn_on_other_build(app: &Path) {
     }
 }
 
-fn hand_over(command: &mut Command, stop: &Stop) -> Result<()> {
+fn replace_process(command: &mut Command, stop: &Stop) -> Result<()> {
     let stop = stop.clone();
-    match runner::hand_over(command, move || stop.is_requested()).with_context(|| command.get_program().display().to_string())? {
+    match runner::replace_process(command, move || stop.is_requested()).with_context(|| command.get_program().display().to_string())? {
         0 => Ok(()),
         // The app has reported its error.
         code => runner::exit(code),
@@ -83,5 +83,5 @@ fn hand_over(command: &mut Command, stop: &Stop) -> Result<()> {
 
 /// Runs `signet bench app`: the app benchmarks its drawing.
 pub(super) fn bench(arguments: &[String], stop: &Stop) -> Result<()> {
-    hand_over(app_command()?.arg("bench").args(arguments), stop)
+    replace_process(app_command()?.arg("bench").args(arguments), stop)
 }

@@ -1,6 +1,6 @@
 //! Lock files.
 
-use super::pause;
+use super::block_for;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ impl Lock {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
             match file.try_lock() {
                 Ok(()) if is_at(&file, path) => return Ok(Some(Self { file, path: path.to_path_buf() })),
-                Ok(()) | Err(TryLockError::WouldBlock) => pause(0.01),
+                Ok(()) | Err(TryLockError::WouldBlock) => block_for(0.01),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }

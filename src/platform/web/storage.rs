@@ -92,7 +92,7 @@ pub(super) async fn names(directory: &FileSystemDirectoryHandle) -> Result<Vec<S
 }
 
 /// Waits for a number of milliseconds.
-pub(super) async fn rest(milliseconds: i32) {
+pub(super) async fn sleep_ms(milliseconds: i32) {
     let scope = js_sys::global().unchecked_into::<WorkerGlobalScope>();
     let promise = Promise::new(&mut |resolve, _| {
         // Without a timer, there is no wait.
@@ -114,7 +114,7 @@ pub(super) async fn open(directory: &FileSystemDirectoryHandle, name: &str, unti
     loop {
         match JsFuture::from(file.create_sync_access_handle()).await {
             Ok(handle) => return Ok(handle.unchecked_into()),
-            Err(thrown) if self::name(&thrown) == "NoModificationAllowedError" && Date::now() < until => rest(50).await,
+            Err(thrown) if self::name(&thrown) == "NoModificationAllowedError" && Date::now() < until => sleep_ms(50).await,
             Err(thrown) => return Err(thrown),
         }
     }

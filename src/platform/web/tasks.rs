@@ -73,7 +73,7 @@ impl Turns {
 }
 
 /// Yields to other tasks of this thread, if this one has run for a while.
-pub async fn breathe() {
+pub async fn yield_now() {
     if milliseconds() - LAST_TURN.get() < TURN {
         return;
     }
@@ -90,7 +90,7 @@ pub async fn breathe() {
 }
 
 /// Sleeps; other tasks of this thread run meanwhile.
-pub async fn rest(seconds: f64) {
+pub async fn sleep(seconds: f64) {
     let timer = Promise::new(&mut |resolve, _| {
         let set: Function = Reflect::get(&js_sys::global(), &"setTimeout".into()).unwrap_throw().unchecked_into();
         let _ = set.call2(&JsValue::NULL, &resolve, &(1e3 * seconds).into());
@@ -121,9 +121,9 @@ pub fn seed() -> u64 {
 }
 
 /// Does nothing: a page cannot sleep.
-pub fn pause(_seconds: f64) {}
+pub fn block_for(_seconds: f64) {}
 
 /// Fails: a page cannot start threads.
-pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<crate::platform::Thread> {
+pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<crate::platform::ThreadHandle> {
     Err(std::io::ErrorKind::Unsupported.into())
 }

@@ -93,7 +93,7 @@ impl Host {
             let error = runner.perform(command, &mut emit).await.err().map(Into::into);
             self.send(id, ResponseBody::Ended { error, bytes: platform::used_memory() });
             // Yields between commands, so that the worker can prepare files.
-            platform::breathe().await;
+            platform::yield_now().await;
         }
         self.with(id, |slot| slot.runner = Some(runner));
     }

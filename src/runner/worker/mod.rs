@@ -10,7 +10,7 @@ pub use connection::{EngineEvent, EngineLink, OnEngineEvent, StartEngine, connec
 pub use host::{Host, PostMessage, Spawn};
 
 use super::{Command, CommandError, Event, Orders, Stop, Tuning};
-use crate::platform::{self, Thread};
+use crate::platform::{self, ThreadHandle};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +66,7 @@ pub struct Worker {
 /// The location of the runner.
 enum Backend {
     /// `None` once the worker is being dropped.
-    Thread(Option<(Sender<Command>, Thread)>),
+    Thread(Option<(Sender<Command>, ThreadHandle)>),
     Channel(u32),
 }
 

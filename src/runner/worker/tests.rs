@@ -10,7 +10,7 @@ fn wait(worker: &mut Worker) -> Vec<Reply> {
     let mut replies = Vec::new();
     while worker.busy() {
         replies.extend(worker.poll());
-        platform::pause(0.001);
+        platform::block_for(0.001);
     }
     replies
 }

@@ -59,7 +59,7 @@ impl Trainer {
             emit(TrainEvent::Paused { step });
         }
         let clock = Clock::start();
-        platform::rest(POLL_SECONDS).await;
+        platform::sleep(POLL_SECONDS).await;
         self.paused_seconds += clock.seconds();
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::super::failure::error;
 use super::super::handle::Handle;
 use super::super::link::ask_to_persist;
 use super::super::storage::{names, open};
-use super::super::tasks::{Clock, breathe, rest};
+use super::super::tasks::{Clock, sleep, yield_now};
 use super::response::{BodyChunk, Response, answers, offline};
 use super::{NOTES, Notes, PATIENCE, delete_model, estimate, notes, refresh, shelf, write_notes};
 use crate::platform::disk::{ByteStore, read_part};
@@ -153,7 +153,7 @@ impl Fetch<'_> {
             self.sum.update(&piece);
             self.stored += piece.len() as u64;
             self.say(0.0, "verifying what was fetched before");
-            breathe().await;
+            yield_now().await;
             if (self.wanted.stop)() {
                 return Ok(false);
             }
@@ -249,7 +249,7 @@ impl Fetch<'_> {
                 reported = clock.seconds();
                 let note = if timeouts > 4 { "waiting for the server" } else { "" };
                 self.say((self.stored - start) as f64 / reported.max(0.1), note);
-                breathe().await;
+                yield_now().await;
             }
         }
     }
@@ -278,7 +278,7 @@ impl Fetch<'_> {
         for left in (1..=seconds).rev() {
             self.say(0.0, &format!("the connection broke ({why}): retrying in {left} s"));
             for _ in 0..4 {
-                rest(0.25).await;
+                sleep(0.25).await;
                 if (self.wanted.stop)() {
                     return false;
                 }

@@ -148,7 +148,7 @@ impl Recovery {
         emit(Event::Train(TrainEvent::Lost { reason: reason.into(), attempt: self.tries, of: tries, pause }));
         let clock = platform::Clock::start();
         while clock.seconds() < pause && !stop.is_requested() {
-            platform::rest(0.05).await;
+            platform::sleep(0.05).await;
         }
         Ok(!stop.is_requested())
     }
