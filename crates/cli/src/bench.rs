@@ -13,16 +13,16 @@ use signet::runner::{
 /// Run benchmarks.
 #[derive(Subcommand)]
 pub(super) enum Bench {
-    Train(Train),
-    Decode(Decode),
-    Matmul(Matmul),
-    Dispatch(Dispatch),
-    App(App),
+    Train(BenchTrain),
+    Decode(BenchDecode),
+    Matmul(BenchMatmul),
+    Dispatch(BenchDispatch),
+    App(BenchApp),
 }
 
 /// Measure the time of a dependent dispatch, the minimum for each dispatch of a token or a training step.
 #[derive(Args)]
-pub(super) struct Dispatch {
+pub(super) struct BenchDispatch {
     #[command(flatten)]
     at: DeviceOption,
     /// Print the result as one JSON object.
@@ -32,7 +32,7 @@ pub(super) struct Dispatch {
 
 /// Benchmark the frame time of the app, without a window: with a long run, in every tab, and during training.
 #[derive(Args)]
-pub(super) struct App {
+pub(super) struct BenchApp {
     /// Steps of the displayed run.
     #[arg(long, default_value_t = 1_000_000)]
     points: u64,
@@ -49,7 +49,7 @@ pub(super) struct App {
 
 /// Benchmark training steps: teacher forward, student forward and backward, clipping, AdamW.
 #[derive(Args)]
-pub(super) struct Train {
+pub(super) struct BenchTrain {
     /// Model size: tiny, 5M, 130M, 1.3B, 7B or 13B.
     #[arg(long, default_value = "5M")]
     size: String,
@@ -83,7 +83,7 @@ pub(super) struct Train {
 
 /// Benchmark matrix products at the shapes of models: dense in f32 and f16, and with binarized weights.
 #[derive(Args)]
-pub(super) struct Matmul {
+pub(super) struct BenchMatmul {
     #[command(flatten)]
     at: DeviceOption,
     /// Print one JSON object per product.
@@ -93,7 +93,7 @@ pub(super) struct Matmul {
 
 /// Benchmark decoding: a packed model with random weights, and the same model dense in f16.
 #[derive(Args)]
-pub(super) struct Decode {
+pub(super) struct BenchDecode {
     /// Model size: tiny, 5M, 130M, 1.3B, 7B or 13B.
     #[arg(long, default_value = "130M")]
     size: String,
@@ -128,7 +128,7 @@ impl Bench {
     }
 }
 
-impl App {
+impl BenchApp {
     fn run(self, stop: &Stop) -> Result<()> {
         let Self { points, frames, runs, json } = self;
         let runs = runs.to_str().context("--runs: the name is not UTF-8")?;
@@ -138,7 +138,7 @@ impl App {
     }
 }
 
-impl Train {
+impl BenchTrain {
     fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, at: DeviceOption { device }, json } = self;
         let batch = batch.unwrap_or(TrainBench::usual_batch(&size));
@@ -169,7 +169,7 @@ impl Train {
     }
 }
 
-impl Matmul {
+impl BenchMatmul {
     fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { at: DeviceOption { device }, json } = self;
         runner.run(Command::BenchMatmul { device }, &mut |event| match &event {
@@ -186,7 +186,7 @@ impl Matmul {
     }
 }
 
-impl Decode {
+impl BenchDecode {
     fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { size, prompt, tokens, packed_only, kernels, at: DeviceOption { device }, json } = self;
         let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
@@ -229,7 +229,7 @@ fn print(report: &DecodeReport) {
     table(*rates, kernels);
 }
 
-impl Dispatch {
+impl BenchDispatch {
     fn run(self, runner: &mut Runner) -> Result<()> {
         runner.run(Command::BenchDispatch { device: self.at.device }, &mut |event| match &event {
             Event::BenchDispatch { .. } if self.json => output::put_json(&event),

@@ -44,7 +44,7 @@ impl Sweep {
         let Self { file, runs, device, memory, dry_run: dry, json } = self;
         let folder = runs.unwrap_or_else(|| PathBuf::from("runs").join(file.file_stem().unwrap_or_default()));
         let request = SweepRequest { file, folder: folder.clone(), device, memory, dry };
-        let mut view = View::default();
+        let mut view = SweepView::default();
         let mut ended = None;
         let result = runner.run(Command::Sweep(Box::new(request)), &mut |event| match &event {
             event if json => output::put_json(event),
@@ -84,7 +84,7 @@ fn list(runs: &[SweepRun]) {
 
 /// A progress bar over the tokens of all runs.
 #[derive(Default)]
-struct View {
+struct SweepView {
     runs: Vec<SweepRun>,
     /// Number of the current run, from 1.
     n: usize,
@@ -95,7 +95,7 @@ struct View {
     pace: Speed,
 }
 
-impl View {
+impl SweepView {
     fn show(&mut self, event: &Event) {
         match event {
             Event::SweepPlanned { runs } => {

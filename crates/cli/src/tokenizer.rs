@@ -9,12 +9,12 @@ use std::path::PathBuf;
 /// Train a tokenizer.
 #[derive(Subcommand)]
 pub(super) enum Tokenizer {
-    Train(Train),
+    Train(TokenizerTrain),
 }
 
 /// Train a byte-level BPE tokenizer on text files.
 #[derive(Args)]
-pub(super) struct Train {
+pub(super) struct TokenizerTrain {
     /// Text: plain or JSON Lines files, also as .gz or .zst, or glob patterns such as 'books/*.txt'.
     #[arg(required = true)]
     texts: Vec<PathBuf>,
@@ -31,7 +31,7 @@ pub(super) struct Train {
 
 impl Tokenizer {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Tokenizer::Train(Train { texts, vocabulary, out, json }) = self;
+        let Tokenizer::Train(TokenizerTrain { texts, vocabulary, out, json }) = self;
         let name = out.display().to_string();
         runner.run(Command::TrainTokenizer(TokenizerRequest { texts, vocabulary, out }), &mut |event| match &event {
             event if json => output::put_json(event),

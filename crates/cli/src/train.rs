@@ -60,7 +60,7 @@ impl Train {
         if self.plan {
             return self.print_plan(request, runner);
         }
-        let mut view = View::new(self.json);
+        let mut view = TrainView::new(self.json);
         let (mut begun, mut finished) = (false, true);
         let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
             match &event {
@@ -135,7 +135,7 @@ fn print_ending(run: &Path, finished: bool, resume: &str) {
 }
 
 /// Prints events as text with a progress bar, or as JSON.
-struct View {
+struct TrainView {
     json: bool,
     bar: Option<ProgressBar>,
     pace: Speed,
@@ -144,7 +144,7 @@ struct View {
     steps: u64,
 }
 
-impl View {
+impl TrainView {
     fn new(json: bool) -> Self {
         Self { json, bar: None, pace: Speed::default(), tokens: 0, steps: 0 }
     }

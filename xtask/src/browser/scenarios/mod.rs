@@ -17,10 +17,10 @@ mod worker;
 use super::Scene;
 
 /// A scenario; returns a line of measurements, or the failure.
-type Scenario = fn(&Scene) -> Result<String, String>;
+type RunScenario = fn(&Scene) -> Result<String, String>;
 
 /// All scenarios, in the order in which they run.
-pub(super) const ALL: [(&str, Scenario); 13] = [
+pub(super) const ALL: [(&str, RunScenario); 13] = [
     ("load", load::run),
     ("fallback", fallback::run),
     ("lacking", lacking::run),
