@@ -50,7 +50,7 @@ fn log_probabilities(file: &ModelFile, tokens: &[u32]) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn the_divergence_from_a_teacher_is_that_of_its_logits() {
+fn the_divergence_equals_that_of_the_logits() {
     let teacher = ModelFile::embedded_teacher().unwrap();
     let (reply, comparison, tokenizer) = compared(&teacher);
     let tokens = [&reply.prompt[..], &reply.ids].concat();
@@ -139,7 +139,7 @@ fn request(model: &str, teacher: Option<&str>) -> ChatRequest {
 }
 
 #[test]
-fn turns_are_edited_and_replies_made_again() {
+fn turns_are_edited_and_replies_regenerated() {
     let mut talk = Talk::new();
     assert!(talk.say_error("hi").contains("Select a model first"));
     talk.open("embedded", None).unwrap();
@@ -182,7 +182,7 @@ fn a_teacher_replies_to_the_same_prompt() {
 }
 
 #[test]
-fn what_is_no_model_leaves_the_conversation_as_it_is() {
+fn an_invalid_model_keeps_the_conversation() {
     let scratch = Scratch::new("bad");
     let mut talk = Talk::new();
     talk.open("embedded", None).unwrap();

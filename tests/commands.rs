@@ -11,8 +11,8 @@ const NAME: &str = "it's one name";
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/gguf/tiny.gguf");
 
 /// Checks that `label` is followed by a command of this program with these arguments, as a shell parses it.
-fn assert_command(said: &str, label: &str, arguments: &[&str]) {
-    let (_, rest) = said.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {said}"));
+fn assert_command(printed: &str, label: &str, arguments: &[&str]) {
+    let (_, rest) = printed.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {printed}"));
     // In a message, the command is in backticks.
     let command = rest.split(['\n', '`']).next().unwrap_or_default();
     let read = text(&Command::new("sh").args(["-c", &format!("printf '%s\\n' {command}")]).output().unwrap());
@@ -21,13 +21,13 @@ fn assert_command(said: &str, label: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn a_training_prints_how_to_chat_repair_and_resume_from_an_older_checkpoint() {
+fn train_prints_the_commands_to_chat_repair_and_resume() {
     let scratch = Scratch::new("it's copied");
-    let (good, said) = with(&short(&scratch, NAME), &["--steps", "4", "--checkpoint-every", "2"]);
-    assert!(good, "{said}");
+    let (good, printed) = with(&short(&scratch, NAME), &["--steps", "4", "--checkpoint-every", "2"]);
+    assert!(good, "{printed}");
     let folder = scratch.path("runs").join(NAME);
     let (runs, path) = (scratch.path("runs").display().to_string(), folder.display().to_string());
-    assert_command(&said, "\nchat       ", &["chat", &path]);
+    assert_command(&printed, "\nchat       ", &["chat", &path]);
     let resume = ["train", "--resume", "--name", NAME, "--runs", &runs, "--device", "cpu"];
     let settings = std::fs::read_to_string(folder.join("run.toml")).unwrap();
     std::fs::write(folder.join("run.toml"), settings.replace("\nsteps = 4\n", "\nsteps = 5\n")).unwrap();
@@ -38,7 +38,7 @@ fn a_training_prints_how_to_chat_repair_and_resume_from_an_older_checkpoint() {
 }
 
 #[test]
-fn a_training_that_is_stopped_prints_how_to_resume_it() {
+fn a_stopped_run_prints_the_command_to_resume() {
     let scratch = Scratch::new("it's stopped");
     let child = signet(&as_str(&short(&scratch, NAME))).args(["--steps", "100000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (recorded, begun) = (scratch.path("runs").join(NAME).join("metrics.jsonl"), Instant::now());
@@ -54,7 +54,7 @@ fn a_training_that_is_stopped_prints_how_to_resume_it() {
 }
 
 #[test]
-fn a_sweep_prints_how_to_compare_its_runs() {
+fn a_sweep_prints_the_command_to_compare_its_runs() {
     let scratch = Scratch::new("copied-sweep");
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let model = scratch.path("small.json").display().to_string();
@@ -64,46 +64,46 @@ fn a_sweep_prints_how_to_compare_its_runs() {
     );
     std::fs::write(scratch.path("sweep.toml"), settings).unwrap();
     let [file, folder] = ["sweep.toml", NAME].map(|name| scratch.path(name).display().to_string());
-    let (good, said) = run(&["sweep", &file, "--runs", &folder, "--device", "cpu"]);
-    assert!(good, "{said}");
-    assert_command(&said, "compare them with: ", &["compare", &folder]);
+    let (good, printed) = run(&["sweep", &file, "--runs", &folder, "--device", "cpu"]);
+    assert!(good, "{printed}");
+    assert_command(&printed, "compare them with: ", &["compare", &folder]);
 }
 
 #[test]
-fn making_a_teacher_cache_prints_how_to_train_from_it() {
+fn teach_prints_the_command_to_train_from_the_cache() {
     let scratch = Scratch::new("copied-teach");
     std::fs::write(scratch.path("text.txt"), "The capital of France is what the text says it is. ".repeat(200)).unwrap();
     let [text, out] = ["text.txt", NAME].map(|name| scratch.path(name).display().to_string());
-    let (good, said) = run(&["teach", "--device", "cpu", "--seq", "16", "--top", "9", "--teacher", TINY, "--data", &text, "--out", &out]);
-    assert!(good, "{said}");
-    assert_command(&said, "use it with: ", &["train", "--teacher-cache", &out]);
+    let (good, printed) = run(&["teach", "--device", "cpu", "--seq", "16", "--top", "9", "--teacher", TINY, "--data", &text, "--out", &out]);
+    assert!(good, "{printed}");
+    assert_command(&printed, "use it with: ", &["train", "--teacher-cache", &out]);
 }
 
 #[test]
-fn packing_prints_how_to_chat_with_the_file() {
+fn pack_prints_the_command_to_chat() {
     let scratch = Scratch::new("copied-pack");
     let out = scratch.path(NAME).display().to_string();
-    let (good, said) = run(&["pack", TINY, &out]);
-    assert!(good, "{said}");
-    assert_command(&said, "chat with it: ", &["chat", &out]);
+    let (good, printed) = run(&["pack", TINY, &out]);
+    assert!(good, "{printed}");
+    assert_command(&printed, "chat with it: ", &["chat", &out]);
 }
 
 #[test]
-fn without_the_app_beside_it_the_program_says_how_to_build_it() {
+fn a_missing_app_is_reported_with_the_build_command() {
     let scratch = Scratch::new("alone");
     let alone = scratch.path(&format!("signet{}", std::env::consts::EXE_SUFFIX));
     std::fs::copy(env!("CARGO_BIN_EXE_signet"), &alone).unwrap();
     for arguments in [&[][..], &["app"], &["bench", "app"]] {
         let output = Command::new(&alone).args(arguments).env("DISPLAY", ":0").output().unwrap();
-        let said = text(&output);
-        assert!(output.status.code() == Some(1) && said.contains("cargo run --release -p signet-app"), "{arguments:?}: {said}");
+        let printed = text(&output);
+        assert!(output.status.code() == Some(1) && printed.contains("cargo run --release -p signet-app"), "{arguments:?}: {printed}");
     }
 }
 
 /// A script in the place of the app, which tells a version and otherwise prints its arguments.
 #[test]
 #[cfg(unix)]
-fn an_app_of_other_sources_is_opened_and_told_to_be_so() {
+fn an_app_from_other_sources_is_opened_with_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = Scratch::new("stale");
     let [signet, app] = ["signet", "signet-app"].map(|name| scratch.path(name));

@@ -5,7 +5,7 @@ use signet::runner::{Axis, Command, CompareReport, CompareRequest, Divergence, E
 use std::path::{Path, PathBuf};
 
 /// A run of ten steps whose final held-out KL divergence is `kl`, and a tenth less at step 6.
-fn made(folder: &Path, name: &str, config: &TrainConfig, kl: f64) -> PathBuf {
+fn write_run(folder: &Path, name: &str, config: &TrainConfig, kl: f64) -> PathBuf {
     let run = folder.join(name);
     std::fs::create_dir_all(run.join("checkpoints")).unwrap();
     std::fs::write(run.join("run.toml"), toml::to_string(config).unwrap()).unwrap();
@@ -45,13 +45,13 @@ fn ten_steps() -> TrainConfig {
 }
 
 /// Three seeds of `ad` and `ar` each, and one run of Jensen–Shannon.
-fn seven(folder: &Path) {
+fn write_seven_runs(folder: &Path) {
     for seed in 1..=3 {
         let ad = TrainConfig { seed, ..ten_steps() };
-        made(folder, &format!("ad-{seed}"), &ad, 1.0 + seed as f64);
-        made(folder, &format!("ar-{seed}"), &TrainConfig { loss: Loss::Ar, ..ad }, 4.0);
+        write_run(folder, &format!("ad-{seed}"), &ad, 1.0 + seed as f64);
+        write_run(folder, &format!("ar-{seed}"), &TrainConfig { loss: Loss::Ar, ..ad }, 4.0);
     }
-    made(folder, "js", &TrainConfig { divergence: Divergence::Js, ..ten_steps() }, 1.5);
+    write_run(folder, "js", &TrainConfig { divergence: Divergence::Js, ..ten_steps() }, 1.5);
 }
 
 fn compare(runs: &[PathBuf], out: Option<PathBuf>) -> Result<CompareReport, String> {
@@ -62,14 +62,14 @@ fn compare(runs: &[PathBuf], out: Option<PathBuf>) -> Result<CompareReport, Stri
             report = Some(*compared);
         }
     });
-    result.map(|()| report.expect("a comparison is told")).map_err(|error| format!("{error:#}"))
+    result.map(|()| report.expect("a comparison was reported")).map_err(|error| format!("{error:#}"))
 }
 
 #[test]
-fn runs_of_other_seeds_are_a_mean_with_its_deviation() {
+fn runs_that_differ_in_the_seed_are_averaged() {
     let scratch = Scratch::new("compare");
     let (folder, out) = (scratch.path("runs"), scratch.path("both.svg"));
-    seven(&folder);
+    write_seven_runs(&folder);
     let report = compare(&[folder], Some(out.clone())).unwrap();
     let names: Vec<(&str, usize)> = report.groups.iter().map(|group| (&group.name[..], group.runs.len())).collect();
     assert_eq!(names, [("divergence forward, loss ad", 3), ("loss ar", 3), ("divergence js", 1)]);
@@ -100,30 +100,30 @@ fn runs_of_other_seeds_are_a_mean_with_its_deviation() {
 fn the_table_is_markdown_csv_or_json() {
     let scratch = Scratch::new("compare-table");
     let folder = scratch.path("runs");
-    seven(&folder);
-    let (good, said) = run(&["compare", folder.to_str().unwrap()]);
-    let row = said.lines().find(|line| line.starts_with("| divergence forward, loss ad |")).unwrap_or_else(|| panic!("{said}"));
-    assert!(good && row.contains(" 3.0000 ± 1.0000 |") && row.contains(" 2.9000 ± 1.0000 |") && row.contains("| 2.00e-3 |"), "{said}");
-    let widths: Vec<usize> = said.lines().map(|line| line.chars().count()).collect();
-    assert!(widths.iter().all(|width| *width == widths[0]) && widths.len() == 5, "{said}");
-    let (good, said) = run(&["compare", "--csv", folder.to_str().unwrap()]);
-    assert!(good && said.starts_with("group,runs,best_by,kl,kl_sd,") && said.contains("\"divergence forward, loss ad\",3,kl,3,1,6,2,"), "{said}");
-    assert!(said.contains("\"divergence js\",1,kl,1.5,,3,,"), "{said}");
-    let (good, said) = run(&["compare", "--json", folder.to_str().unwrap()]);
-    let json: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
-    assert!(good && json["groups"][0]["kl"]["deviation"] == 1.0 && json["groups"][1]["runs"][2]["seed"] == 3, "{said}");
+    write_seven_runs(&folder);
+    let (good, printed) = run(&["compare", folder.to_str().unwrap()]);
+    let row = printed.lines().find(|line| line.starts_with("| divergence forward, loss ad |")).unwrap_or_else(|| panic!("{printed}"));
+    assert!(good && row.contains(" 3.0000 ± 1.0000 |") && row.contains(" 2.9000 ± 1.0000 |") && row.contains("| 2.00e-3 |"), "{printed}");
+    let widths: Vec<usize> = printed.lines().map(|line| line.chars().count()).collect();
+    assert!(widths.iter().all(|width| *width == widths[0]) && widths.len() == 5, "{printed}");
+    let (good, printed) = run(&["compare", "--csv", folder.to_str().unwrap()]);
+    assert!(good && printed.starts_with("group,runs,best_by,kl,kl_sd,") && printed.contains("\"divergence forward, loss ad\",3,kl,3,1,6,2,"), "{printed}");
+    assert!(printed.contains("\"divergence js\",1,kl,1.5,,3,,"), "{printed}");
+    let (good, printed) = run(&["compare", "--json", folder.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    assert!(good && json["groups"][0]["kl"]["deviation"] == 1.0 && json["groups"][1]["runs"][2]["seed"] == 3, "{printed}");
 }
 
 #[test]
-fn what_cannot_be_compared_is_said() {
+fn runs_that_cannot_be_compared_are_warned_about() {
     let scratch = Scratch::new("compare-warned");
     let folder = scratch.path("runs");
-    let one = made(&folder, "one", &ten_steps(), 1.0);
-    let other = |name: &str, config: TrainConfig| made(&folder, name, &config, 1.0);
+    let one = write_run(&folder, "one", &ten_steps(), 1.0);
+    let other = |name: &str, config: TrainConfig| write_run(&folder, name, &config, 1.0);
     let warned = |other: &Path, words: &[&str]| {
         let report = compare(&[one.clone(), other.into()], None).unwrap();
-        let said = report.warnings.join("\n");
-        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        let printed = report.warnings.join("\n");
+        assert!(words.iter().all(|word| printed.contains(word)), "{printed}");
     };
     warned(&other("shorter", TrainConfig { seq: 64, ..ten_steps() }), &["held-out text differs", "64 tokens", "seq 128"]);
     warned(&other("text", TrainConfig { data: vec!["x.txt".into()], ..ten_steps() }), &["held-out text", "x.txt", "embedded"]);
@@ -155,14 +155,14 @@ fn what_cannot_be_compared_is_said() {
 }
 
 #[test]
-fn what_is_no_run_is_refused_by_name() {
+fn a_path_without_a_run_is_refused_by_name() {
     let scratch = Scratch::new("compare-refused");
     let (folder, empty) = (scratch.path("runs"), scratch.path("pictures"));
     std::fs::create_dir_all(&empty).unwrap();
-    let one = made(&folder, "one", &ten_steps(), 1.0);
+    let one = write_run(&folder, "one", &ten_steps(), 1.0);
     let refused = |runs: &[PathBuf], out: Option<&str>, words: &[&str]| {
-        let said = compare(runs, out.map(|out| scratch.path(out))).unwrap_err();
-        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        let printed = compare(runs, out.map(|out| scratch.path(out))).unwrap_err();
+        assert!(words.iter().all(|word| printed.contains(word)), "{printed}");
     };
     refused(&[one.clone(), empty.clone()], None, &["pictures", "not a run", "contains none"]);
     refused(&[scratch.path("nothing")], None, &["nothing", "no such directory"]);

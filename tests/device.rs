@@ -37,7 +37,7 @@ fn an_allocation_past_the_limit_names_its_bytes() {
 }
 
 #[test]
-fn an_adapter_with_too_little_is_refused_with_limit_and_amount_and_never_taken_unasked() {
+fn an_adapter_below_the_limits_is_refused_with_the_limit_and_never_chosen_automatically() {
     let mut adapters = pollster::block_on(adapters());
     for adapter in &mut adapters {
         assert_eq!(adapter.missing_limits(), []);
@@ -49,8 +49,8 @@ fn an_adapter_with_too_little_is_refused_with_limit_and_amount_and_never_taken_u
         select(&adapters, &DeviceChoice::Index(0)).expect_err("too little").to_string(),
         pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect_err("too little").to_string(),
     ];
-    for said in refusals {
-        assert!(wants.iter().all(|want| said.contains(want)) && said.contains(&adapters[0].name()) && said.contains("--device cpu"), "{said}");
+    for printed in refusals {
+        assert!(wants.iter().all(|want| printed.contains(want)) && printed.contains(&adapters[0].name()) && printed.contains("--device cpu"), "{printed}");
     }
     assert!(select(&adapters, &DeviceChoice::Auto).expect("the CPU").is_none());
 }

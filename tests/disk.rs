@@ -9,7 +9,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs two commands concurrently.
-fn both(commands: [&[&str]; 2]) -> [Output; 2] {
+fn run_both(commands: [&[&str]; 2]) -> [Output; 2] {
     let start = |arguments| signet(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     commands.map(start).map(|child: Child| child.wait_with_output().unwrap())
 }
@@ -20,18 +20,18 @@ fn hidden(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn two_writers_of_one_file_leave_a_whole_one_even_of_the_longest_name() {
+fn two_writers_of_one_file_leave_it_complete_even_with_the_longest_name() {
     let scratch = Scratch::new("two-packs");
     let models = [teacher(&scratch), golden_student()].map(|path| path.display().to_string());
     let out = scratch.path(&("n".repeat(250 - ".signet".len()) + ".signet")).display().to_string();
     let alone = scratch.path("alone.signet").display().to_string();
     let whole = models.each_ref().map(|model| {
-        let (good, said) = run(&["pack", model, &alone]);
-        assert!(good, "{said}");
+        let (good, printed) = run(&["pack", model, &alone]);
+        assert!(good, "{printed}");
         std::fs::read(&alone).unwrap()
     });
     for _ in 0..12 {
-        let outputs = both([&["pack", &models[0], &out], &["pack", &models[1], &out]]);
+        let outputs = run_both([&["pack", &models[0], &out], &["pack", &models[1], &out]]);
         assert!(outputs.iter().all(|output| output.status.success()), "{}", outputs.each_ref().map(text).concat());
         let written = std::fs::read(&out).unwrap();
         assert!(whole.contains(&written), "{} bytes that are neither model", written.len());
@@ -40,12 +40,12 @@ fn two_writers_of_one_file_leave_a_whole_one_even_of_the_longest_name() {
 }
 
 #[test]
-fn of_two_exports_to_one_place_one_is_whole_and_the_other_refused() {
+fn of_two_exports_to_one_path_one_completes_and_the_other_is_refused() {
     let scratch = Scratch::new("two-exports");
     let models = [teacher(&scratch), golden_student()].map(|path| path.display().to_string());
     for n in 0..6 {
         let out = scratch.path(&format!("out-{n}")).display().to_string();
-        let outputs = both([&["export", "--dense", &models[0], &out], &["export", "--dense", &models[1], &out]]);
+        let outputs = run_both([&["export", "--dense", &models[0], &out], &["export", "--dense", &models[1], &out]]);
         let [first, second] = outputs.each_ref().map(|output| output.status.success());
         assert!(first != second, "{}", outputs.each_ref().map(text).concat());
         let refused = text(&outputs[usize::from(first)]);
@@ -67,7 +67,7 @@ fn arguments_with(scratch: &Scratch, values: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// Starts a run and waits for its first record.
-fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
+fn start_run(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
     let path = scratch.path("runs/run");
     let child = signet(&as_str(arguments)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
@@ -78,10 +78,10 @@ fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
 }
 
 #[test]
-fn a_run_that_was_moved_stops_where_another_has_its_place() {
+fn a_moved_run_stops_if_another_run_has_its_path() {
     let scratch = Scratch::new("moved");
     let arguments = arguments_with(&scratch, &[("--steps", "100000")]);
-    let (first, path) = started(&scratch, &arguments);
+    let (first, path) = start_run(&scratch, &arguments);
     // The directory of another run, complete and locked.
     let other = scratch.path("other");
     std::fs::create_dir_all(other.join("checkpoints")).unwrap();
@@ -102,16 +102,16 @@ fn a_run_that_was_moved_stops_where_another_has_its_place() {
 }
 
 #[test]
-fn gaps_in_the_record_are_reported_when_a_run_goes_on() {
+fn missing_metrics_are_reported_on_resume() {
     let scratch = Scratch::new("gaps");
     let arguments = arguments_with(&scratch, &[("--steps", "10"), ("--sample-every", "0")]);
-    let (good, said) = run(&as_str(&arguments));
-    assert!(good, "{said}");
+    let (good, printed) = run(&as_str(&arguments));
+    assert!(good, "{printed}");
     let last = || std::fs::remove_dir_all(scratch.path("runs/run/checkpoints/step-00000010")).unwrap();
     let resume = || run(&as_str(&[&arguments[..], &["--resume".to_string()]].concat()));
     last();
-    let (good, said) = resume();
-    assert!(good && !said.contains("steps without a line"), "{said}");
+    let (good, printed) = resume();
+    assert!(good && !printed.contains("steps without a line"), "{printed}");
     let file = scratch.path("runs/run/metrics.jsonl");
     let lines: Vec<String> = std::fs::read_to_string(&file).unwrap().split_inclusive('\n').map(String::from).collect();
     assert_eq!(lines.len(), 10);
@@ -119,9 +119,9 @@ fn gaps_in_the_record_are_reported_when_a_run_goes_on() {
     let damaged = [&lines[..2], &["\0\0\0\n".to_string()], &lines[4..7], &lines[5..6]].concat().concat();
     std::fs::write(&file, damaged.clone() + &lines[7..].concat()).unwrap();
     last();
-    let (good, said) = resume();
+    let (good, printed) = resume();
     let faults = ["steps without a line: 3 to 4", "steps with several lines: 6", "damaged lines: 3", "out of order"];
-    assert!(good && faults.iter().all(|fault| said.contains(fault)), "{said}");
+    assert!(good && faults.iter().all(|fault| printed.contains(fault)), "{printed}");
     assert!(std::fs::read_to_string(&file).unwrap().starts_with(&damaged), "what was found is not kept as it is");
     assert!(std::fs::read_to_string(scratch.path("runs/run/log.txt")).unwrap().contains("steps without a line: 3 to 4"));
 }

@@ -14,7 +14,7 @@ fn allocate(machine: &mut Machine, spec: Spec) -> TensorLocation {
 }
 
 #[test]
-fn machines_programs_and_answers_can_change_threads() {
+fn machines_programs_and_readbacks_are_send() {
     fn sent<T: Send>() {}
     sent::<Machine>();
     sent::<Program>();
@@ -48,7 +48,7 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
 }
 
 #[test]
-fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
+fn long_lived_tensors_do_not_take_slots_of_large_short_lived_ones() {
     let mut machine = Machine::counting(usize::MAX, &[]);
     let (large, small) = (allocate(&mut machine, Spec::f32(100, 64)), allocate(&mut machine, Spec::f32(1, 64)));
     let mut tape = Tape::new();
@@ -66,7 +66,7 @@ fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
 }
 
 #[test]
-fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
+fn an_unaligned_tensor_is_refused_by_name() {
     let (_, mut machine) = machine();
     let x = allocate(&mut machine, Spec::f32(4, 65));
     let mut tape = Tape::new();

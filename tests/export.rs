@@ -23,7 +23,7 @@ fn dense(source: &ModelFile, scratch: &Scratch, floats: Floats) -> ModelFile {
 }
 
 #[test]
-fn a_dense_export_computes_what_the_signs_do() {
+fn a_dense_export_gives_the_logits_of_the_signs() {
     let scratch = Scratch::new("dense");
     for (name, source) in [("latent", ModelFile::open(&student()).unwrap()), ("packed", ModelFile::embedded_student().unwrap())] {
         let scratch = Scratch::new(&format!("dense-{name}"));
@@ -47,7 +47,7 @@ fn a_dense_export_computes_what_the_signs_do() {
 }
 
 #[test]
-fn tokenizer_and_template_go_along() {
+fn tokenizer_and_template_are_exported() {
     let scratch = Scratch::new("along");
     let source = ModelFile::embedded_student().unwrap();
     let file = dense(&source, &scratch, Floats::F16);
@@ -59,7 +59,7 @@ fn tokenizer_and_template_go_along() {
 }
 
 #[test]
-fn latent_weights_come_back_to_the_bit() {
+fn latent_weights_round_trip_exactly() {
     let scratch = Scratch::new("latent");
     let out = scratch.path("out");
     let source = student();
@@ -81,7 +81,7 @@ fn latent_weights_come_back_to_the_bit() {
 }
 
 #[test]
-fn what_is_there_stays_and_what_is_stopped_leaves_nothing() {
+fn existing_files_stay_and_a_stopped_export_leaves_nothing() {
     let scratch = Scratch::new("stays");
     let source = ModelFile::embedded_student().unwrap();
     let there = scratch.path("there");
@@ -105,7 +105,7 @@ fn what_is_there_stays_and_what_is_stopped_leaves_nothing() {
 }
 
 #[test]
-fn a_student_speaks_as_its_teacher_does() {
+fn a_student_uses_its_teachers_chat_template() {
     let scratch = Scratch::new("speaks");
     let model = teacher(&scratch);
     let template = "{% for message in messages %}<|user|>{{ message.content }}{% endfor %}<|assistant|>";
@@ -116,8 +116,8 @@ fn a_student_speaks_as_its_teacher_does() {
     let mut arguments: Vec<&str> = fixed.split(' ').collect();
     let (small, runs, model) = (path("small.json"), path("runs"), model.display().to_string());
     arguments.extend(["--model", &small, "--runs", &runs, "--teacher", &model]);
-    let (good, said) = run(&arguments);
-    assert!(good, "{said}");
+    let (good, printed) = run(&arguments);
+    assert!(good, "{printed}");
     let pupil = ModelFile::open(&scratch.path("runs/pupil/checkpoints/step-00000001")).unwrap();
     assert_eq!((&pupil.chat.template, pupil.chat.eos_token()), (&Some(Templates::One(template.into())), Some("<|end|>")));
     let exported = dense(&pupil, &scratch, Floats::F16);

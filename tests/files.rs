@@ -47,7 +47,7 @@ fn renamed(copied: &Copied, name: &dyn Fn(&str) -> String) {
 }
 
 #[test]
-fn names_as_training_code_leaves_them_are_read() {
+fn tensor_names_of_training_code_are_read() {
     for (n, name) in [
         (|own: &str| own.strip_prefix("model.").expect("no head of its own").to_string()) as fn(&str) -> String,
         |own| format!("_orig_mod.{own}"),
@@ -73,14 +73,14 @@ fn names_as_training_code_leaves_them_are_read() {
 }
 
 #[test]
-fn a_head_that_is_missing_is_named() {
+fn a_missing_head_is_named() {
     let copied = Copied::new("llama3", "head");
     rewritten(&copied.0.join("model.safetensors"), &mut |own, values| own.strip_prefix("model.").map(|name| (name.to_string(), Dtype::F32, values)));
     assert!(copied.problem().contains("has no tensor lm_head.weight"), "{}", copied.problem());
 }
 
 #[test]
-fn an_index_may_name_too_much_or_another_file_and_files_may_lie_below() {
+fn an_index_may_name_extra_tensors_other_files_and_subfolders() {
     let index = "model.safetensors.index.json";
     let copied = Copied::new("heads", "index");
     copied.edit(index, r#""lm_head.weight": "model-00003"#, r#""lm_head.weight": "model-00001"#);
@@ -97,7 +97,7 @@ fn an_index_may_name_too_much_or_another_file_and_files_may_lie_below() {
 }
 
 #[test]
-fn what_says_the_same_otherwise_is_read() {
+fn equivalent_configs_are_read() {
     let copied = Copied::new("llama3", "otherwise");
     copied.edit("config.json", r#""hidden_act": "silu""#, r#""hidden_act": "swish", "note": NaN"#);
     // A byte order mark, and float64 in addition to float32.
@@ -128,7 +128,7 @@ fn integers_in_place_of_floats_are_refused() {
 }
 
 #[test]
-fn a_row_of_the_embedding_matters_only_to_its_token() {
+fn an_embedding_row_affects_only_its_token() {
     let copied = Copied::new("llama3", "row");
     let tokens: Vec<u32> = serde_json::from_slice::<serde_json::Value>(&std::fs::read(copied.0.join("logits.json")).unwrap()).unwrap()["tokens"]
         .as_array()
@@ -164,7 +164,7 @@ fn a_row_of_the_embedding_matters_only_to_its_token() {
 }
 
 #[test]
-fn a_row_without_a_text_stays_what_it_is_in_other_files() {
+fn an_embedding_row_without_a_token_is_kept_in_other_formats() {
     let unusable = |path: &Path| {
         let file = ModelFile::open(path).unwrap();
         let weights = file.load(&mut Machine::cpu(), Purpose::Inference(Storage::F32)).unwrap();
@@ -208,7 +208,7 @@ fn a_row_without_a_text_stays_what_it_is_in_other_files() {
 }
 
 #[test]
-fn what_lies_in_the_place_of_a_file_is_named() {
+fn a_file_with_other_contents_is_named() {
     const POINTER: &[u8] =
         b"version https://git-lfs.github.com/spec/v1\noid sha256:4cac19622fc3ada9c0fdeadb33f88f367b541f38b89102a3f1261ac81fd5bcb5\nsize 84977953\n";
     const PAGE: &[u8] = b"<!doctype html>\n<html><head><title>Not found</title></head></html>\n";

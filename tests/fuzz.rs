@@ -78,7 +78,7 @@ fn changed(seed: &[u8], other: &[u8], key: Key) -> Vec<u8> {
 }
 
 #[test]
-fn every_seed_is_read_whole_cut_and_changed() {
+fn every_seed_is_read_whole_truncated_and_mutated() {
     for reader in READERS {
         let seeds = seeds(reader.name);
         for (name, seed) in &seeds {
@@ -106,7 +106,7 @@ fn every_reader_has_a_fuzz_target() {
 }
 
 #[test]
-fn memory_is_counted_where_it_is_held() {
+fn the_peak_of_held_memory_is_measured() {
     let most = allocator::most(|| {
         drop(std::hint::black_box(vec![0u8; 3 << 20]));
         drop(std::hint::black_box(vec![0u8; 2 << 20]));

@@ -15,16 +15,16 @@ use signet::runner::{Command, Event, InputKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) fn made(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     root().join("tests/gguf").join(name)
 }
 
 fn json(name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(made(name)).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
 }
 
 fn reference() -> TensorFile {
-    TensorFile::open(&made("reference.safetensors")).unwrap()
+    TensorFile::open(&fixture("reference.safetensors")).unwrap()
 }
 
 /// Ids in a list.
@@ -33,8 +33,8 @@ pub(crate) fn ids(list: &Value) -> Vec<u32> {
 }
 
 #[test]
-fn every_type_is_widened_as_pythons_package_does_it() {
-    let (file, reference) = (Gguf::open(&made("blocks.gguf")).unwrap(), reference());
+fn every_type_is_dequantized_as_in_the_gguf_package() {
+    let (file, reference) = (Gguf::open(&fixture("blocks.gguf")).unwrap(), reference());
     assert_eq!(file.names(), ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]);
     for name in file.names() {
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
@@ -46,17 +46,17 @@ fn every_type_is_widened_as_pythons_package_does_it() {
 }
 
 #[test]
-fn a_tiny_model_says_what_transformers_has_it_say() {
-    let (file, said) = (ModelFile::open(&made("tiny.gguf")).unwrap(), json("tiny.json"));
+fn a_tiny_model_gives_the_logits_of_transformers() {
+    let (file, printed) = (ModelFile::open(&fixture("tiny.gguf")).unwrap(), json("tiny.json"));
     let config = &file.config;
     assert_eq!((config.hidden_size, config.kv_heads(), config.head_dim(), config.rope_theta, config.rms_norm_eps), (32, 2, 12, 50_000.0, 1e-5));
     assert!(config.tie_word_embeddings && file.storage() == Storage::F32);
-    let tokens = ids(&said["ids"]);
+    let tokens = ids(&printed["ids"]);
     let want = reference().floats("tiny.logits", tokens.len(), config.vocab_size).unwrap();
     let error = relative(&logits(&file, Storage::F32, &tokens), &want);
     assert!(error < 1e-5, "{error:e} from transformers");
     let tokenizer = file.tokenizer.as_ref().unwrap();
-    for text in said["texts"].as_array().unwrap() {
+    for text in printed["texts"].as_array().unwrap() {
         assert_eq!(tokenizer.encode(text["text"].as_str().unwrap()).unwrap(), ids(&text["ids"]), "{text}");
     }
     assert_eq!((file.chat.bos_token(), file.chat.eos_token()), (Some("<|im_start|>"), Some("<|im_end|>")));
@@ -65,8 +65,8 @@ fn a_tiny_model_says_what_transformers_has_it_say() {
 }
 
 #[test]
-fn rows_come_in_order_however_they_are_banded() {
-    let file = ModelFile::open(&made("tiny.gguf")).unwrap();
+fn rows_are_read_in_order_in_bands_of_every_size() {
+    let file = ModelFile::open(&fixture("tiny.gguf")).unwrap();
     let file = file.tensors();
     for (part, rows, cols) in [("self_attn.q_proj", 48, 32), ("self_attn.k_proj", 24, 32), ("mlp.down_proj", 32, 256)] {
         let name = format!("model.layers.2.{part}.weight");
@@ -80,7 +80,7 @@ fn rows_come_in_order_however_they_are_banded() {
 
 #[test]
 fn a_sentence_piece_vocabulary_gives_llama_2s_ids() {
-    let file = Gguf::open(&made("sentence.gguf")).unwrap();
+    let file = Gguf::open(&fixture("sentence.gguf")).unwrap();
     let tokenizer = signet::data::Tokenizer::from_gguf(file.metadata()).unwrap().unwrap();
     for text in json("sentence.json")["texts"].as_array().unwrap() {
         let plain = text["text"].as_str().unwrap();
@@ -91,14 +91,14 @@ fn a_sentence_piece_vocabulary_gives_llama_2s_ids() {
 }
 
 #[test]
-fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
+fn a_gguf_file_is_dropped_teaches_initializes_a_student_and_is_packed() {
     let scratch = Scratch::new("gguf");
     // Detected by extension and by content.
-    let events = ask(Command::CheckInput { path: made("tiny.gguf"), kind: InputKind::Any }).unwrap();
+    let events = ask(Command::CheckInput { path: fixture("tiny.gguf"), kind: InputKind::Any }).unwrap();
     let Some(Event::Input { kind: InputKind::Model, problem: None, what, .. }) = events.first() else { panic!("{events:?}") };
     assert!(what.contains("a model of 127.3 k") && what.contains("320 token ids, with its tokenizer"), "{what}");
     let place = |name: &str| scratch.path(name).display().to_string();
-    let tiny = made("tiny.gguf").display().to_string();
+    let tiny = fixture("tiny.gguf").display().to_string();
     std::fs::copy(&tiny, scratch.path("nameless")).unwrap();
     let config = ModelFile::open(&scratch.path("nameless")).unwrap().config;
     std::fs::write(scratch.path("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
@@ -106,18 +106,18 @@ fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
     let succeeds = |arguments: &str, paths: &[(&str, String)]| {
         let mut all: Vec<String> = arguments.split(' ').map(String::from).collect();
         paths.iter().for_each(|(option, path)| all.extend([option.to_string(), path.clone()]));
-        let (good, said) = run(&as_str(&all.into_iter().filter(|argument| !argument.is_empty()).collect::<Vec<_>>()));
-        assert!(good, "{said}");
-        said
+        let (good, printed) = run(&as_str(&all.into_iter().filter(|argument| !argument.is_empty()).collect::<Vec<_>>()));
+        assert!(good, "{printed}");
+        printed
     };
     let train = "train --device cpu --init teacher --name student --steps 4 --warmup 1 --seq 16 --sample-every 2 --eval-batches 1";
     let both = [("--teacher", tiny.clone()), ("--data", place("text.txt"))];
     succeeds(train, &[&both[..], &[("--model", place("config.json")), ("--runs", place("runs"))]].concat());
     let student = ModelFile::open(&scratch.path("runs/student/checkpoints/step-00000004")).unwrap();
-    assert!(student.tokenizer.unwrap().same_ids(&ModelFile::open(&made("tiny.gguf")).unwrap().tokenizer.unwrap()));
+    assert!(student.tokenizer.unwrap().same_ids(&ModelFile::open(&fixture("tiny.gguf")).unwrap().tokenizer.unwrap()));
     succeeds("teach --device cpu --seq 16 --top 9", &[&both[..], &[("--out", place("cache"))]].concat());
     succeeds("pack", &[("", tiny.clone()), ("", place("tiny.signet"))]);
-    let (file, packed) = (ModelFile::open(&made("tiny.gguf")).unwrap(), ModelFile::open(&scratch.path("tiny.signet")).unwrap());
+    let (file, packed) = (ModelFile::open(&fixture("tiny.gguf")).unwrap(), ModelFile::open(&scratch.path("tiny.signet")).unwrap());
     assert_eq!(packed.chat, file.chat);
     let ids = [1, 40, 200, 77];
     let error = relative(&logits(&packed, Storage::F16, &ids), &logits(&file, Storage::F32, &ids));
@@ -125,7 +125,7 @@ fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
 }
 
 #[test]
-fn what_is_exported_is_read_again() {
+fn exports_are_read_back() {
     let scratch = Scratch::new("gguf-again");
     let student = ModelFile::embedded_student().unwrap();
     export_gguf(&student, &scratch.path("student.gguf"), &mut |_, _| true).unwrap();
@@ -136,10 +136,10 @@ fn what_is_exported_is_read_again() {
     let error = relative(&logits(&again, Storage::F32, &tokens), &logits(&student, Storage::F32, &tokens));
     assert!(error < 2e-3, "{error:e} by rounding to halves");
     // The scaling of Llama 3, and linear scaling.
-    let tiny = ModelFile::open(&made("tiny.gguf")).unwrap();
+    let tiny = ModelFile::open(&fixture("tiny.gguf")).unwrap();
     let llama3 = |factor, original| RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: original };
     for scaling in [llama3(8.0, 8192), llama3(4.0, 64), llama3(32.0, 2000), RopeScaling::Linear { factor: 2.0 }] {
-        let mut scaled = ModelFile::open(&made("tiny.gguf")).unwrap();
+        let mut scaled = ModelFile::open(&fixture("tiny.gguf")).unwrap();
         scaled.config.rope_scaling = Some(scaling.clone());
         let out = scratch.path(&format!("{scaling:?}"));
         export_gguf(&scaled, &out, &mut |_, _| true).unwrap();
@@ -166,8 +166,8 @@ fn opened(bytes: Vec<u8>) -> Result<(), String> {
 }
 
 /// The error of the tiny model with some bytes replaced.
-fn forged(from: &[u8], to: &[u8]) -> String {
-    let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
+fn error_with_bytes(from: &[u8], to: &[u8]) -> String {
+    let mut bytes = std::fs::read(fixture("tiny.gguf")).unwrap();
     let at = bytes.windows(from.len()).position(|window| window == from).unwrap_or_else(|| panic!("{} is not in the file", String::from_utf8_lossy(from)));
     bytes.splice(at..at + from.len(), to.iter().copied());
     let problem = opened(bytes).err().unwrap_or_else(|| panic!("{} was accepted", String::from_utf8_lossy(to)));
@@ -176,7 +176,7 @@ fn forged(from: &[u8], to: &[u8]) -> String {
 }
 
 #[test]
-fn what_signet_would_compute_wrongly_is_refused_by_name() {
+fn unsupported_models_are_refused_by_name() {
     for (from, to, reason) in [
         ("\u{5}\0\0\0\0\0\0\0llama", "\u{5}\0\0\0\0\0\0\0qwen2", "has the architecture qwen2, which Signet does not support. Supported: llama"),
         ("llama.rope.freq_base", "llama.rope.freq_bass", "metadata llama.rope.freq_bass is not supported"),
@@ -191,15 +191,15 @@ fn what_signet_would_compute_wrongly_is_refused_by_name() {
         ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ \u{7f}", "its metadata do not describe a valid tokenizer"),
         ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ. ", "merge 1 is \"Ġ. \""),
     ] {
-        let problem = forged(from.as_bytes(), to.as_bytes());
+        let problem = error_with_bytes(from.as_bytes(), to.as_bytes());
         assert!(problem.contains(reason), "{problem}");
     }
 }
 
 #[test]
-fn a_weight_that_is_no_number_is_named_with_its_element() {
-    let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
-    let file = Gguf::open(&made("tiny.gguf")).unwrap();
+fn a_nan_weight_is_named_with_its_element() {
+    let mut bytes = std::fs::read(fixture("tiny.gguf")).unwrap();
+    let file = Gguf::open(&fixture("tiny.gguf")).unwrap();
     // The last tensor is a norm of 32 floats.
     assert_eq!(file.names().last().unwrap(), "output_norm.weight");
     let at = bytes.len() - 4 * 7;
@@ -209,10 +209,10 @@ fn a_weight_that_is_no_number_is_named_with_its_element() {
 }
 
 #[test]
-fn a_cut_file_is_refused_at_every_length() {
+fn a_truncated_file_is_refused_at_every_length() {
     // The number of bytes that end with a value: the rest is padding.
     for (name, step, padding) in [("blocks.gguf", 1, 20), ("sentence.gguf", 1, 31), ("tiny.gguf", 211, 0)] {
-        let whole = std::fs::read(made(name)).unwrap();
+        let whole = std::fs::read(fixture(name)).unwrap();
         let least = whole.len() - padding;
         for length in (0..least).step_by(step).chain([least - 1]) {
             let error = Gguf::owned("cut.gguf", Arc::new(whole[..length].to_vec())).err().unwrap_or_else(|| panic!("{length} bytes of {name} were accepted"));
@@ -223,9 +223,9 @@ fn a_cut_file_is_refused_at_every_length() {
 }
 
 #[test]
-fn no_length_is_believed() {
+fn declared_lengths_are_checked() {
     for name in ["blocks.gguf", "sentence.gguf", "tiny.gguf"] {
-        let whole = std::fs::read(made(name)).unwrap();
+        let whole = std::fs::read(fixture(name)).unwrap();
         let header = whole.len().min(12_000);
         for (value, step) in [(u64::MAX, 1), (1 << 40, 3), (1 << 31, 5)] {
             for at in (0..header - 8).step_by(step) {
@@ -239,7 +239,7 @@ fn no_length_is_believed() {
         }
     }
     for at in (24..9000).step_by(97) {
-        let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
+        let mut bytes = std::fs::read(fixture("tiny.gguf")).unwrap();
         bytes[at..at + 8].fill(0xff);
         if let Err(problem) = opened(bytes) {
             assert!(problem.contains("forged.gguf"), "{problem}");

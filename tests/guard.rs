@@ -81,18 +81,18 @@ impl Spiky {
         let request = TrainRequest { run: self.scratch.path(name), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
         let mut runner = Runner::new(Stop::default());
         let (orders, stop) = (runner.orders().clone(), runner.stop().clone());
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
             if let Event::Train(event) = event {
                 hear(&event, &orders, &stop);
-                heard.push(event);
+                events.push(event);
             }
         });
-        result.map(|()| heard).map_err(|error| format!("{error:#}"))
+        result.map(|()| events).map_err(|error| format!("{error:#}"))
     }
 
     /// Trains until the metrics of step `last` arrive, and stops. One more step may have started.
-    fn until(&self, name: &str, last: u64) -> Vec<TrainEvent> {
+    fn train_until(&self, name: &str, last: u64) -> Vec<TrainEvent> {
         let mut stop_at = |event: &TrainEvent, _: &Orders, stop: &Stop| {
             if matches!(event, TrainEvent::Step(metrics) if metrics.step >= last) {
                 stop.request();
@@ -123,29 +123,29 @@ impl Spiky {
     }
 }
 
-fn quiet(_: &TrainEvent, _: &Orders, _: &Stop) {}
+fn ignore(_: &TrainEvent, _: &Orders, _: &Stop) {}
 
 /// The steps of checkpoints in the order of writing.
-fn saved(heard: &[TrainEvent]) -> Vec<u64> {
-    heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect()
+fn saved(events: &[TrainEvent]) -> Vec<u64> {
+    events.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect()
 }
 
 /// The guard's actions, with their steps.
-fn acted(heard: &[TrainEvent]) -> Vec<(u64, GuardAction)> {
-    heard.iter().filter_map(|event| if let TrainEvent::Guard { step, action, .. } = event { Some((*step, *action)) } else { None }).collect()
+fn guard_actions(events: &[TrainEvent]) -> Vec<(u64, GuardAction)> {
+    events.iter().filter_map(|event| if let TrainEvent::Guard { step, action, .. } = event { Some((*step, *action)) } else { None }).collect()
 }
 
-fn back(to: u64, rollbacks: usize) -> GuardAction {
+fn rollback_to(to: u64, rollbacks: usize) -> GuardAction {
     GuardAction::RolledBack { to, rollbacks }
 }
 
 #[test]
-fn a_checkpoint_that_a_spike_puts_off_is_made_at_the_first_quiet_step() {
+fn a_checkpoint_delayed_by_a_spike_is_written_at_the_next_normal_step() {
     use GuardAction::Watched;
     // Steps 29; 40 and 41; 50 to 52, the batches of which go on with 53.
     let spiky = Spiky::new("guard-owed", &[28, 39, 40, 49, 50, 51]);
     let mut scheduled = Vec::new();
-    let heard = spiky
+    let events = spiky
         .train("run", &mut |event, _, _| {
             if let TrainEvent::Saved { step, .. } = event {
                 let state = spiky.state("run", *step);
@@ -154,19 +154,19 @@ fn a_checkpoint_that_a_spike_puts_off_is_made_at_the_first_quiet_step() {
             }
         })
         .unwrap();
-    assert_eq!(acted(&heard), [(29, Watched), (40, Watched), (41, Watched), (50, Watched), (51, Watched), (52, back(42, 1))]);
+    assert_eq!(guard_actions(&events), [(29, Watched), (40, Watched), (41, Watched), (50, Watched), (51, Watched), (52, rollback_to(42, 1))]);
     // A spike right before a boundary delays nothing.
-    assert_eq!(saved(&heard), [10, 20, 30, 42, 50, 60, 70]);
+    assert_eq!(saved(&events), [10, 20, 30, 42, 50, 60, 70]);
     assert!(scheduled.iter().all(|&scheduled| scheduled == Some(true)));
     let held: Vec<u64> = spiky.result("run").2.iter().filter(|line| line.held_out.is_some()).map(|line| line.step).collect();
     assert_eq!(held, [10, 20, 30, 42, 50, 60, 70], "held-out losses are measured with each checkpoint");
 }
 
 #[test]
-fn the_last_step_is_saved_whatever_it_was() {
+fn the_last_step_is_saved_even_after_a_spike() {
     let spiky = Spiky::new("guard-last", &[STEPS - 1]);
-    let heard = spiky.train("run", &mut quiet).unwrap();
-    assert_eq!((acted(&heard).len(), saved(&heard).last()), (1, Some(&STEPS)));
+    let events = spiky.train("run", &mut ignore).unwrap();
+    assert_eq!((guard_actions(&events).len(), saved(&events).last()), (1, Some(&STEPS)));
     let state = spiky.state("run", STEPS);
     assert_eq!((state.scheduled, state.guard.suspicious()), (Some(false), true));
 }
@@ -174,35 +174,35 @@ fn the_last_step_is_saved_whatever_it_was() {
 #[test]
 fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
     let spiky = Spiky::new("guard-stops", &[39, 40, 46, 47, 48, 60, 61, 62]);
-    let whole = spiky.train("whole", &mut quiet).unwrap();
-    let rollbacks: Vec<_> = acted(&whole).into_iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).collect();
-    assert_eq!(rollbacks, [(49, back(42, 1)), (56, back(50, 2))]);
+    let whole = spiky.train("whole", &mut ignore).unwrap();
+    let rollbacks: Vec<_> = guard_actions(&whole).into_iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).collect();
+    assert_eq!(rollbacks, [(49, rollback_to(42, 1)), (56, rollback_to(50, 2))]);
     let result = spiky.result("whole");
     // Before, in and after a spike; while a checkpoint is delayed; before and after a rollback.
     for stop in [5, 30, 39, 40, 41, 43, 46, 47, 48, 49, 53, 55] {
         let name = format!("stopped-{stop}");
-        let first = spiky.until(&name, stop);
+        let first = spiky.train_until(&name, stop);
         let last = *spiky.steps(&name).last().unwrap();
         let state = spiky.state(&name, last);
         assert_eq!(state.save_pending, (40..42).contains(&last), "stopped at {stop}, saved {last}");
-        if !acted(&first).iter().any(|(_, action)| matches!(action, GuardAction::RolledBack { .. })) {
+        if !guard_actions(&first).iter().any(|(_, action)| matches!(action, GuardAction::RolledBack { .. })) {
             assert!((stop..stop + 2).contains(&last), "stopped at {stop}, saved {last}");
         }
-        spiky.train(&name, &mut quiet).unwrap();
+        spiky.train(&name, &mut ignore).unwrap();
         assert!(spiky.result(&name) == result, "stopped at {stop}: the results differ");
     }
     // A stop right after a rollback saves it, and a later rollback may return there.
-    spiky.until("back", 49);
+    spiky.train_until("back", 49);
     let state = spiky.state("back", 42);
     assert_eq!((spiky.steps("back").pop(), state.guard.rollbacks, state.scheduled), (Some(42), 1, Some(true)));
-    let heard = spiky.train("back", &mut quiet).unwrap();
-    assert!(acted(&heard).contains(&(56, back(50, 2))) && spiky.result("back") == result, "the results differ");
+    let events = spiky.train("back", &mut ignore).unwrap();
+    assert!(guard_actions(&events).contains(&(56, rollback_to(50, 2))) && spiky.result("back") == result, "the results differ");
     // As if killed while a checkpoint was delayed: only the checkpoint of the stop records that.
-    spiky.until("killed", 40);
+    spiky.train_until("killed", 40);
     let last = *spiky.steps("killed").last().unwrap();
     assert!(spiky.state("killed", last).save_pending && last == 40, "{last}");
-    let heard = spiky.train("killed", &mut quiet).unwrap();
-    assert_eq!(saved(&heard)[0], 42);
+    let events = spiky.train("killed", &mut ignore).unwrap();
+    assert_eq!(saved(&events)[0], 42);
     assert!(spiky.result("killed") == result, "the results differ");
     // Saves at every third step are not targets of a rollback, and are pruned before those that are.
     let mut order = |event: &TrainEvent, orders: &Orders, _: &Stop| {
@@ -212,15 +212,15 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
             orders.send(Order::Save);
         }
     };
-    let heard = spiky.train("saves", &mut order).unwrap();
-    assert!(saved(&heard).len() > 25 && spiky.result("saves") == result, "the results differ");
+    let events = spiky.train("saves", &mut order).unwrap();
+    assert!(saved(&events).len() > 25 && spiky.result("saves") == result, "the results differ");
     assert!(spiky.steps("saves").contains(&70));
     // Stopped repeatedly.
     for stop in (2..STEPS).step_by(5) {
-        spiky.until("often", stop);
+        spiky.train_until("often", stop);
         assert!(spiky.steps("often").len() <= 4, "{:?}", spiky.steps("often"));
     }
-    spiky.train("often", &mut quiet).unwrap();
+    spiky.train("often", &mut ignore).unwrap();
     assert!(spiky.result("often") == result, "the results differ");
 }
 
@@ -238,13 +238,17 @@ fn a_change_after_a_rollback_is_replayed_after_it() {
         }
         _ => {}
     };
-    let heard = spiky.train("whole", &mut change).unwrap();
-    assert!(killed && acted(&heard).iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).count() == 1, "{:?}", acted(&heard));
+    let events = spiky.train("whole", &mut change).unwrap();
+    assert!(
+        killed && guard_actions(&events).iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).count() == 1,
+        "{:?}",
+        guard_actions(&events)
+    );
     assert!(spiky.scratch.path("killed/changes.jsonl").exists());
     // The steps before the rollback are not repeated: with the new learning rate they might not lead to it.
     let last = *spiky.steps("killed").last().unwrap();
     assert_eq!((last, spiky.state("killed", last).guard.rollbacks), (44, 1));
-    spiky.train("killed", &mut quiet).unwrap();
+    spiky.train("killed", &mut ignore).unwrap();
     assert!(spiky.result("whole") == spiky.result("killed"), "the results differ");
 }
 
@@ -257,15 +261,15 @@ fn edit(spiky: &Spiky, name: &str, step: u64, edit: impl Fn(&mut serde_json::Map
 }
 
 #[test]
-fn a_run_of_an_older_version_goes_on() {
+fn a_run_of_an_older_version_resumes() {
     let mut spiky = Spiky::new("guard-older", &[35, 45, 46, 47]);
     // A threshold that every step exceeds skips it.
     spiky.config.guard = GuardConfig { norm_z: 1.0, ..spiky.config.guard };
-    spiky.train("whole", &mut quiet).unwrap();
+    spiky.train("whole", &mut ignore).unwrap();
     let whole = spiky.result("whole");
     let skipped = |upto: u64| whole.2.iter().filter(|line| line.step <= upto && !line.taken).count() as u64;
     assert!(skipped(40) > 0, "no step was skipped");
-    spiky.until("older", 44);
+    spiky.train_until("older", 44);
     let steps = spiky.steps("older");
     for &step in &steps {
         let state = spiky.state("older", step);
@@ -276,6 +280,6 @@ fn a_run_of_an_older_version_goes_on() {
             }
         });
     }
-    spiky.train("older", &mut quiet).unwrap();
+    spiky.train("older", &mut ignore).unwrap();
     assert!(spiky.result("older") == whole, "the results differ");
 }

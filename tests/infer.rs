@@ -76,7 +76,7 @@ fn rounded(source: &Path, out: &Path) {
 }
 
 #[test]
-fn a_packed_model_says_what_the_latent_one_says() {
+fn a_packed_model_gives_the_logits_of_the_latent_one() {
     let scratch = Scratch::new("pack");
     let latent = ModelFile::open(&student()).unwrap();
     let report = pack(&latent, &scratch.file("model.signet")).unwrap();
@@ -134,7 +134,7 @@ fn refusal(path: &Path) -> String {
 type Change<'a> = &'a dyn Fn(&str, &mut Vec<u8>, &mut Vec<usize>);
 
 /// Rewrites a packed file: `change` gets each tensor's bytes and shape, and the metadata.
-fn forged(from: &Path, to: &Path, change: Change<'_>, metadata: &dyn Fn(&mut BTreeMap<String, String>)) {
+fn rewrite(from: &Path, to: &Path, change: Change<'_>, metadata: &dyn Fn(&mut BTreeMap<String, String>)) {
     let file = TensorFile::open(from).unwrap();
     let mut header: BTreeMap<String, String> =
         ["signet.format", "config", "tokenizer"].iter().filter_map(|key| Some((key.to_string(), file.metadata(key)?.to_string()))).collect();
@@ -173,7 +173,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
         let error = refusal(&bad);
         assert!(error.contains(text), "{error}");
     };
-    forged(&good, &bad, &same, &|_| {});
+    rewrite(&good, &bad, &same, &|_| {});
     ModelFile::open(&bad).unwrap().load(&mut Machine::cpu(), Purpose::Inference(Storage::F16)).unwrap();
     for (key, value, reason) in [
         ("signet.format", "2", "made by a newer Signet (format 2; this version reads 1)"),
@@ -182,18 +182,18 @@ fn hostile_packed_files_are_refused_with_a_reason() {
         ("config", "{\"hidden_size\":0}", "config"),
         ("tokenizer", "{\"version\":", "tokenizer"),
     ] {
-        forged(&good, &bad, &same, &|header| _ = header.insert(key.into(), value.into()));
+        rewrite(&good, &bad, &same, &|header| _ = header.insert(key.into(), value.into()));
         expect(reason);
     }
-    forged(&good, &bad, &same, &|header| _ = header.remove("signet.format"));
+    rewrite(&good, &bad, &same, &|header| _ = header.remove("signet.format"));
     expect("is not a packed model");
     // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows: texts with ids below are valid.
-    forged(&good, &bad, &same, &|header| _ = header.insert("tokenizer".into(), tokenizer().to_json().unwrap()));
+    rewrite(&good, &bad, &same, &|header| _ = header.insert("tokenizer".into(), tokenizer().to_json().unwrap()));
     let foreign = ModelFile::open(&bad).unwrap().tokenizer.unwrap();
     assert_eq!((foreign.vocabulary(), foreign.encode("x").unwrap().len()), (211, 1));
     let beyond = foreign.encode("the words").unwrap_err().to_string();
     assert!(beyond.contains("the model's embedding has only 211 rows"), "{beyond}");
-    forged(&good, &bad, &same, &|header| {
+    rewrite(&good, &bad, &same, &|header| {
         _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1048576"))
     });
     expect("num_hidden_layers is 1048576; it must be between 1 and 1024");
@@ -203,9 +203,11 @@ fn hostile_packed_files_are_refused_with_a_reason() {
             header["config"].replace("\"vocab_size\":211", "\"vocab_size\":1048576").replace("\"intermediate_size\":136", "\"intermediate_size\":1048576");
         header.insert("config".into(), config);
     };
-    forged(&good, &bad, &same, &huge);
+    rewrite(&good, &bad, &same, &huge);
     expect("tensor model.layers.0.mlp.gate_proj.signs has shape [136, 2]; [1048576, 2] is needed");
-    forged(&good, &bad, &same, &|header| _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1000")));
+    rewrite(&good, &bad, &same, &|header| {
+        _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1000"))
+    });
     expect("has no tensor model.layers.2.self_attn.q_proj.signs");
     hostile_tensors(&good, &bad, &expect);
 }
@@ -214,7 +216,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
     let at = "model.layers.1.self_attn.k_proj";
     let signs = format!("{at}.signs");
     // 48 columns: the second word of a row has 16 bits of padding.
-    forged(
+    rewrite(
         good,
         bad,
         &|name, bytes, _| {
@@ -225,7 +227,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
         &|_| {},
     );
     expect("k_proj.signs has bits set past column 48 in row 3");
-    forged(
+    rewrite(
         good,
         bad,
         &|name, bytes, _| {
@@ -236,7 +238,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
         &|_| {},
     );
     expect("k_proj.wscale holds NaN at element 0");
-    forged(
+    rewrite(
         good,
         bad,
         &|name, bytes, _| {
@@ -247,7 +249,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
         &|_| {},
     );
     expect("lm_head.weight is not finite at element 1");
-    forged(
+    rewrite(
         good,
         bad,
         &|name, _, shape| {
@@ -258,7 +260,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
         &|_| {},
     );
     expect("k_proj.signs has shape [2, 24]; [24, 2] is needed");
-    forged(
+    rewrite(
         good,
         bad,
         &|name, _, shape| {
@@ -298,7 +300,7 @@ fn a_full_precision_model_packs_to_halves() {
 }
 
 #[test]
-fn what_cannot_be_packed_or_trained_is_said() {
+fn models_that_cannot_be_packed_or_trained_are_refused() {
     let scratch = Scratch::new("refused");
     let out = scratch.file("model.signet");
     pack(&ModelFile::open(&student()).unwrap(), &out).unwrap();
@@ -318,7 +320,7 @@ fn what_cannot_be_packed_or_trained_is_said() {
 }
 
 #[test]
-fn models_can_be_part_of_the_program() {
+fn embedded_models_can_be_opened() {
     let scratch = Scratch::new("embedded");
     pack(&ModelFile::open(&student()).unwrap(), &scratch.file("m")).unwrap();
     let bytes = std::fs::read(scratch.file("m")).unwrap();
@@ -328,7 +330,7 @@ fn models_can_be_part_of_the_program() {
 }
 
 #[test]
-fn a_student_has_its_template_and_a_tokenizer_cut_to_its_rows() {
+fn a_student_has_its_template_and_a_tokenizer_truncated_to_its_rows() {
     let scratch = Scratch::new("beside");
     for name in ["config.json", "model.safetensors"] {
         std::fs::copy(student().join(name), scratch.file(name)).unwrap();
@@ -341,7 +343,7 @@ fn a_student_has_its_template_and_a_tokenizer_cut_to_its_rows() {
 }
 
 /// A model with random weights and the embedded tokenizer's vocabulary.
-fn speaker(machine: &mut Machine, capacity: usize) -> (Generator, Tokenizer) {
+fn random_generator(machine: &mut Machine, capacity: usize) -> (Generator, Tokenizer) {
     let tokenizer = tokenizer();
     let config = ModelConfig {
         num_hidden_layers: 1,
@@ -361,14 +363,14 @@ fn warm(max_tokens: usize) -> Request {
 }
 
 #[test]
-fn text_comes_in_whole_characters_and_the_cache_is_used() {
+fn text_is_emitted_in_whole_characters_and_the_cache_is_used() {
     for machine in [Machine::cpu(), machine().1] {
         text_is_whole(machine);
     }
 }
 
 fn text_is_whole(mut machine: Machine) {
-    let (mut generator, tokenizer) = speaker(&mut machine, 256);
+    let (mut generator, tokenizer) = random_generator(&mut machine, 256);
     let prompt = tokenizer.encode("<|user|>hello there<|assistant|>").unwrap();
     let mut pieces = String::new();
     let first = block_on(generator.generate(&mut machine, &tokenizer, &prompt, &warm(60), &|| false, &mut |text| pieces.push_str(text))).unwrap();
@@ -378,7 +380,7 @@ fn text_is_whole(mut machine: Machine) {
     // Generate again: all but the last prompt token are cached, and the text is the same.
     let again = block_on(generator.generate(&mut machine, &tokenizer, &prompt, &warm(60), &|| false, &mut |_| {})).unwrap();
     assert_eq!((&again.ids, again.report.cached_tokens), (&first.ids, prompt.len() - 1));
-    let (mut fresh, _) = speaker(&mut machine, 256);
+    let (mut fresh, _) = random_generator(&mut machine, 256);
     let longer = [&prompt[..], &first.ids[..20]].concat();
     let warm_cache = block_on(generator.generate(&mut machine, &tokenizer, &longer, &warm(10), &|| false, &mut |_| {})).unwrap();
     let cold_cache = block_on(fresh.generate(&mut machine, &tokenizer, &longer, &warm(10), &|| false, &mut |_| {})).unwrap();
@@ -387,14 +389,14 @@ fn text_is_whole(mut machine: Machine) {
 }
 
 #[test]
-fn text_ends_for_the_reason_given() {
+fn generation_reports_its_stop_reason() {
     for machine in [Machine::cpu(), machine().1] {
         text_ends(machine);
     }
 }
 
 fn text_ends(mut machine: Machine) {
-    let (mut generator, tokenizer) = speaker(&mut machine, 40);
+    let (mut generator, tokenizer) = random_generator(&mut machine, 40);
     let prompt = tokenizer.encode("once upon a time").unwrap();
     let mut run = |prompt: &[u32], request: &Request, asked: &dyn Fn() -> bool| {
         block_on(generator.generate(&mut machine, &tokenizer, prompt, request, asked, &mut |_| {}))
@@ -424,9 +426,9 @@ fn text_ends(mut machine: Machine) {
 }
 
 #[test]
-fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
+fn a_conversation_reuses_its_cache_and_drops_old_turns_if_needed() {
     let mut machine = Machine::cpu();
-    let (mut generator, tokenizer) = speaker(&mut machine, 160);
+    let (mut generator, tokenizer) = random_generator(&mut machine, 160);
     let mut chat = Chat::new(ChatTemplate::new(&ChatFormat::default()).unwrap(), warm(12));
     let (mut dropped, mut before) = (0, 0);
     for turn in 0..12 {

@@ -130,12 +130,12 @@ fn near(what: &str, got: &[f32], want: &[f64]) {
 }
 
 #[test]
-fn divergences_are_what_another_framework_has() {
+fn divergences_equal_those_of_another_framework() {
     Golden::open().check(&mut Machine::cpu());
 }
 
 #[test]
-fn divergences_on_every_adapter_are_what_another_framework_has() {
+fn divergences_on_every_adapter_equal_those_of_another_framework() {
     let adapters = block_on(adapters());
     assert!(!adapters.is_empty(), "no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
     for adapter in &adapters {

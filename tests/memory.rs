@@ -34,7 +34,7 @@ fn settings(taught: bool) -> TrainConfig {
 }
 
 #[test]
-fn a_plan_is_what_a_run_takes() {
+fn a_plan_equals_the_memory_of_a_run() {
     for (taught, recompute) in [(true, Recompute::Off), (true, Recompute::On), (true, Recompute::Light), (false, Recompute::Off), (false, Recompute::On)] {
         let (config, shapes) = (settings(taught), shapes(taught));
         for mut machine in [Machine::cpu(), machine().1] {
@@ -62,7 +62,7 @@ fn narrow_machine() -> Machine {
 }
 
 #[test]
-fn what_no_binding_holds_is_split_and_gives_the_same() {
+fn a_matrix_larger_than_a_binding_is_split_without_changing_results() {
     let (mut wide, mut narrow) = (machine().1, narrow_machine());
     assert!(narrow.max_words() * 3 < 1000 * 48, "the head must be split");
     let model = ModelConfig { vocab_size: 1000, ..student() };
@@ -131,7 +131,7 @@ fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, rec
 }
 
 #[test]
-fn activations_computed_again_give_the_same_bits() {
+fn recomputed_activations_give_the_same_bits() {
     for machine in [|| Machine::cpu(), || machine().1] {
         let (held, bytes) = trained(&mut machine(), Recompute::Off);
         for (which, quarters) in [(Recompute::On, 3), (Recompute::Light, 4)] {
@@ -143,24 +143,24 @@ fn activations_computed_again_give_the_same_bits() {
 }
 
 #[test]
-fn a_run_that_does_not_fit_is_refused_before_it_begins() {
+fn a_run_that_does_not_fit_is_refused_before_it_starts() {
     let scratch = Scratch::new("memory");
     let runs = scratch.path("runs");
     let arguments = ["train", "--device", "cpu", "--name", "big", "--runs", runs.to_str().unwrap(), "--memory"];
-    let (good, said) = run(&[&arguments[..], &["20MB"]].concat());
-    assert!(!good && said.contains("the device has 20.0 MB") && said.contains("use a smaller model"), "{said}");
-    let (good, said) = run(&[&arguments[..], &["145MB", "--recompute", "off"]].concat());
+    let (good, printed) = run(&[&arguments[..], &["20MB"]].concat());
+    assert!(!good && printed.contains("the device has 20.0 MB") && printed.contains("use a smaller model"), "{printed}");
+    let (good, printed) = run(&[&arguments[..], &["145MB", "--recompute", "off"]].concat());
     assert!(
         !good
-            && said.contains("each of these is enough: recompute = light")
-            && said.contains("recompute = on: ")
-            && said.contains("moments = q8")
-            && said.contains("batch = "),
-        "{said}"
+            && printed.contains("each of these is enough: recompute = light")
+            && printed.contains("recompute = on: ")
+            && printed.contains("moments = q8")
+            && printed.contains("batch = "),
+        "{printed}"
     );
     assert!(!runs.exists());
-    let (good, said) = run(&["train", "--plan", "--model", "1.3B", "--batch", "1", "--seq", "2048", "--teacher-shape", "TinyLlama-1.1B", "--memory", "8GB"]);
-    assert!(good && said.contains("it does not fit"), "{said}");
-    let (good, said) = run(&["train", "--memory", "much"]);
-    assert!(!good && said.contains("is not a size"), "{said}");
+    let (good, printed) = run(&["train", "--plan", "--model", "1.3B", "--batch", "1", "--seq", "2048", "--teacher-shape", "TinyLlama-1.1B", "--memory", "8GB"]);
+    assert!(good && printed.contains("it does not fit"), "{printed}");
+    let (good, printed) = run(&["train", "--memory", "much"]);
+    assert!(!good && printed.contains("is not a size"), "{printed}");
 }

@@ -42,14 +42,14 @@ fn train_on(
     let request = TrainRequest { run: scratch.path(name), numbered: false, config, resume, from_step: None, device: device.into(), memory: None };
     let mut runner = Runner::new(Stop::default());
     let (orders, stop) = (runner.orders().clone(), runner.stop().clone());
-    let mut heard = Vec::new();
+    let mut events = Vec::new();
     let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
         if let Event::Train(event) = event {
             hear(&event, &orders, &stop);
-            heard.push(event);
+            events.push(event);
         }
     });
-    result.map(|()| heard).map_err(|error| format!("{error:#}"))
+    result.map(|()| events).map_err(|error| format!("{error:#}"))
 }
 
 fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
@@ -72,7 +72,7 @@ fn step(event: &TrainEvent) -> Option<u64> {
 }
 
 #[test]
-fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
+fn orders_do_not_change_the_bits_of_a_run() {
     let scratch = Scratch::new("spoken");
     train(&scratch, "whole", false, &mut |_, _, _| {}).unwrap();
     let mut rests = Vec::new();
@@ -86,10 +86,10 @@ fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
         }
         _ => {}
     };
-    let heard = train(&scratch, "spoken", false, &mut speak).unwrap();
+    let events = train(&scratch, "spoken", false, &mut speak).unwrap();
     assert!(rests.len() == 3 && rests[1] == rests[0] + 1 && rests[2] == rests[1] + 1, "{rests:?}");
-    assert!(heard.iter().any(|event| matches!(event, TrainEvent::Resumed { step } if *step == rests[2])));
-    let saved: Vec<u64> = heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect();
+    assert!(events.iter().any(|event| matches!(event, TrainEvent::Resumed { step } if *step == rests[2])));
+    let saved: Vec<u64> = events.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect();
     let [10, asked, stopped] = saved[..] else { panic!("{saved:?}") };
     assert!((13..16).contains(&asked) && (16..18).contains(&stopped), "{saved:?}");
     // From the stop, and from the requested save.
@@ -98,21 +98,21 @@ fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
     for later in [stopped, 20, STEPS] {
         std::fs::remove_dir_all(checkpoint(&scratch, "spoken", later)).unwrap();
     }
-    let heard = train(&scratch, "spoken", true, &mut |_, _, _| {}).unwrap();
-    assert_eq!(heard.iter().find_map(step), Some(asked + 1));
+    let events = train(&scratch, "spoken", true, &mut |_, _, _| {}).unwrap();
+    assert_eq!(events.iter().find_map(step), Some(asked + 1));
     assert!(result(&scratch, "whole") == result(&scratch, "spoken"), "the results differ");
 }
 
 #[test]
-fn a_snapshot_is_what_pack_makes_of_the_checkpoint() {
+fn a_snapshot_equals_the_packed_checkpoint() {
     let scratch = Scratch::new("snapshot");
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
         TrainEvent::Step(metrics) if metrics.step == 6 => [Order::Snapshot, Order::Save].map(|order| orders.send(order)).into_iter().collect(),
         TrainEvent::Saved { .. } => stop.request(),
         _ => {}
     };
-    let heard = train(&scratch, "run", false, &mut speak).unwrap();
-    let snapshot = heard.iter().find_map(|event| if let TrainEvent::Snapshot { step, bytes, .. } = event { Some((*step, bytes.clone())) } else { None });
+    let events = train(&scratch, "run", false, &mut speak).unwrap();
+    let snapshot = events.iter().find_map(|event| if let TrainEvent::Snapshot { step, bytes, .. } = event { Some((*step, bytes.clone())) } else { None });
     let (step, bytes) = snapshot.expect("a snapshot");
     let pack = Command::Pack { model: checkpoint(&scratch, "run", step).display().to_string(), out: scratch.path("packed") };
     Runner::new(Stop::default()).run(pack, &mut |_| {}).unwrap();
@@ -147,7 +147,7 @@ fn change(event: &TrainEvent, orders: &signet::runner::Orders) {
 fn a_changed_run_resumes_before_the_change_to_the_same_bits() {
     let scratch = Scratch::new("changed");
     train(&scratch, "plain", false, &mut |_, _, _| {}).unwrap();
-    let heard = train(&scratch, "whole", false, &mut |event, orders, _| change(event, orders)).unwrap();
+    let events = train(&scratch, "whole", false, &mut |event, orders, _| change(event, orders)).unwrap();
     let mut stopped = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| {
         change(event, orders);
         if step(event) == Some(18) {
@@ -169,12 +169,13 @@ fn a_changed_run_resumes_before_the_change_to_the_same_bits() {
     let changed: Vec<u64> = whole.2.iter().filter(|line| line.changed.is_some()).map(|line| line.step).collect();
     assert!(plain.2.iter().all(|line| line.changed.is_none()) && changed.len() == 2, "{changed:?}");
     assert!((4..7).contains(&changed[0]) && (15..18).contains(&changed[1]), "{changed:?}");
-    let samples = |heard: &[TrainEvent]| heard.iter().filter(|event| matches!(event, TrainEvent::Sample { text, .. } if text.starts_with("Once upon"))).count();
-    assert_eq!((samples(&heard), samples(&again)), (2, 2));
+    let samples =
+        |events: &[TrainEvent]| events.iter().filter(|event| matches!(event, TrainEvent::Sample { text, .. } if text.starts_with("Once upon"))).count();
+    assert_eq!((samples(&events), samples(&again)), (2, 2));
 }
 
 #[test]
-fn orders_that_cannot_be_are_answered_and_change_nothing() {
+fn invalid_orders_are_answered_and_change_nothing() {
     let scratch = Scratch::new("impossible");
     train(&scratch, "plain", false, &mut |_, _, _| {}).unwrap();
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, _: &Stop| {
@@ -187,8 +188,8 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
             }
         }
     };
-    let heard = train(&scratch, "asked", false, &mut speak).unwrap();
-    let refused = |want: &str| heard.iter().filter(|event| matches!(event, TrainEvent::Note { text } if text.contains(want))).count();
+    let events = train(&scratch, "asked", false, &mut speak).unwrap();
+    let refused = |want: &str| events.iter().filter(|event| matches!(event, TrainEvent::Note { text } if text.contains(want))).count();
     assert_eq!((refused("setting lr"), refused("sample_prompt has")), (4, 2));
     assert!(!scratch.path("asked/changes.jsonl").exists() && result(&scratch, "plain") == result(&scratch, "asked"));
     std::fs::write(scratch.path("asked/changes.jsonl"), "{\"step\": 3, \"lr\": 99}\n").unwrap();
@@ -230,7 +231,7 @@ fn mistimed(scratch: &Scratch, name: &str, device: &str) -> Option<String> {
 }
 
 #[test]
-fn pauses_saves_and_samples_do_not_show_in_the_speed() {
+fn pauses_saves_and_samples_do_not_count_in_the_speed() {
     let scratch = Scratch::new("speed");
     let adapter = pollster::block_on(signet::device::adapters()).first().map(|adapter| adapter.index.to_string());
     for (n, device) in ["cpu".to_string()].iter().chain(&adapter).enumerate() {

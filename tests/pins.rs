@@ -19,11 +19,11 @@ const RUN: &str = "train --device cpu --name run --steps 2 --warmup 1 --seq 16 -
 
 /// Compares with the pinned output `name`.
 fn pinned(name: &str, now: &str) {
-    kept(&format!("tests/pins/{name}"), now);
+    compare_file(&format!("tests/pins/{name}"), now);
 }
 
 /// Compares with a file, or writes it.
-fn kept(file: &str, now: &str) {
+fn compare_file(file: &str, now: &str) {
     let path = root().join(file);
     if std::env::var_os("UPDATE_PINS").is_some() {
         return std::fs::write(&path, now).unwrap();
@@ -53,11 +53,11 @@ impl Folder {
 
     /// Runs a command in the folder and returns its standard output.
     fn run(&self, arguments: &str) -> String {
-        self.hear(arguments, "")
+        self.run_with_input(arguments, "")
     }
 
     /// The same, with something on standard input.
-    fn hear(&self, arguments: &str, input: &str) -> String {
+    fn run_with_input(&self, arguments: &str, input: &str) -> String {
         std::fs::write(self.path("input"), input).unwrap();
         let arguments: Vec<&str> =
             arguments.split_whitespace().map(|word| MODELS.iter().find(|(name, _)| *name == word).map_or(word, |(_, path)| path)).collect();
@@ -116,7 +116,7 @@ fn names_in_json() {
     names.lines("compare", &folder.run("compare runs/sweep --json"));
     names.lines("teach", &folder.run("teach --json --device cpu --seq 16 --top 4 --teacher TINY --data some.txt --out cache"));
     names.lines("data", &folder.run("data some.txt --json"));
-    names.lines("chat", &folder.hear("chat --json --device cpu --max-tokens 2", "Hello\n/reset\n"));
+    names.lines("chat", &folder.run_with_input("chat --json --device cpu --max-tokens 2", "Hello\n/reset\n"));
     names.lines("chat --plan", &folder.run("chat --plan --json --device cpu"));
     names.lines("generate", &folder.run("generate embedded --prompt Once --json --device cpu --max-tokens 2"));
     names.lines("eval", &folder.run(&format!("eval runs/run --json --device cpu --perplexity some.txt --window 32 --task boolq={} --limit 2", rows("boolq"))));

@@ -85,7 +85,7 @@ fn every_layout_and_option_gives_the_logits_of_transformers() {
 }
 
 #[test]
-fn without_its_options_a_model_says_something_else() {
+fn options_change_the_logits_of_a_model() {
     for (name, change) in [
         ("llama3", (|config| config.rope_scaling = None) as fn(&mut ModelConfig)),
         ("tied", |config| config.rope_scaling = Some(RopeScaling::Linear { factor: 2.0 })),
@@ -125,7 +125,7 @@ fn shards_are_checked_against_their_index() {
 }
 
 #[test]
-fn a_shard_cut_anywhere_is_refused_by_name() {
+fn a_truncated_shard_is_refused_by_name() {
     let copied = Copied::new("fbi", "cut");
     let path = copied.0.join("pytorch_model-00002-of-00002.bin");
     let whole = std::fs::read(&path).unwrap();
@@ -137,7 +137,7 @@ fn a_shard_cut_anywhere_is_refused_by_name() {
 }
 
 #[test]
-fn pytorch_files_are_read_whatever_they_share() {
+fn pytorch_files_with_shared_storage_are_read() {
     let file = torch("shared.bin").unwrap();
     let whole: Vec<f32> = (0..12).map(|i| i as f32 / 8.0).collect();
     for name in ["a", "b", "half", "brain"] {
@@ -201,7 +201,7 @@ fn pytorch_files_are_read_as_pytorch_reads_them() {
 }
 
 #[test]
-fn pytorch_files_that_are_more_than_tensors_are_refused() {
+fn pytorch_files_with_other_objects_are_refused() {
     for (name, word) in [("evil.bin", "it would call \"posix.system\""), ("checkpoint.bin", "\"model\" is a dict")] {
         let problem = torch(name).err().expect(name).to_string();
         assert!(problem.contains(name) && problem.contains(word), "{problem}");

@@ -130,7 +130,7 @@ fn all_found(counts: &BTreeMap<String, (u64, u64)>) {
 }
 
 #[test]
-fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
+fn damage_in_every_file_of_a_run_is_detected_and_never_trained_on() {
     let scratch = Scratch::new("rot-run");
     let whole = scratch.path("whole");
     train(&whole, Some(settings(&scratch)), None).unwrap();
@@ -155,9 +155,9 @@ fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
     let resume = |what: &str| {
         std::fs::remove_dir_all(&resumed).unwrap_or_default();
         copy(&short, &resumed);
-        let said = train(&resumed, None, None);
-        assert!(said.is_err() || last(&resumed) == right, "other weights from {what}");
-        said
+        let printed = train(&resumed, None, None);
+        assert!(printed.is_err() || last(&resumed) == right, "other weights from {what}");
+        printed
     };
     let notes = resume("nothing").unwrap();
     assert!(notes.iter().all(|note| !note.contains("damaged")), "{notes:?}");
@@ -173,7 +173,7 @@ fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
 }
 
 #[test]
-fn what_is_whole_is_not_called_damaged() {
+fn intact_files_are_not_reported_as_damaged() {
     let scratch = Scratch::new("rot-whole");
     let run_path = scratch.path("whole");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
@@ -209,7 +209,7 @@ fn what_is_whole_is_not_called_damaged() {
 }
 
 #[test]
-fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
+fn an_older_intact_checkpoint_is_named_and_resumed_on_request() {
     let scratch = Scratch::new("rot-older");
     let run_path = scratch.path("runs/older");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
@@ -226,31 +226,34 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
     let at = bytes.len() / 2;
     bytes[at] ^= 4;
     std::fs::write(&tokenizer, &bytes).unwrap();
-    let said = train(&run_path, None, None).unwrap_err();
-    assert!(said.contains("step-00000012") && said.contains("tokenizer.json") && said.contains("--from-step 8"), "{said}");
+    let printed = train(&run_path, None, None).unwrap_err();
+    assert!(printed.contains("step-00000012") && printed.contains("tokenizer.json") && printed.contains("--from-step 8"), "{printed}");
     std::fs::remove_file(&tokenizer).unwrap();
-    let said = train(&run_path, None, Some(12)).unwrap_err();
-    assert!(said.contains("tokenizer.json: is missing") && said.contains("--from-step 8"), "{said}");
+    let printed = train(&run_path, None, Some(12)).unwrap_err();
+    assert!(printed.contains("tokenizer.json: is missing") && printed.contains("--from-step 8"), "{printed}");
     std::fs::write(&tokenizer, &whole).unwrap();
     let model = run_path.join("checkpoints/step-00000012/model.safetensors");
     let mut bytes = right.clone();
     let at = bytes.len() - 100;
     bytes[at] ^= 4;
     std::fs::write(&model, &bytes).unwrap();
-    let said = train(&run_path, None, None).unwrap_err();
-    assert!(said.contains("model.safetensors") && said.contains("damaged") && said.contains("step 8") && said.contains("--from-step 8"), "{said}");
+    let printed = train(&run_path, None, None).unwrap_err();
+    assert!(
+        printed.contains("model.safetensors") && printed.contains("damaged") && printed.contains("step 8") && printed.contains("--from-step 8"),
+        "{printed}"
+    );
     let name = run_path.display().to_string();
     for arguments in
         [vec!["generate", &name, "--prompt", "a", "--device", "cpu"], vec!["pack", &name, scratch.path("out.signet").to_str().unwrap()], vec!["inspect", &name]]
     {
-        let (good, said) = run(&arguments);
-        assert!(!good && said.contains("damaged") && said.contains("step-00000008. Pass its path"), "{arguments:?}: {said}");
+        let (good, printed) = run(&arguments);
+        assert!(!good && printed.contains("damaged") && printed.contains("step-00000008. Pass its path"), "{arguments:?}: {printed}");
     }
     assert!(!scratch.path("out.signet").exists());
-    let (good, said) = run(&["check", &name]);
-    assert!(!good && said.contains("damaged      ") && said.contains("step-00000012/model.safetensors") && said.contains("1 of "), "{said}");
-    let said = train(&run_path, None, Some(7)).unwrap_err();
-    assert!(said.contains("no checkpoint of this step") && said.contains("4, 8, 12"), "{said}");
+    let (good, printed) = run(&["check", &name]);
+    assert!(!good && printed.contains("damaged      ") && printed.contains("step-00000012/model.safetensors") && printed.contains("1 of "), "{printed}");
+    let printed = train(&run_path, None, Some(7)).unwrap_err();
+    assert!(printed.contains("no checkpoint of this step") && printed.contains("4, 8, 12"), "{printed}");
     let notes = train(&run_path, None, Some(8)).unwrap();
     assert!(notes.iter().any(|note| note.contains("step-00000012.aside")), "{notes:?}");
     assert!(std::fs::read(&model).unwrap() == right, "other weights");
@@ -266,7 +269,7 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
 }
 
 #[test]
-fn changed_settings_are_refused_by_name_and_put_back() {
+fn changed_settings_are_refused_by_name_and_restored() {
     let scratch = Scratch::new("rot-settings");
     let run_path = scratch.path("settings");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
@@ -275,30 +278,30 @@ fn changed_settings_are_refused_by_name_and_put_back() {
     let other = right.replace("lr = 0.002", "lr = 0.02");
     for (text, why) in [(other.as_str(), "lr was 0.002, is 0.02"), ("", "it is empty"), (&right[..right.len() / 2], "--repair")] {
         std::fs::write(&file, text).unwrap();
-        let said = train(&run_path, None, None).unwrap_err();
-        assert!(said.contains("run.toml") && said.contains(why), "{said}");
+        let printed = train(&run_path, None, None).unwrap_err();
+        assert!(printed.contains("run.toml") && printed.contains(why), "{printed}");
         // Nor does any other command use them.
         let [name, config, out] = [&run_path, &file, &scratch.path("out.json")].map(|path| path.display().to_string());
         for arguments in [&["compare", &name][..], &["train", "--plan", "--config", &config], &["landscape", &name, "--out", &out, "--device", "cpu"]] {
-            let (good, said) = run(arguments);
-            assert!(!good && said.contains("run.toml") && said.contains(why), "{arguments:?}: {said}");
+            let (good, printed) = run(arguments);
+            assert!(!good && printed.contains("run.toml") && printed.contains(why), "{arguments:?}: {printed}");
         }
     }
-    let (good, said) = run(&["check", "--repair", run_path.to_str().unwrap()]);
-    assert!(good && said.contains("restored from") && std::fs::read_to_string(&file).unwrap() == right, "{said}");
+    let (good, printed) = run(&["check", "--repair", run_path.to_str().unwrap()]);
+    assert!(good && printed.contains("restored from") && std::fs::read_to_string(&file).unwrap() == right, "{printed}");
     assert!(run_path.join("run.toml.damaged").exists());
     // Before the first checkpoint, only the file itself can show damage.
     std::fs::remove_dir_all(run_path.join("checkpoints")).unwrap();
     std::fs::create_dir_all(run_path.join("checkpoints")).unwrap();
     for text in [other.as_str(), "", &right[..right.len() / 2]] {
         std::fs::write(&file, text).unwrap();
-        let said = train(&run_path, None, None).unwrap_err();
-        assert!(said.contains("run.toml"), "{said}");
+        let printed = train(&run_path, None, None).unwrap_err();
+        assert!(printed.contains("run.toml"), "{printed}");
     }
 }
 
 #[test]
-fn settings_that_are_missing_are_put_back_and_no_other_run_is_begun_there() {
+fn missing_settings_are_restored_and_no_new_run_starts_there() {
     let scratch = Scratch::new("rot-missing");
     let run_path = scratch.path("missing");
     let config = settings(&scratch);
@@ -308,8 +311,8 @@ fn settings_that_are_missing_are_put_back_and_no_other_run_is_begun_there() {
     std::fs::remove_file(&file).unwrap();
     let other = TrainConfig { steps: 3, lr: 0.1, ..config };
     for config in [None, Some(other)] {
-        let said = train(&run_path, config, None).unwrap_err();
-        assert!(said.contains("run.toml: it is missing") && said.contains("check --repair"), "{said}");
+        let printed = train(&run_path, config, None).unwrap_err();
+        assert!(printed.contains("run.toml: it is missing") && printed.contains("check --repair"), "{printed}");
     }
     assert!(run(&["check", "--repair", run_path.to_str().unwrap()]).0);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), right);
@@ -317,25 +320,25 @@ fn settings_that_are_missing_are_put_back_and_no_other_run_is_begun_there() {
 }
 
 #[test]
-fn changed_records_are_reported_by_whatever_shows_them() {
+fn changed_metrics_are_reported_by_every_reader() {
     let scratch = Scratch::new("rot-records");
     let run_path = scratch.path("records");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
     let [name, svg, csv] = ["records", "curves.svg", "curves.csv"].map(|name| scratch.path(name).display().to_string());
     let commands = [&["compare", &name][..], &["curves", &name, "--out", &svg], &["curves", &name, "--out", &csv]];
     let tried = || commands.map(run);
-    for (good, said) in tried() {
-        assert!(good && !said.contains("metrics.jsonl"), "{said}");
+    for (good, printed) in tried() {
+        assert!(good && !printed.contains("metrics.jsonl"), "{printed}");
     }
     let metrics = std::fs::read_to_string(run_path.join("metrics.jsonl")).unwrap();
     std::fs::write(run_path.join("metrics.jsonl"), metrics.replacen("\"lr\":", "\"lr\":1", 1)).unwrap();
-    for (good, said) in tried() {
-        assert!(good && said.contains("metrics.jsonl: up to step 12 it is not what was recorded"), "{said}");
+    for (good, printed) in tried() {
+        assert!(good && printed.contains("metrics.jsonl: up to step 12 it is not what was recorded"), "{printed}");
     }
 }
 
 #[test]
-fn damage_in_a_packed_file_is_found() {
+fn damage_in_a_packed_file_is_detected() {
     let scratch = Scratch::new("rot-pack");
     let run_path = scratch.path("packed");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
@@ -350,7 +353,7 @@ fn damage_in_a_packed_file_is_found() {
 }
 
 #[test]
-fn damage_in_a_token_cache_is_found_or_the_cache_is_made_again() {
+fn damage_in_a_token_cache_is_detected_or_the_cache_is_rebuilt() {
     let scratch = Scratch::new("rot-tokens");
     let text: String = (0..50_000).map(|n| format!("line {n} of a long text\n\n")).collect();
     std::fs::write(scratch.path("text.txt"), &text).unwrap();
@@ -397,7 +400,7 @@ fn damage_in_a_token_cache_is_found_or_the_cache_is_made_again() {
 }
 
 #[test]
-fn damage_in_a_teacher_cache_is_found_without_its_text() {
+fn damage_in_a_teacher_cache_is_detected_without_its_text() {
     let scratch = Scratch::new("rot-teacher");
     let ids = |n: u32| Ids::from((0..n).map(|n| n * 7 % 50).collect::<Vec<_>>());
     let corpus = Corpus { train: ids(200), held_out: ids(90) };
@@ -425,7 +428,7 @@ fn damage_in_a_teacher_cache_is_found_without_its_text() {
 }
 
 #[test]
-fn what_an_earlier_version_wrote_is_resumed_and_opened() {
+fn files_of_earlier_versions_are_resumed_and_opened() {
     let scratch = Scratch::new("rot-earlier");
     let run_path = scratch.path("earlier");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
@@ -450,7 +453,7 @@ fn what_an_earlier_version_wrote_is_resumed_and_opened() {
 
 /// The seed is made independently by `fuzz/seeds.py`, from the description in `docs/formats.md`.
 #[test]
-fn checksums_are_those_that_are_described() {
+fn checksums_match_their_description() {
     let seed = |name: &str| std::fs::read(root().join("fuzz/seeds").join(name)).unwrap();
     let model = ModelFile::from_snapshot("sealed", Arc::new(seed("packed/sealed"))).unwrap();
     assert!(model.has_sums());

@@ -26,7 +26,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_folder_is_listed_with_what_is_broken_in_it() {
+fn a_folder_listing_includes_broken_runs() {
     let scratch = Scratch::new("runs-list");
     let folder = scratch.path("runs");
     assert_eq!(list(&folder), (false, vec![], 0));
@@ -50,7 +50,7 @@ fn a_folder_is_listed_with_what_is_broken_in_it() {
 }
 
 #[test]
-fn a_run_is_followed_while_it_grows_and_until_it_vanishes() {
+fn a_run_is_followed_until_it_is_removed() {
     let scratch = Scratch::new("runs-follow");
     let run = recorded(&scratch.path("runs"), "growing", 3);
     let follow = |from: MetricsPosition| {
@@ -81,21 +81,21 @@ fn a_run_is_followed_while_it_grows_and_until_it_vanishes() {
 }
 
 #[test]
-fn a_run_is_renamed_but_not_onto_another_nor_while_it_is_trained() {
+fn a_run_is_renamed_unless_the_name_is_taken_or_it_is_training() {
     let scratch = Scratch::new("runs-rename");
     let folder = scratch.path("runs");
     let (a, b) = (recorded(&folder, "a", 2), recorded(&folder, "b", 2));
     let rename = |path: &Path, name: &str| ask(Command::RenameRun { path: path.into(), name: name.into() });
     for (name, why) in [("", "empty"), ("x/y", "'/'"), ("..", "dot"), ("con.txt", "Windows"), ("COM1", "Windows"), ("what?", "'?'"), ("end.", "dot")] {
-        let said = rename(&a, name).unwrap_err();
-        assert!(said.contains(why), "{name:?}: {said}");
+        let printed = rename(&a, name).unwrap_err();
+        assert!(printed.contains(why), "{name:?}: {printed}");
     }
-    let said = rename(&a, "b").unwrap_err();
-    assert!(said.contains("exists") && said.contains("another name"), "{said}");
+    let printed = rename(&a, "b").unwrap_err();
+    assert!(printed.contains("exists") && printed.contains("another name"), "{printed}");
     let held = Lock::try_acquire(&b.join(".lock")).unwrap();
     for command in [Command::RenameRun { path: b.clone(), name: "c".into() }, Command::TrashRun { path: b.clone() }] {
-        let said = ask(command).unwrap_err();
-        assert!(said.contains("being trained") && said.contains("Stop"), "{said}");
+        let printed = ask(command).unwrap_err();
+        assert!(printed.contains("being trained") && printed.contains("Stop"), "{printed}");
     }
     drop(held);
     let Event::Renamed { to, .. } = rename(&b, "console, größer").unwrap().remove(0) else { panic!() };
@@ -107,7 +107,7 @@ fn a_run_is_renamed_but_not_onto_another_nor_while_it_is_trained() {
 }
 
 #[test]
-fn what_is_thrown_away_comes_back_until_the_trash_is_emptied() {
+fn trashed_runs_are_restored_until_the_trash_is_emptied() {
     let scratch = Scratch::new("runs-trash");
     let folder = scratch.path("runs");
     let trash = |name: &str| match ask(Command::TrashRun { path: folder.join(name) }).unwrap().remove(0) {
@@ -133,7 +133,7 @@ fn what_is_thrown_away_comes_back_until_the_trash_is_emptied() {
 }
 
 #[test]
-fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
+fn curves_and_tables_of_several_runs_are_written_atomically() {
     let scratch = Scratch::new("runs-export");
     let folder = scratch.path("runs");
     let runs = vec![recorded(&folder, "first", 40), recorded(&folder, "second", 30)];
@@ -152,20 +152,20 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
     assert!(rows[2].starts_with("first,2,128,4,") && rows[70].starts_with("second,30,"), "{} {}", rows[2], rows[70]);
     assert!(rows.iter().all(|row| row.split(',').count() == rows[0].split(',').count()));
     for (name, why) in [("both.xls", ".csv"), ("both", ".svg"), ("no folder/both.svg", "no folder"), ("no folder/both.csv", "no folder")] {
-        let said = export(&runs, name).unwrap_err();
-        assert!(said.contains(why), "{name}: {said}");
+        let printed = export(&runs, name).unwrap_err();
+        assert!(printed.contains(why), "{name}: {printed}");
     }
-    let said = write(&runs, "both.svg", false).unwrap_err();
-    assert!(said.contains("exists") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{said}");
+    let printed = write(&runs, "both.svg", false).unwrap_err();
+    assert!(printed.contains("exists") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{printed}");
     // A missing run does not affect earlier output.
     let gone = [runs[0].clone(), folder.join("gone")];
     for name in ["both.svg", "both.csv"] {
         let before = std::fs::read(scratch.path(name)).unwrap();
-        let said = export(&gone, name).unwrap_err();
-        assert!(said.contains("gone") && std::fs::read(scratch.path(name)).unwrap() == before, "{said}");
+        let printed = export(&gone, name).unwrap_err();
+        assert!(printed.contains("gone") && std::fs::read(scratch.path(name)).unwrap() == before, "{printed}");
     }
-    let (good, said) = crate::train::run(&["curves", runs[0].to_str().unwrap(), "--out", scratch.path("cli.png").to_str().unwrap()]);
-    assert!(good && said.contains("1 run") && scratch.path("cli.png").exists(), "{said}");
+    let (good, printed) = crate::train::run(&["curves", runs[0].to_str().unwrap(), "--out", scratch.path("cli.png").to_str().unwrap()]);
+    assert!(good && printed.contains("1 run") && scratch.path("cli.png").exists(), "{printed}");
     assert!(export(&[], "both.svg").is_err());
 }
 

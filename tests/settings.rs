@@ -22,13 +22,13 @@ fn plan(runner: &mut Runner, config: TrainConfig, device: &str) -> Result<PlanRe
         _ => {}
     });
     match result {
-        Ok(()) => Ok(report.expect("a plan that succeeds is told")),
+        Ok(()) => Ok(report.expect("a plan that succeeds was reported")),
         Err(error) => Err((refused, format!("{error:#}"))),
     }
 }
 
 /// The settings with the number called `name` (`guard.x` for the guard's) replaced, if it can hold that.
-fn spoilt(name: &str, value: &toml::Value) -> Option<TrainConfig> {
+fn with_number(name: &str, value: &toml::Value) -> Option<TrainConfig> {
     let mut table = toml::Table::try_from(TrainConfig::default()).unwrap();
     match name.strip_prefix("guard.") {
         Some(name) => table["guard"].as_table_mut().unwrap().insert(name.into(), value.clone()),
@@ -38,7 +38,7 @@ fn spoilt(name: &str, value: &toml::Value) -> Option<TrainConfig> {
 }
 
 #[test]
-fn absurd_numbers_are_refused_by_name_or_planned() {
+fn extreme_values_are_refused_by_name_or_planned() {
     let table = toml::Table::try_from(TrainConfig::default()).unwrap();
     let numbers = |prefix: &str, table: &toml::Table| -> Vec<String> {
         table.iter().filter(|(_, value)| value.is_integer() || value.is_float()).map(|(name, _)| format!("{prefix}{name}")).collect()
@@ -51,7 +51,7 @@ fn absurd_numbers_are_refused_by_name_or_planned() {
     let mut runner = Runner::new(Stop::default());
     for name in &names {
         for value in whole.iter().chain(&real) {
-            let Some(config) = spoilt(name, value) else { continue };
+            let Some(config) = with_number(name, value) else { continue };
             let began = Instant::now();
             match plan(&mut runner, config, "cpu") {
                 Ok(report) => {
@@ -71,7 +71,7 @@ fn absurd_numbers_are_refused_by_name_or_planned() {
 }
 
 #[test]
-fn a_model_that_nobody_could_hold_is_refused_at_once() {
+fn an_oversized_model_is_refused_at_once() {
     let dir = Scratch::new("shapes");
     let path = dir.path("config.json");
     let shape = |layers: u64, width: u64| {
@@ -90,7 +90,7 @@ fn a_model_that_nobody_could_hold_is_refused_at_once() {
 }
 
 #[test]
-fn what_an_input_lacks_is_told_of_its_setting() {
+fn errors_of_inputs_name_their_setting() {
     let mut runner = Runner::new(Stop::default());
     let config = TrainConfig::default;
     let missing = || ModelSource::Path("no/such/thing".into());
@@ -108,7 +108,7 @@ fn what_an_input_lacks_is_told_of_its_setting() {
 }
 
 #[test]
-fn a_plan_tells_the_models_and_the_runs_numbers() {
+fn a_plan_has_the_numbers_of_the_model_and_the_run() {
     let mut runner = Runner::new(Stop::default());
     let report = plan(&mut runner, TrainConfig { model: "5M".into(), accumulate: 2, ..Default::default() }, "cpu").unwrap();
     let length = report.length.unwrap();
@@ -125,7 +125,7 @@ fn a_plan_tells_the_models_and_the_runs_numbers() {
 }
 
 #[test]
-fn a_plan_from_an_adapters_limits_is_that_of_the_open_device() {
+fn a_plan_from_adapter_limits_equals_that_of_the_device() {
     use signet::device::{Checks, Gpu, adapters};
     use signet::graph::Machine;
     let adapters = pollster::block_on(adapters());
@@ -138,7 +138,7 @@ fn a_plan_from_an_adapters_limits_is_that_of_the_open_device() {
 }
 
 #[test]
-fn a_saved_preset_is_what_train_reads() {
+fn a_saved_preset_is_read_by_train() {
     let dir = Scratch::new("presets");
     let path = dir.path("mine.toml");
     let config = TrainConfig { lr: 1e-3, data: vec!["a b.txt".into(), "ü.txt".into()], init: Init::Teacher, steps: 1 << 40, ..Default::default() };
@@ -153,7 +153,7 @@ fn a_saved_preset_is_what_train_reads() {
     assert!(error.contains("mine.toml") && error.contains("line 2"), "{error}");
 }
 
-fn look(path: &Path, kind: InputKind) -> (InputKind, Result<String, String>) {
+fn inspect_input(path: &Path, kind: InputKind) -> (InputKind, Result<String, String>) {
     let mut found = None;
     Runner::new(Stop::default())
         .run(Command::CheckInput { path: path.into(), kind }, &mut |event| {
@@ -165,7 +165,7 @@ fn look(path: &Path, kind: InputKind) -> (InputKind, Result<String, String>) {
 }
 
 #[test]
-fn dropped_files_are_told_apart() {
+fn kinds_of_dropped_files_are_recognized() {
     let dir = Scratch::new("dropped");
     let at = |name: &str| dir.path(name);
     std::fs::write(at("story.md"), "Es war einmal").unwrap();
@@ -184,7 +184,7 @@ fn dropped_files_are_told_apart() {
         ("student.signet", InputKind::Model, "a packed student"),
     ];
     for (name, kind, words) in good {
-        let (found, what) = look(&at(name), InputKind::Any);
+        let (found, what) = inspect_input(&at(name), InputKind::Any);
         assert!(found == kind && what.as_ref().is_ok_and(|what| what.contains(words)), "{name}: {found:?} {what:?}");
     }
     let bad = [
@@ -196,15 +196,15 @@ fn dropped_files_are_told_apart() {
         ("absent", "no such file"),
     ];
     for (name, words) in bad {
-        let problem = look(&at(name), InputKind::Any).1.unwrap_err();
+        let problem = inspect_input(&at(name), InputKind::Any).1.unwrap_err();
         assert!(problem.contains(words) && problem.contains(name), "{name}: {problem}");
     }
     // A file of another kind gives an error that says so.
-    assert!(look(&at("story.md"), InputKind::Model).1.is_err() && look(&at("story.md"), InputKind::Tokenizer).1.is_err());
+    assert!(inspect_input(&at("story.md"), InputKind::Model).1.is_err() && inspect_input(&at("story.md"), InputKind::Tokenizer).1.is_err());
 }
 
 #[test]
-fn a_run_says_which_file_is_no_text() {
+fn a_file_that_is_not_text_is_named() {
     let dir = Scratch::new("no-text");
     let path = dir.path("image.png");
     std::fs::write(&path, [0x89, b'P', b'N', b'G', 0xff]).unwrap();
@@ -213,7 +213,7 @@ fn a_run_says_which_file_is_no_text() {
 }
 
 #[test]
-fn a_plan_asked_for_again_is_quick() {
+fn a_repeated_plan_is_cached() {
     let mut runner = Runner::new(Stop::default());
     for device in ["cpu", "0"] {
         for model in ["tiny", "5M", "130M", "1.3B", "7B"] {

@@ -13,8 +13,8 @@ fn complaint(compiler: &str, arguments: &[&str], file: &Path) -> Option<Result<(
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         other => other.unwrap_or_else(|error| panic!("{compiler}: {error}")),
     };
-    let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Some(if output.status.success() { Ok(()) } else { Err(said()) })
+    let printed = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Some(if output.status.success() { Ok(()) } else { Err(printed()) })
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn other_compilers_accept_every_shader() {
                 continue;
             }
             std::fs::write(&file, format!("{}{}", if asks { "enable subgroups;\n" } else { "" }, kernel.source)).unwrap();
-            if let Some(Err(said)) = complaint(compiler, arguments, &file) {
-                problems.push(format!("{compiler}, {unit}: {said}"));
+            if let Some(Err(printed)) = complaint(compiler, arguments, &file) {
+                problems.push(format!("{compiler}, {unit}: {printed}"));
             }
         }
         println!("{compiler}: {} shaders", units.len());

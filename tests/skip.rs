@@ -64,7 +64,7 @@ fn adapter() -> Machine {
 }
 
 #[test]
-fn a_step_that_is_held_back_leaves_no_trace_in_the_corrections() {
+fn a_skipped_step_does_not_change_the_bias_corrections() {
     for moments in [Moments::F32, Moments::Q8] {
         for machine in [|| Machine::cpu(), adapter] {
             assert!(trained(machine(), moments, true) == trained(machine(), moments, false), "other bits with {moments:?}");
@@ -73,7 +73,7 @@ fn a_step_that_is_held_back_leaves_no_trace_in_the_corrections() {
 }
 
 #[test]
-fn corrections_of_runs_without_held_steps_are_those_of_the_step() {
+fn bias_corrections_without_skipped_steps_count_all_steps() {
     for step in [1, 2, 10, 1000, 1 << 20] {
         let (first, second) = ((1.0 - BETAS[0].powi(step)) as f32, (1.0 - BETAS[1].powi(step)).sqrt() as f32);
         assert_eq!(Control::corrections(BETAS, step as u64 - 1, false), ([first; 2], [second; 2]));

@@ -30,7 +30,7 @@ fn engine(file: &ModelFile) -> (Machine, Engine) {
 }
 
 #[test]
-fn smollm2s_texts_have_the_reference_ids() {
+fn smollm2_token_ids_equal_the_reference() {
     let tokenizer = model().tokenizer.unwrap();
     let texts = reference("tokens.json");
     assert_eq!(texts.len(), 43);
@@ -43,7 +43,7 @@ fn smollm2s_texts_have_the_reference_ids() {
 }
 
 #[test]
-fn smollm2s_logits_are_transformers_within_a_thousandth() {
+fn smollm2_logits_equal_those_of_transformers_within_a_thousandth() {
     let (mut machine, mut engine) = engine(&model());
     let (mut worst, mut positions) = (0f64, 0);
     for text in reference("logits.json") {

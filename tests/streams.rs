@@ -35,13 +35,13 @@ fn full() -> Option<Stdio> {
     Some(OpenOptions::new().write(true).open("/dev/full").ok()?.into())
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     assert!(!text(output).contains("panicked"), "{}", text(output));
     text(output)
 }
 
 #[test]
-fn a_training_goes_on_when_nobody_reads_it_any_more() {
+fn training_continues_after_its_reader_closes_the_pipe() {
     let scratch = Scratch::new("streams-closed");
     for (name, more) in [("json", &["--json", "--name", "json"][..]), ("lines", &["--name", "lines"])] {
         let mut child = train(&scratch, 60, more).spawn().unwrap();
@@ -49,8 +49,8 @@ fn a_training_goes_on_when_nobody_reads_it_any_more() {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(!line.is_empty());
         let output = child.wait_with_output().unwrap();
-        let said = said(&output);
-        assert!(output.status.success() && said.contains("standard output was closed"), "{said}");
+        let printed = output_text(&output);
+        assert!(output.status.success() && printed.contains("standard output was closed"), "{printed}");
         assert!(checkpoint(&scratch, name, 60).exists(), "{name}");
     }
     // Nor does it need standard error.
@@ -60,17 +60,17 @@ fn a_training_goes_on_when_nobody_reads_it_any_more() {
 }
 
 #[test]
-fn a_training_goes_on_when_standard_output_is_full_and_says_so_once() {
+fn training_continues_on_a_full_standard_output_and_warns_once() {
     let scratch = Scratch::new("streams-full");
     let Some(full) = full() else { return };
     let output = train(&scratch, 8, &["--json", "--name", "full"]).stdout(full).output().unwrap();
-    let said = said(&output);
-    assert!(output.status.success() && said.matches("cannot write to standard output").count() == 1, "{said}");
+    let printed = output_text(&output);
+    assert!(output.status.success() && printed.matches("cannot write to standard output").count() == 1, "{printed}");
     assert!(checkpoint(&scratch, "full", 8).exists());
 }
 
 #[test]
-fn what_only_prints_ends_quietly_when_nobody_reads_and_fails_when_it_cannot_print() {
+fn printing_commands_end_quietly_on_a_closed_pipe_and_fail_on_a_full_disk() {
     let commands: [&[&str]; 5] = [
         &["inspect"],
         &["inspect", "--json"],
@@ -84,17 +84,21 @@ fn what_only_prints_ends_quietly_when_nobody_reads_and_fails_when_it_cannot_prin
         // Input for the chat; the others read none.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"hi\n");
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        assert!(output.status.success(), "{arguments:?}: {}", output_text(&output));
         let Some(full) = full() else { continue };
         let mut child = signet(arguments).stdout(full).stderr(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"hi\n");
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.code() == Some(1) && said(&output).contains("error: cannot write to standard output"), "{arguments:?}: {}", said(&output));
+        assert!(
+            output.status.code() == Some(1) && output_text(&output).contains("error: cannot write to standard output"),
+            "{arguments:?}: {}",
+            output_text(&output)
+        );
     }
 }
 
 #[test]
-fn what_writes_files_finishes_when_nobody_reads() {
+fn file_writing_commands_finish_on_a_closed_pipe() {
     let scratch = Scratch::new("streams-files");
     std::fs::write(scratch.path("text.txt"), "A boy drops a feather and a stone on the Moon. ".repeat(20)).unwrap();
     let rows = r#"{"question": "is the Moon a moon", "passage": "The Moon is a moon.", "label": 1}"#.to_string() + "\n";
@@ -109,23 +113,23 @@ fn what_writes_files_finishes_when_nobody_reads() {
         let mut child = signet(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success() && Path::new(result).exists(), "{arguments:?}: {}", said(&output));
+        assert!(output.status.success() && Path::new(result).exists(), "{arguments:?}: {}", output_text(&output));
     }
     // A part of the result that could not be written is lost.
     let Some(full) = full() else { return };
     let other = scratch.path("other.json").display().to_string();
     let output = signet(&["eval", "--task", &task, "--device", "cpu", "--out", &other]).stdout(full).stderr(Stdio::piped()).output().unwrap();
-    assert!(output.status.code() == Some(1) && Path::new(&other).exists(), "{}", said(&output));
-    assert!(said(&output).contains("continuing without it"), "{}", said(&output));
+    assert!(output.status.code() == Some(1) && Path::new(&other).exists(), "{}", output_text(&output));
+    assert!(output_text(&output).contains("continuing without it"), "{}", output_text(&output));
 }
 
 #[test]
-fn trainings_without_a_name_that_start_together_take_one_each() {
+fn unnamed_runs_started_together_get_different_names() {
     let scratch = Scratch::new("streams-together");
     let children: Vec<_> = (0..4).map(|_| train(&scratch, 3, &[]).spawn().unwrap()).collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", output_text(&output));
     }
     assert!((1..=4).all(|n| checkpoint(&scratch, &format!("run-{n}"), 3).exists()));
     assert!(!scratch.path("runs/run-5").exists());
@@ -139,36 +143,39 @@ fn shell(line: &str) -> Output {
 
 #[cfg(unix)]
 #[test]
-fn a_limit_for_files_is_reported_and_the_printed_command_resumes_the_run() {
+fn a_file_size_limit_is_reported_and_the_printed_command_resumes_the_run() {
     let scratch = Scratch::new("streams-limit");
     let runs = scratch.path("it's my \"runs\"").display().to_string();
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let words: Vec<String> = arguments(&scratch, 6).into_iter().chain(["--runs".into(), runs.clone(), "--name".into(), "small disk".into()]).collect();
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     let output = shell(&format!("ulimit -f 200; exec {} {}", quoted(env!("CARGO_BIN_EXE_signet")), words.join(" ")));
-    let told = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("files are limited to 102400 bytes here") && told.contains("model.safetensors") || told.contains("step-00000006"), "{told}");
-    let resume = told.split_once("Resume it with: ").expect("a command").1.lines().next().unwrap();
+    let printed = output_text(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(
+        printed.contains("files are limited to 102400 bytes here") && printed.contains("model.safetensors") || printed.contains("step-00000006"),
+        "{printed}"
+    );
+    let resume = printed.split_once("Resume it with: ").expect("a command").1.lines().next().unwrap();
     assert!(resume.contains("--resume --name 'small disk' --runs ") && resume.ends_with("--device cpu"), "{resume}");
     let output = shell(resume);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_text(&output));
     assert!(Path::new(&runs).join("small disk/checkpoints/step-00000006/model.safetensors").exists());
     // A finished run stays finished.
     let output = shell(resume);
-    assert!(output.status.success() && said(&output).contains("is finished: all 6 steps are done"), "{}", said(&output));
+    assert!(output.status.success() && output_text(&output).contains("is finished: all 6 steps are done"), "{}", output_text(&output));
 }
 
 #[test]
-fn a_run_whose_settings_cannot_be_read_is_not_called_missing() {
+fn a_run_with_unreadable_settings_is_not_reported_as_missing() {
     let scratch = Scratch::new("streams-unreadable");
-    let resume = |name: &str| said(&train(&scratch, 2, &["--resume", "--name", name]).output().unwrap());
+    let resume = |name: &str| output_text(&train(&scratch, 2, &["--resume", "--name", name]).output().unwrap());
     assert!(resume("nothing").contains("there is no run to resume here"));
     std::fs::create_dir_all(scratch.path("runs/folder/run.toml")).unwrap();
     std::fs::create_dir_all(scratch.path("runs/binary")).unwrap();
     std::fs::write(scratch.path("runs/binary/run.toml"), [b's', 0xff, 0xfe]).unwrap();
     for name in ["folder", "binary"] {
-        let told = resume(name);
-        assert!(told.contains("run.toml") && !told.contains("no run"), "{told}");
+        let printed = resume(name);
+        assert!(printed.contains("run.toml") && !printed.contains("no run"), "{printed}");
     }
 }

@@ -31,18 +31,18 @@ fn weights(runs: &Path, name: &str) -> Vec<u8> {
 }
 
 /// The events of a kind among lines of JSON.
-fn events(said: &str, kind: &str) -> Vec<serde_json::Value> {
+fn events(printed: &str, kind: &str) -> Vec<serde_json::Value> {
     let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-    said.lines().map(event).filter(|event| event["event"] == kind).collect()
+    printed.lines().map(event).filter(|event| event["event"] == kind).collect()
 }
 
 #[test]
-fn a_killed_sweep_goes_on_to_the_same_bits_and_skips_what_is_done() {
+fn a_killed_sweep_resumes_to_the_same_bits_and_skips_finished_runs() {
     let scratch = Scratch::new("sweep-killed");
     let file = file(&scratch, GRID);
     let (whole, killed) = (scratch.path("whole"), scratch.path("killed"));
-    let (good, said) = run(&arguments(&file, &whole, &[]));
-    assert!(good && said.contains("4 of 4 runs are done") && said.contains("run 3 of 4: loss-ar_seed-1"), "{said}");
+    let (good, printed) = run(&arguments(&file, &whole, &[]));
+    assert!(good && printed.contains("4 of 4 runs are done") && printed.contains("run 3 of 4: loss-ar_seed-1"), "{printed}");
     let mut child = signet(&arguments(&file, &killed, &["--json"])).stdout(Stdio::piped()).spawn().unwrap();
     // In the second run, after its first checkpoint.
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -53,27 +53,27 @@ fn a_killed_sweep_goes_on_to_the_same_bits_and_skips_what_is_done() {
     // The started run keeps its model; the others need the original file.
     let shape = std::fs::read_to_string(scratch.path("small.json")).unwrap();
     std::fs::write(scratch.path("small.json"), shape.replace("72", "80")).unwrap();
-    let (good, said) = run(&arguments(&file, &killed, &["--dry-run"]));
-    assert!(good && said.contains("keeps the shape of its checkpoint"), "{said}");
+    let (good, printed) = run(&arguments(&file, &killed, &["--dry-run"]));
+    assert!(good && printed.contains("keeps the shape of its checkpoint"), "{printed}");
     std::fs::write(scratch.path("small.json"), shape).unwrap();
     let output = signet(&arguments(&file, &killed, &["--json"])).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    let said = String::from_utf8(output.stdout).unwrap();
-    let steps: Vec<u64> = events(&said, "sweep_planned")[0]["runs"].as_array().unwrap().iter().map(|run| run["step"].as_u64().unwrap()).collect();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let steps: Vec<u64> = events(&printed, "sweep_planned")[0]["runs"].as_array().unwrap().iter().map(|run| run["step"].as_u64().unwrap()).collect();
     assert!(steps[0] == STEPS && (4..STEPS).contains(&steps[1]) && steps[2..] == [0, 0], "{steps:?}");
-    let begun: Vec<u64> = events(&said, "sweep_run").iter().map(|run| run["n"].as_u64().unwrap()).collect();
+    let begun: Vec<u64> = events(&printed, "sweep_run").iter().map(|run| run["n"].as_u64().unwrap()).collect();
     assert_eq!(begun, [2, 3, 4]);
     for name in NAMES {
         assert!(weights(&whole, name) == weights(&killed, name), "{name} came to other weights");
     }
-    let (good, said) = run(&arguments(&file, &killed, &["--json"]));
-    assert!(good && events(&said, "sweep_run").is_empty() && events(&said, "sweep_ended")[0]["done"] == 4, "{said}");
-    let (good, said) = run(&arguments(&file, &killed, &["--dry-run"]));
-    assert!(good && said.contains("loss-ad_seed-2  done") && said.contains("4 runs, 0 to do"), "{said}");
+    let (good, printed) = run(&arguments(&file, &killed, &["--json"]));
+    assert!(good && events(&printed, "sweep_run").is_empty() && events(&printed, "sweep_ended")[0]["done"] == 4, "{printed}");
+    let (good, printed) = run(&arguments(&file, &killed, &["--dry-run"]));
+    assert!(good && printed.contains("loss-ad_seed-2  done") && printed.contains("4 runs, 0 to do"), "{printed}");
 }
 
 #[test]
-fn a_sweep_that_is_stopped_saves_and_says_how_to_go_on() {
+fn a_stopped_sweep_saves_and_prints_how_to_resume() {
     use signet::runner::{Command, Event, Runner, Stop, SweepRequest, TrainEvent};
     let scratch = Scratch::new("sweep-stopped");
     let (file, folder, stop) = (file(&scratch, GRID), scratch.path("runs of it"), Stop::default());
@@ -92,7 +92,7 @@ fn a_sweep_that_is_stopped_saves_and_says_how_to_go_on() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_anything_begins() {
+fn invalid_combinations_are_refused_before_the_first_run() {
     let scratch = Scratch::new("sweep-refused");
     let runs = scratch.path("refused");
     for (grid, words) in [
@@ -104,25 +104,25 @@ fn what_cannot_be_is_refused_before_anything_begins() {
         ("[grid]\nseed = [1]\ndata = [[], [\"no such file.txt\"]]\n", &["data-no-such-file.txt_seed-1", "no such file.txt"]),
         ("[grid]\nseq = [32, 4096]\n", &["seq-4096", "context"]),
     ] {
-        let (good, said) = run(&arguments(&file(&scratch, grid), &runs, &[]));
-        assert!(!good && words.iter().all(|word| said.contains(word)) && said.contains("sweep.toml"), "{grid}: {said}");
+        let (good, printed) = run(&arguments(&file(&scratch, grid), &runs, &[]));
+        assert!(!good && words.iter().all(|word| printed.contains(word)) && printed.contains("sweep.toml"), "{grid}: {printed}");
         assert!(!runs.exists(), "{grid}: something was begun");
     }
-    let (good, said) = run(&arguments(&file(&scratch, GRID), &runs, &["--dry-run"]));
-    assert!(good && said.contains("loss-ar_seed-2  12 steps") && said.contains("4 to do: 0.003 M tokens") && !runs.exists(), "{said}");
-    let (good, said) = run(&arguments(&file(&scratch, GRID), &runs, &["--memory", "1MB"]));
-    assert!(!good && said.contains("loss-ad_seed-1: does not fit") && !runs.exists(), "{said}");
-    let (good, said) = run(&arguments(&scratch.path("none.toml"), &runs, &[]));
-    assert!(!good && said.contains("none.toml"), "{said}");
+    let (good, printed) = run(&arguments(&file(&scratch, GRID), &runs, &["--dry-run"]));
+    assert!(good && printed.contains("loss-ar_seed-2  12 steps") && printed.contains("4 to do: 0.003 M tokens") && !runs.exists(), "{printed}");
+    let (good, printed) = run(&arguments(&file(&scratch, GRID), &runs, &["--memory", "1MB"]));
+    assert!(!good && printed.contains("loss-ad_seed-1: does not fit") && !runs.exists(), "{printed}");
+    let (good, printed) = run(&arguments(&scratch.path("none.toml"), &runs, &[]));
+    assert!(!good && printed.contains("none.toml"), "{printed}");
 }
 
 #[test]
-fn a_run_that_was_begun_with_other_settings_is_not_gone_on_with() {
+fn a_run_with_other_settings_is_not_resumed() {
     let scratch = Scratch::new("sweep-other");
     let runs = scratch.path("other");
     assert!(run(&arguments(&file(&scratch, "[grid]\nseed = [1]\n"), &runs, &[])).0);
     let changed = std::fs::read_to_string(scratch.path("sweep.toml")).unwrap().replace("warmup = 2", "warmup = 3");
     std::fs::write(scratch.path("sweep.toml"), changed).unwrap();
-    let (good, said) = run(&arguments(&scratch.path("sweep.toml"), &runs, &[]));
-    assert!(!good && said.contains("seed-1") && said.contains("warmup was 2, is 3"), "{said}");
+    let (good, printed) = run(&arguments(&scratch.path("sweep.toml"), &runs, &[]));
+    assert!(!good && printed.contains("seed-1") && printed.contains("warmup was 2, is 3"), "{printed}");
 }

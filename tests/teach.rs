@@ -36,11 +36,11 @@ fn learner(scratch: &Scratch, teacher: &str, cache: &str, name: &str, device: &s
 }
 
 #[test]
-fn a_cache_that_was_killed_or_damaged_becomes_the_same_byte_for_byte() {
+fn an_interrupted_or_damaged_cache_is_completed_byte_for_byte() {
     let scratch = Scratch::new("teach");
     let teacher = teacher(&scratch);
-    let (good, said) = run(&as_str(&teach(&scratch, &teacher, "whole", "cpu", &[])));
-    assert!(good && said.contains("tokens/s") && said.contains("B in all"), "{said}");
+    let (good, printed) = run(&as_str(&teach(&scratch, &teacher, "whole", "cpu", &[])));
+    assert!(good && printed.contains("tokens/s") && printed.contains("B in all"), "{printed}");
     let path = scratch.path("killed/teacher.safetensors");
     for kill in 0..3 {
         let mut child = signet(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[]))).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -52,10 +52,10 @@ fn a_cache_that_was_killed_or_damaged_becomes_the_same_byte_for_byte() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let (good, said) = run(&as_str(&learner(&scratch, "none", "killed", "early", "cpu")));
+    let (good, printed) = run(&as_str(&learner(&scratch, "none", "killed", "early", "cpu")));
     // The machine may have been fast enough to finish it.
     let whole = contents(&scratch, "whole") == contents(&scratch, "killed");
-    assert!(whole || !good && said.contains("windows are missing"), "{said}");
+    assert!(whole || !good && printed.contains("windows are missing"), "{printed}");
     assert!(run(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[]))).0);
     assert!(contents(&scratch, "whole") == contents(&scratch, "killed"), "the caches differ");
     // A bit in each of the last windows, including held-out ones: the low byte of a probability. The probabilities are
@@ -65,15 +65,15 @@ fn a_cache_that_was_killed_or_damaged_becomes_the_same_byte_for_byte() {
     let (end, window) = (bytes.len() - 8 * windows, 32 * 9 * 2);
     (1..=40).for_each(|n| bytes[end - n * window] ^= 1);
     std::fs::write(&path, bytes).unwrap();
-    let (good, said) = run(&as_str(&learner(&scratch, "none", "killed", "late", "cpu")));
-    assert!(!good && said.contains("is damaged") && said.contains("signet teach"), "{said}");
-    let (good, said) = run(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[])));
-    assert!(good && said.contains("40 of "), "{said}");
+    let (good, printed) = run(&as_str(&learner(&scratch, "none", "killed", "late", "cpu")));
+    assert!(!good && printed.contains("is damaged") && printed.contains("signet teach"), "{printed}");
+    let (good, printed) = run(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[])));
+    assert!(good && printed.contains("40 of "), "{printed}");
     assert!(contents(&scratch, "whole") == contents(&scratch, "killed"), "the repaired cache differs");
 }
 
 #[test]
-fn a_cache_made_from_something_else_is_refused_by_name() {
+fn a_cache_of_other_inputs_is_refused_by_name() {
     let scratch = Scratch::new("refused-cache");
     let (teacher, embedded) = (teacher(&scratch), "embedded".to_string());
     assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "cpu", &[]))).0);
@@ -104,13 +104,13 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
             // Another student and another batch size may use it.
             let steps = arguments.iter().position(|argument| argument == "--steps").unwrap();
             arguments[steps + 1] = "6".into();
-            let (good, said) = run(&as_str(&arguments));
-            assert!(good, "{option}: {said}");
+            let (good, printed) = run(&as_str(&arguments));
+            assert!(good, "{option}: {printed}");
             std::fs::remove_dir_all(scratch.path("runs/bad")).unwrap();
             continue;
         }
-        let (good, said) = run(&as_str(&arguments));
-        assert!(!good && said.contains(want) && !said.contains("panicked"), "{option}: {said}");
+        let (good, printed) = run(&as_str(&arguments));
+        assert!(!good && printed.contains(want) && !printed.contains("panicked"), "{option}: {printed}");
         assert!(!scratch.path("runs/bad").exists(), "{option} left a run behind");
     }
     for (more, want) in
@@ -119,13 +119,13 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
         let mut arguments = teach(&scratch, &teacher, "cache", "cpu", &[]);
         let at = arguments.iter().position(|argument| argument == more[0]).unwrap();
         arguments[at + 1] = more[1].into();
-        let (good, said) = run(&as_str(&arguments));
-        assert!(!good && said.contains(want), "{more:?}: {said}");
+        let (good, printed) = run(&as_str(&arguments));
+        assert!(!good && printed.contains(want), "{more:?}: {printed}");
     }
 }
 
 #[test]
-fn a_killed_run_that_learns_from_a_cache_resumes_to_the_same_bits_and_from_no_other_cache() {
+fn a_killed_run_with_a_teacher_cache_resumes_to_the_same_bits_and_refuses_other_caches() {
     let scratch = Scratch::new("cached");
     let teacher = teacher(&scratch);
     assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "cpu", &[]))).0);
@@ -138,18 +138,18 @@ fn a_killed_run_that_learns_from_a_cache_resumes_to_the_same_bits_and_from_no_ot
     assert!(run(&as_str(&other)).0);
     // A finished run does not open the cache.
     std::fs::remove_dir_all(scratch.path("runs/killed/checkpoints/step-00000060")).unwrap();
-    let (good, said) = run(&[&as_str(&learner(&scratch, "none", "cache", "killed", "cpu"))[..], &["--resume"]].concat());
-    assert!(!good && said.contains("is not the teacher cache of this run"), "{said}");
+    let (good, printed) = run(&[&as_str(&learner(&scratch, "none", "cache", "killed", "cpu"))[..], &["--resume"]].concat());
+    assert!(!good && printed.contains("is not the teacher cache of this run"), "{printed}");
 }
 
 #[test]
-fn a_cache_of_an_adapter_trains_there_and_is_measured_against_the_teacher_itself() {
+fn a_cache_made_on_an_adapter_trains_there_and_evaluates_against_the_teacher() {
     let scratch = Scratch::new("cached-gpu");
     let teacher = teacher(&scratch);
     assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "0", &[]))).0);
     let arguments = learner(&scratch, &teacher.display().to_string(), "cache", "run", "0");
-    let (good, said) = run(&[&as_str(&arguments)[..], &["--eval-teacher"]].concat());
-    assert!(good, "{said}");
+    let (good, printed) = run(&[&as_str(&arguments)[..], &["--eval-teacher"]].concat());
+    assert!(good, "{printed}");
     let metrics = std::fs::read_to_string(scratch.path("runs/run/metrics.jsonl")).unwrap();
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     let (joined, whole) = (last["kl"].as_f64().unwrap(), last["held_out"]["kl"].as_f64().unwrap());
@@ -163,18 +163,18 @@ fn a_run_resumes_from_its_cache_without_the_teacher() {
     assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "cpu", &[]))).0);
     let name = teacher.display().to_string();
     let whole = learner(&scratch, &name, "cache", "whole", "cpu");
-    let (good, said) = run(&as_str(&whole));
-    assert!(good, "{said}");
+    let (good, printed) = run(&as_str(&whole));
+    assert!(good, "{printed}");
     let last = scratch.path("runs/whole/checkpoints/step-00000060");
     let weights = std::fs::read(last.join("model.safetensors")).unwrap();
     std::fs::remove_dir_all(&last).unwrap();
     std::fs::rename(&teacher, scratch.path("elsewhere")).unwrap();
     let mut resumed = whole;
     resumed.push("--resume".into());
-    let (good, said) = run(&as_str(&resumed));
-    assert!(good && said.contains(&name) && said.contains("without its teacher"), "{said}");
+    let (good, printed) = run(&as_str(&resumed));
+    assert!(good && printed.contains(&name) && printed.contains("without its teacher"), "{printed}");
     assert!(std::fs::read(last.join("model.safetensors")).unwrap() == weights, "the parameters differ");
     // A new run needs the teacher's settings.
-    let (good, said) = run(&as_str(&learner(&scratch, &name, "cache", "new", "cpu")));
-    assert!(!good && said.contains("setting teacher"), "{said}");
+    let (good, printed) = run(&as_str(&learner(&scratch, &name, "cache", "new", "cpu")));
+    assert!(!good && printed.contains("setting teacher"), "{printed}");
 }

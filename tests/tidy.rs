@@ -1,7 +1,7 @@
 //! The invariants of ARCHITECTURE.md, as far as the source text shows them. Each rule reports `file:line: problem`; the
 //! last test violates each rule once.
 
-mod circles;
+mod cycles;
 mod errors;
 mod names;
 mod source;
@@ -125,12 +125,12 @@ fn layers(tree: &Tree, found: &mut Findings) {
 }
 
 /// Front ends name only the runner; files in which window and page differ also the platform.
-fn faces(tree: &Tree, found: &mut Findings) {
+fn front_ends(tree: &Tree, found: &mut Findings) {
     for (path, source) in below("crates/", tree) {
         for (offset, used) in source.rooted("signet", &[]) {
             let known = used.first().is_none_or(|first| first == FACES || FRONTS.contains(&path) && first == "platform");
             if !known {
-                found.add(path, source.line(offset), &used.join("::"), "a face may name signet::runner only");
+                found.add(path, source.line(offset), &used.join("::"), "a front end may name signet::runner only");
             }
         }
     }
@@ -189,8 +189,8 @@ fn operations_whole(tree: &Tree, found: &mut Findings) {
 /// Only `platform` depends on the target, and only `readback` maps buffers.
 fn places(tree: &Tree, found: &mut Findings) {
     // A build script is no part of what it builds.
-    let faces = below("crates/", tree).into_iter().filter(|(path, _)| !path.ends_with("/build.rs"));
-    for (path, source) in sources(tree).into_iter().chain(faces) {
+    let front_ends = below("crates/", tree).into_iter().filter(|(path, _)| !path.ends_with("/build.rs"));
+    for (path, source) in sources(tree).into_iter().chain(front_ends) {
         if !path.starts_with("src/platform/") && !FRONTS.contains(&path) {
             for (word, offset) in PLATFORM_ONLY.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
                 found.add(path, source.line(offset), word, "belongs in src/platform");
@@ -253,7 +253,7 @@ fn files(tree: &Tree, found: &mut Findings) {
 
 fn problems(tree: &Tree) -> Vec<String> {
     let mut found = Findings::default();
-    for rule in [layers, faces, operations_apart, operations_whole, places, pure, files, errors::errors] {
+    for rule in [layers, front_ends, operations_apart, operations_whole, places, pure, files, errors::errors] {
         rule(tree, &mut found);
     }
     found.problems
@@ -266,14 +266,14 @@ fn the_repository_keeps_its_invariants() {
 }
 
 #[test]
-fn no_folder_has_modules_that_use_each_other_in_a_circle() {
-    let circles = circles::circles(&tree());
-    let circles: Vec<String> = circles.iter().map(|(folder, arrows)| format!("{folder}: {}", arrows.join(", "))).collect();
-    assert!(circles.is_empty(), "\n{}", circles.join("\n"));
+fn sibling_modules_do_not_import_each_other_in_cycles() {
+    let cycles = cycles::cycles(&tree());
+    let cycles: Vec<String> = cycles.iter().map(|(folder, arrows)| format!("{folder}: {}", arrows.join(", "))).collect();
+    assert!(cycles.is_empty(), "\n{}", cycles.join("\n"));
 }
 
 #[test]
-fn a_circle_is_found_through_a_name_that_the_folder_offers() {
+fn a_cycle_through_a_reexport_is_detected() {
     let mut tree = Tree::new();
     for (path, text) in [
         ("src/lib.rs", "mod a;"),
@@ -283,21 +283,21 @@ fn a_circle_is_found_through_a_name_that_the_folder_offers() {
     ] {
         tree.insert(path.into(), text.into());
     }
-    assert!(circles::circles(&tree).is_empty(), "a parent that lists its children is in none");
+    assert!(cycles::cycles(&tree).is_empty(), "a parent that lists its children is in none");
     tree.insert("src/a/two.rs".into(), "use crate::a::one::One; pub struct Two(Box<One>);".into());
-    assert_eq!(circles::circles(&tree), [("src/a".to_string(), vec!["one → two".to_string(), "two → one".into()])]);
+    assert_eq!(cycles::cycles(&tree), [("src/a".to_string(), vec!["one → two".to_string(), "two → one".into()])]);
 }
 
 #[test]
-fn every_rule_catches_what_it_is_for() {
+fn every_rule_detects_a_violation() {
     let whole = tree();
-    let spoilt = [
+    let violations = [
         ("src/device/gpu.rs", "use crate::graph::Tape;", "comes later in src/lib.rs"),
         ("src/device/gpu.rs", "use crate::rng::Key;", "device may name"),
         ("src/graph/plan.rs", "fn f() { crate::ops::Add; }", "comes later in src/lib.rs"),
         ("src/graph/plan.rs", "const NAME: &str = \"add/forward\";", "the graph names no operation"),
-        ("crates/cli/src/main.rs", "use signet::{runner::Runner, model::Weights};", "a face may name"),
-        ("crates/app/src/train/mod.rs", "use signet::platform::page;", "a face may name"),
+        ("crates/cli/src/main.rs", "use signet::{runner::Runner, model::Weights};", "a front end may name"),
+        ("crates/app/src/train/mod.rs", "use signet::platform::page;", "a front end may name"),
         ("src/ops/add.rs", "use super::matmul::Matmul;", "do not import each other"),
         ("src/ops/add.rs", "use crate::ops::Matmul;", "do not import each other"),
         ("src/ops/minus.rs", "//! A difference.", "no shader of this name"),
@@ -317,7 +317,7 @@ fn every_rule_catches_what_it_is_for() {
         ("README.md", "cd /root/signet", "a path of one machine"),
         ("src/rng.rs", &"\n".repeat(LINES), "two things"),
     ];
-    for (path, addition, expected) in spoilt {
+    for (path, addition, expected) in violations {
         let mut tree = whole.clone();
         let text = tree.entry(path.into()).or_default();
         *text = if text.is_empty() { addition.into() } else { format!("{text}\n{addition}\n") };

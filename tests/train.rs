@@ -59,8 +59,8 @@ pub(crate) fn teacher(scratch: &Scratch) -> PathBuf {
         "0",
     ];
     let own = ["--model", model.to_str().unwrap(), "--runs", runs.to_str().unwrap(), "--data", &some_text(scratch)];
-    let (good, said) = run(&[&arguments[..], &own].concat());
-    assert!(good, "{said}");
+    let (good, printed) = run(&[&arguments[..], &own].concat());
+    assert!(good, "{printed}");
     runs.join("teacher/checkpoints/step-00000008")
 }
 
@@ -122,8 +122,8 @@ fn killed_and_resumed(device: &str, more: &[&str]) {
 /// The same for any arguments of a run of 60 steps, by its name.
 pub(crate) fn killed_and_resumed_as(scratch: &Scratch, arguments: &dyn Fn(&str) -> Vec<String>) {
     let begun = Instant::now();
-    let (good, said) = run(&as_str(&arguments("whole")));
-    assert!(good, "{said}");
+    let (good, printed) = run(&as_str(&arguments("whole")));
+    assert!(good, "{printed}");
     let whole = begun.elapsed();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     // Killed before there was anything to resume, it starts over.
@@ -144,8 +144,8 @@ pub(crate) fn killed_and_resumed_as(scratch: &Scratch, arguments: &dyn Fn(&str) 
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let (good, said) = run(&as_str(&go_on()));
-    assert!(good, "{said}");
+    let (good, printed) = run(&as_str(&go_on()));
+    assert!(good, "{printed}");
     let (whole, killed) = (result(scratch, "whole"), result(scratch, "killed"));
     assert!(whole.0 == killed.0, "the parameters differ");
     assert!(whole.1 == killed.1, "the moments differ");
@@ -175,8 +175,8 @@ fn curve(scratch: &Scratch, name: &str, more: &[&str]) -> Vec<[f64; 2]> {
     let fixed = "train --device cpu --steps 200 --warmup 10 --seq 32 --batch 4 --eval-every 0 --eval-batches 1 --sample-every 0 --checkpoint-every 0";
     let (model, runs) = (scratch.path("small.json").display().to_string(), scratch.path("runs").display().to_string());
     let own = ["--config", &settings, "--model", &model, "--runs", &runs, "--name", name];
-    let (good, said) = run(&[&fixed.split(' ').collect::<Vec<_>>()[..], &own, more].concat());
-    assert!(good, "{said}");
+    let (good, printed) = run(&[&fixed.split(' ').collect::<Vec<_>>()[..], &own, more].concat());
+    assert!(good, "{printed}");
     let metrics = std::fs::read_to_string(scratch.path("runs").join(name).join("metrics.jsonl")).unwrap();
     let line = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -222,8 +222,8 @@ fn a_tuned_run_keeps_its_variants() {
     };
     let mut whole = student(&scratch, &teacher, "whole", &vulkan);
     whole.push("--tune".into());
-    let said = cached(&as_str(&whole));
-    assert!(said.contains("tuning kernels"), "{said}");
+    let printed = cached(&as_str(&whole));
+    assert!(printed.contains("tuning kernels"), "{printed}");
     let variants = std::fs::read_to_string(scratch.path("runs/whole/variants.json")).unwrap();
     // The kernels that were faster than the portable ones differ from machine to machine.
     assert!(variants.contains(" → "), "{variants}");
@@ -254,14 +254,14 @@ fn a_resume_with_other_settings_or_of_a_run_in_use_is_refused() {
     while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let (good, said) = run(&[&as_str(&arguments)[..], &["--resume"]].concat());
+    let (good, printed) = run(&[&as_str(&arguments)[..], &["--resume"]].concat());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!good && said.contains("another process"), "{said}");
-    let (good, said) = run(&as_str(&arguments));
-    assert!(!good && said.contains("--resume"), "{said}");
-    let (good, said) = run(&[&as_str(&arguments)[..], &["--resume", "--lr", "0.5"]].concat());
-    assert!(!good && said.contains("lr was 0.002, is 0.5"), "{said}");
+    assert!(!good && printed.contains("another process"), "{printed}");
+    let (good, printed) = run(&as_str(&arguments));
+    assert!(!good && printed.contains("--resume"), "{printed}");
+    let (good, printed) = run(&[&as_str(&arguments)[..], &["--resume", "--lr", "0.5"]].concat());
+    assert!(!good && printed.contains("lr was 0.002, is 0.5"), "{printed}");
 }
 
 #[cfg(unix)]
@@ -309,8 +309,8 @@ fn the_guard_skips_or_rolls_back_past_data_that_spikes() {
     );
     std::fs::write(scratch.path("run.toml"), settings).unwrap();
     let (config, runs) = (scratch.path("run.toml"), scratch.path("runs"));
-    let (good, said) = run(&["train", "--device", "cpu", "--config", config.to_str().unwrap(), "--runs", runs.to_str().unwrap(), "--name", "guarded"]);
-    assert!(good, "{said}");
+    let (good, printed) = run(&["train", "--device", "cpu", "--config", config.to_str().unwrap(), "--runs", runs.to_str().unwrap(), "--name", "guarded"]);
+    assert!(good, "{printed}");
     let log = std::fs::read_to_string(runs.join("guarded/log.txt")).unwrap();
     assert!(log.contains("rolled back to step"), "{log}");
     let metrics = std::fs::read_to_string(runs.join("guarded/metrics.jsonl")).unwrap();
@@ -319,7 +319,7 @@ fn the_guard_skips_or_rolls_back_past_data_that_spikes() {
 }
 
 #[test]
-fn bad_input_is_refused_in_words_and_leaves_no_run() {
+fn bad_input_is_refused_with_a_message_and_leaves_no_run() {
     let scratch = Scratch::new("bad");
     let teacher = teacher(&scratch);
     let runs = scratch.path("runs");
@@ -361,8 +361,8 @@ fn bad_input_is_refused_in_words_and_leaves_no_run() {
             }
         }
         all.extend(arguments);
-        let (good, said) = run(&all);
-        assert!(!good && said.contains(want) && !said.contains("panicked"), "{arguments:?}: {said}");
+        let (good, printed) = run(&all);
+        assert!(!good && printed.contains(want) && !printed.contains("panicked"), "{arguments:?}: {printed}");
         assert!(!runs.join("bad").exists(), "{arguments:?} left a run behind");
     }
 }

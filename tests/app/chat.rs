@@ -122,10 +122,10 @@ fn a_teacher_replies_side_by_side_and_every_token_has_its_kl() {
     let (_scratch, mut driver) = open("teacher");
     driver.click("Side by side with a teacher");
     send(&mut driver, "hello there");
-    let said = labels(&driver);
-    assert!(driver.shows("Student", false) && driver.shows("Teacher", false), "{said}");
-    assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 2, "{said}");
-    assert!(driver.shows("nats a token; farthest at", true) && driver.shows("KL by token, in nats: ", true), "{said}");
+    let printed = labels(&driver);
+    assert!(driver.shows("Student", false) && driver.shows("Teacher", false), "{printed}");
+    assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 2, "{printed}");
+    assert!(driver.shows("nats a token; farthest at", true) && driver.shows("KL by token, in nats: ", true), "{printed}");
 }
 
 #[test]

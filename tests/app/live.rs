@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
-fn tell(driver: &mut Driver, event: TrainEvent) {
+fn send_event(driver: &mut Driver, event: TrainEvent) {
     driver.harness.state_mut().handle(Tab::Train, Reply::Event(Event::Train(event)));
 }
 
@@ -21,7 +21,7 @@ fn begin(driver: &mut Driver, steps: u64) {
         "train": "begun", "step": 0, "steps": steps, "summary": "a run", "device": "the CPU device", "memory": 1, "tokens": 64, "lr": 0.001,
         "sample_prompt": "", "matrices": []
     });
-    tell(driver, serde_json::from_value(begun).expect("an event as `train --json` prints it"));
+    send_event(driver, serde_json::from_value(begun).expect("an event as `train --json` prints it"));
 }
 
 fn step(step: u64, tokens_per_s: f64) -> TrainEvent {
@@ -35,7 +35,7 @@ fn an_outlier_in_step_time_changes_neither_speed_nor_time_left() {
     begin(&mut driver, 1000);
     for n in 1..=40 {
         // Like after a pause, a snapshot or a checkpoint.
-        tell(&mut driver, step(n, if n % 10 == 0 { 1.1e7 } else { 1000.0 }));
+        send_event(&mut driver, step(n, if n % 10 == 0 { 1.1e7 } else { 1000.0 }));
         driver.harness.step();
         if n >= 9 {
             assert!(driver.shows("tokens/s 1000", false), "at step {n}");
@@ -63,7 +63,7 @@ fn the_marker_stays_with_its_run() {
     let scratch = Scratch::new("live-pin");
     let mut driver = Driver::new(&scratch.0, Tab::Train);
     begin(&mut driver, 100);
-    (1..=50).for_each(|n| tell(&mut driver, step(n, 1000.0)));
+    (1..=50).for_each(|n| send_event(&mut driver, step(n, 1000.0)));
     driver.harness.run_steps(3);
     driver.harness.query_all_by_label_contains("Loss: ").next().expect("the plot of the loss").click();
     driver.harness.run_steps(3);
@@ -86,11 +86,11 @@ fn a_series_of_one_point_is_drawn() {
     begin(&mut driver, 100);
     driver.harness.run_steps(3);
     let before = dots(&driver, palette(0));
-    tell(&mut driver, step(1, 1000.0));
+    send_event(&mut driver, step(1, 1000.0));
     driver.harness.run_steps(3);
     // Loss, gradient norm and learning rate.
     assert_eq!(dots(&driver, palette(0)) - before, 3);
-    tell(&mut driver, step(2, 1000.0));
+    send_event(&mut driver, step(2, 1000.0));
     driver.harness.run_steps(3);
     assert_eq!(dots(&driver, palette(0)), before);
 }
@@ -132,7 +132,7 @@ fn start(driver: &mut Driver) {
 }
 
 /// An app with a stored last run.
-fn remembering(scratch: &Scratch, run: &Path) -> Driver {
+fn app_with_last_run(scratch: &Scratch, run: &Path) -> Driver {
     let mut driver = Driver::new(&scratch.0.join("runs"), Tab::Train);
     driver.harness.state_mut().shared.settings.last_run = Some(run.into());
     driver
@@ -149,7 +149,7 @@ fn a_finished_run_cannot_be_resumed_and_the_reason_is_shown() {
     driver.wait_until("Resume to be disabled", |driver| !is_enabled(driver, "Resume"));
     let run = scratch.0.join("runs/mine");
     // The same after a restart, with the run's name.
-    let mut again = remembering(&scratch, &run);
+    let mut again = app_with_last_run(&scratch, &run);
     again.wait_for("No active run. mine is finished: all 4 steps are done");
     assert!(!is_enabled(&again, "Resume"));
     // A resume by another way ends at once, with the reason.
@@ -167,7 +167,7 @@ fn resume_names_the_run_that_it_continues() {
     driver.click("Stop");
     driver.wait_until("the end", |driver| driver.shows("everything is saved", true));
     let run: PathBuf = scratch.0.join("runs/mine");
-    let mut again = remembering(&scratch, &run);
+    let mut again = app_with_last_run(&scratch, &run);
     again.wait_until("the run's name", |driver| driver.shows("No active run. Resume continues mine from step", true));
     assert!(again.shows("of 1000000", true) && is_enabled(&again, "Resume"));
     again.click("Resume");
@@ -176,7 +176,7 @@ fn resume_names_the_run_that_it_continues() {
     again.wait_until("the end", |driver| driver.shows("everything is saved", true));
     // The folder was removed meanwhile.
     std::fs::remove_dir_all(&run).unwrap();
-    let mut gone = remembering(&scratch, &run);
+    let mut gone = app_with_last_run(&scratch, &run);
     gone.wait_for("No active run. mine is no longer in its folder");
     assert!(!is_enabled(&gone, "Resume"));
 }

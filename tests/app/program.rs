@@ -20,8 +20,8 @@ fn help_and_version_go_to_standard_output_and_open_no_dialog() {
     for (argument, expected) in [("--help", "Usage: signet-app"), ("--version", "signet-app ")] {
         for display in [None, Some(":999")] {
             let Output { status, stdout, stderr } = app(&[argument], display);
-            let (said, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-            assert!(status.success() && said.contains(expected) && errors.is_empty(), "{argument} with {display:?}: {status} {said} {errors}");
+            let (printed, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+            assert!(status.success() && printed.contains(expected) && errors.is_empty(), "{argument} with {display:?}: {status} {printed} {errors}");
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn open_at(tab: Tab, theme: Theme, size: [f32; 2]) -> (Window, Scratc
     (window, scratch)
 }
 
-fn tell(window: &mut Window, events: impl IntoIterator<Item = Event>) {
+fn send_events(window: &mut Window, events: impl IntoIterator<Item = Event>) {
     let tab = window.state().shared.settings.tab;
     for event in events {
         window.state_mut().handle(tab, Reply::Event(event));
@@ -87,7 +87,7 @@ fn steps() -> Vec<Metrics> {
 }
 
 fn train(window: &mut Window) {
-    tell(window, recorded());
+    send_events(window, recorded());
 }
 
 fn runs(window: &mut Window) {
@@ -104,12 +104,12 @@ fn runs(window: &mut Window) {
     };
     let broken = RunInfo { config: None, last: None, held_out: None, problem: Some("run.toml: line 3: unknown field `bach`".into()), ..run("broken", 0.0) };
     let list = Event::Runs { folder: "runs".into(), found: true, runs: vec![run("quick", 2e-3), run("slow", 5e-4), broken], trashed: 1, now: 1e9 + 90.0 };
-    tell(window, [list]);
+    send_events(window, [list]);
     for (name, factor) in [("quick", 1.0), ("slow", 1.1)] {
         click(window, Role::CheckBox, name);
         let metrics = steps().into_iter().map(|step| Metrics { loss: factor * step.loss, ..step }).collect();
         let path = format!("runs/{name}").into();
-        tell(window, [Event::RunMetrics { path, until: Default::default(), restarted: false, more: false, metrics, broken: Vec::new() }]);
+        send_events(window, [Event::RunMetrics { path, until: Default::default(), restarted: false, more: false, metrics, broken: Vec::new() }]);
     }
 }
 
@@ -123,29 +123,29 @@ fn chat(window: &mut Window) {
     let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.4, teacher_p: 0.5 };
     let reply = vec![token("I'm", 0.02), token(" doing", 0.3), token(" great", 0.9), token(", thanks", 2.5), token("!", 0.001)];
     let text = reply.iter().map(|token| token.text.clone()).collect();
-    tell(window, [loaded]);
+    send_events(window, [loaded]);
     // The model is loaded, with an empty history.
     for _ in 0..2 {
         window.state_mut().handle(Tab::Chat, Reply::Ended { error: None });
     }
-    tell(window, [Event::Text { text }, Event::TokenKl(ModelComparison { turn: Vec::new(), reply })]);
-    tell(window, [Event::TeacherText { text: "I'm fine. And you?".into() }]);
+    send_events(window, [Event::Text { text }, Event::TokenKl(ModelComparison { turn: Vec::new(), reply })]);
+    send_events(window, [Event::TeacherText { text: "I'm fine. And you?".into() }]);
 }
 
 fn weights(window: &mut Window) {
     let layer = "model.layers.0.self_attn.q_proj".to_string();
     let layers = vec![LayerInfo { name: layer.clone(), rows: 64, cols: 96 }];
     let opened = Event::Weights { model: "embedded".into(), path: "the embedded student".into(), layers, checkpoints: Vec::new(), bits_per_weight: 1.095 };
-    tell(window, [opened]);
+    send_events(window, [opened]);
     let view = PlaneView { x: 0, y: 0, width: 96, height: 64, pixels_wide: 96, pixels_high: 64 };
     let pixels = (0..96 * 64).flat_map(|n: u32| [if (n * n / 7 + n) % 5 < 2 { 255 } else { 0 }, 0]).collect();
     let plane = Event::Plane { layer: layer.clone(), since: None, view, pixels: Arc::new(pixels), positive: 0.4, flipped: None };
     let wave = |scale: f32| (0..96).map(|n| scale * (n as f32 * 0.3).sin()).collect();
-    tell(window, [plane, Event::Scales { layer, alpha: wave(0.2), beta: wave(0.05) }]);
+    send_events(window, [plane, Event::Scales { layer, alpha: wave(0.2), beta: wave(0.05) }]);
 }
 
 fn devices(window: &mut Window) {
-    tell(window, [serde_json::from_str(CONFORM).unwrap()]);
+    send_events(window, [serde_json::from_str(CONFORM).unwrap()]);
 }
 
 /// Functions that fill each tab with recorded events.

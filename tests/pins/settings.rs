@@ -1,6 +1,6 @@
 //! docs/settings.md, written from the table of settings.
 
-use super::kept;
+use super::compare_file;
 use signet::runner::{PathKind, SETTINGS, Setting, SettingGroup, SettingKind, SettingValue};
 use std::fmt::Write;
 
@@ -78,7 +78,7 @@ fn section(group: SettingGroup, to: &mut String) {
 }
 
 #[test]
-fn the_page_of_settings() {
+fn settings_page() {
     let mut page = HEAD.to_string();
     SettingGroup::ALL.into_iter().for_each(|group| section(group, &mut page));
     let live: Vec<String> = SETTINGS.iter().filter(|setting| setting.live).map(|setting| format!("`{}`", setting.name)).collect();
@@ -95,5 +95,5 @@ fn the_page_of_settings() {
     for setting in SETTINGS {
         assert!(page.matches(&format!("\n| `{}` | {} |", setting.name, setting.label)).count() == 1, "{} is not in the page", setting.name);
     }
-    kept("docs/settings.md", &page);
+    compare_file("docs/settings.md", &page);
 }

@@ -98,7 +98,7 @@ fn a_run_of_an_earlier_version_has_the_settings_that_it_was_trained_with() {
 }
 
 #[test]
-fn a_new_run_takes_todays_default_for_what_a_file_lacks() {
+fn a_new_run_uses_current_defaults_for_missing_settings() {
     let path = file("19ede56");
     for config in [settings(&path), settings_over(&TrainConfig::default(), &path)] {
         let config = config.unwrap();
@@ -112,7 +112,7 @@ fn a_new_run_takes_todays_default_for_what_a_file_lacks() {
 }
 
 #[test]
-fn the_file_of_a_run_says_the_same_to_whoever_reads_it() {
+fn all_readers_of_run_toml_agree() {
     let scratch = Scratch::new("earlier-same");
     std::fs::create_dir_all(scratch.path("checkpoints")).unwrap();
     let path = scratch.path("run.toml");
@@ -124,7 +124,7 @@ fn the_file_of_a_run_says_the_same_to_whoever_reads_it() {
 }
 
 #[test]
-fn a_line_that_every_version_wrote_is_missed_by_name() {
+fn a_missing_line_that_every_version_wrote_is_named() {
     let scratch = Scratch::new("earlier-cut");
     std::fs::create_dir_all(scratch.path("checkpoints")).unwrap();
     let path = scratch.path("run.toml");

@@ -228,7 +228,7 @@ fn test_items(code: &[u8]) -> Vec<Range<usize>> {
 }
 
 #[test]
-fn comments_strings_and_tests_are_no_code() {
+fn comments_strings_and_tests_are_not_code() {
     let text = "use crate::{a, b::{C as D, self}};\n// crate::x\nlet s = \"crate::y\"; let c = '\"'; let l: &'a str = r#\"crate::\"z\"\"#;\nsuper::e::f(crate::g);\n#[cfg(test)]\nmod tests { use crate::h; }\n";
     let source = Source::new("src/m/n.rs", text);
     let mut paths: Vec<String> = source.paths(&["m".into(), "n".into()]).into_iter().map(|(_, path)| path.join("::")).collect();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_by_its_module() {
+    fn a_file_is_selected_by_its_module() {
         let of = |path: &str| module(path).unwrap();
         assert_eq!(of("src/ops/add.rs"), "ops::add");
         assert_eq!(of("shaders/attention.blocked.wgsl"), "ops::attention");

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_whose_time_is_over_is_skipped_unless_something_in_it_failed() {
+    fn a_step_past_its_deadline_is_skipped_unless_a_part_failed() {
         let mut steps = Steps::new(None);
         steps.run("build", || Outcome::Passed(String::new()));
         lock(&steps.progress).running = Some(("tests", Instant::now()));
@@ -220,7 +220,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_a_process_started_is_ended_and_not_itself() {
+    fn child_processes_are_ended_but_not_the_process_itself() {
         let begun = Instant::now();
         let mut child = Command::new("sh").args(["-c", "echo; sh -c 'sleep 60; :'; exit 7"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

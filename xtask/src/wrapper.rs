@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compiled_for_its_tests_has_a_mark_of_its_own_and_questions_have_none() {
+    fn test_builds_have_their_own_marker_and_queries_have_none() {
         let tests = words(&LIBRARY.replace("--crate-type lib", "--test"));
         let (library, unit) = (words(LIBRARY), Unit::of(&tests).unwrap());
         assert!(!unit.documented && unit.name != Unit::of(&library).unwrap().name, "{}", unit.name);

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_that_comes_too_early_is_found() {
+    fn a_rename_before_the_sync_is_detected() {
         let (metrics, folder, checkpoint) = ("runs/r/metrics.jsonl", "runs/r/checkpoints", "runs/r/checkpoints/step-00000002");
         let right = [("write", metrics), ("fsync", metrics), ("rename", checkpoint), ("fsync", folder)];
         assert!(problems(&right).is_empty());

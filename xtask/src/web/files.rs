@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_names_what_is_kept_and_what_of_it_at_once() {
+    fn the_file_list_marks_files_that_are_cached_at_once() {
         let list = list(&["assets/student.signet", "assets/teacher.signet", "page.js", "sw.js"].map(|name| file(name, 1, "sha256-x")), "v");
         let list: serde_json::Value = serde_json::from_str(&list).unwrap();
         let files: Vec<_> = list["files"].as_array().unwrap().iter().map(|file| (file["name"].as_str().unwrap(), file["at_once"].as_bool().unwrap())).collect();

@@ -72,7 +72,7 @@ mod tests {
     use super::Head;
 
     #[test]
-    fn heads_are_read_and_bad_ones_refused() {
+    fn request_heads_are_parsed_and_bad_ones_refused() {
         let mut text = &b"GET /a HTTP/1.1\r\nRange: bytes=0-1\r\nContent-Length: 3\r\n\r\nabcdef"[..];
         let head = Head::read(&mut text).unwrap().unwrap();
         assert_eq!((head.first.as_str(), head.header("range")), ("GET /a HTTP/1.1", Some("bytes=0-1")));

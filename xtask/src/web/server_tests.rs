@@ -58,7 +58,7 @@ fn files_are_served_below_their_path_and_nothing_else() {
 }
 
 #[test]
-fn parts_are_served_while_the_file_is_the_same() {
+fn ranges_are_served_while_the_file_is_unchanged() {
     let (server, root) = served("ranges");
     let path = "/some/path/a%20b.js";
     let (status, head, body) = ask(&server, "HEAD", path, "");
@@ -81,7 +81,7 @@ fn parts_are_served_while_the_file_is_the_same() {
 }
 
 #[test]
-fn a_body_is_cut_off_once_and_a_stopped_server_is_gone() {
+fn a_body_is_truncated_once_and_a_stopped_server_is_unreachable() {
     let (server, root) = served("cut");
     server.site.cut.store(4, Ordering::SeqCst);
     let mut stream = TcpStream::connect(server.address).unwrap();

@@ -1,5 +1,5 @@
 //! Circles of `use` between the modules of a folder: none may use another that uses it, directly or through others. A
-//! module that lists the modules below it is no part of a circle; what it re-exports counts as the module's where it is.
+//! module that lists the modules below it is no part of a cycle; what it re-exports counts as the module's where it is.
 
 use super::source::{Source, Tree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,8 @@ type Uses = BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>>;
 /// A crate's files: its folder, and the path by which it names itself.
 const CRATES: [&str; 3] = ["src/", "crates/app/src/", "crates/cli/src/"];
 
-/// Every circle, as its folder and what uses what in it.
-pub(super) fn circles(tree: &Tree) -> Vec<(String, Vec<String>)> {
+/// Every cycle, as its folder and what uses what in it.
+pub(super) fn cycles(tree: &Tree) -> Vec<(String, Vec<String>)> {
     CRATES.iter().flat_map(|folder| in_crate(folder, tree)).collect()
 }
 
@@ -37,14 +37,14 @@ fn in_crate(folder: &str, tree: &Tree) -> Vec<(String, Vec<String>)> {
         }
     }
     let named = |parent: &[String]| format!("{folder}{}", parent.join("/"));
-    let arrows = |graph: &BTreeMap<String, BTreeSet<String>>, circle: &[String]| {
+    let arrows = |graph: &BTreeMap<String, BTreeSet<String>>, cycle: &[String]| {
         let mut arrows = Vec::new();
-        for one in circle {
-            arrows.extend(graph[one].iter().filter(|other| *other != one && circle.contains(other)).map(|other| format!("{one} → {other}")));
+        for one in cycle {
+            arrows.extend(graph[one].iter().filter(|other| *other != one && cycle.contains(other)).map(|other| format!("{one} → {other}")));
         }
         arrows
     };
-    uses.iter().flat_map(|(parent, graph)| components(graph).into_iter().map(move |circle| (named(parent), arrows(graph, &circle)))).collect()
+    uses.iter().flat_map(|(parent, graph)| components(graph).into_iter().map(move |cycle| (named(parent), arrows(graph, &cycle)))).collect()
 }
 
 /// Names that a module offers of those below it: by module and name, where they are.
@@ -93,9 +93,9 @@ fn components(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reached: BTreeMap<&String, BTreeSet<String>> = graph.keys().map(|name| (name, reach(name))).collect();
     let mut found: Vec<Vec<String>> = Vec::new();
     for (name, there) in &reached {
-        let circle: Vec<String> = there.iter().filter(|other| reached.get(other).is_some_and(|back| back.contains(*name))).cloned().collect();
-        if circle.len() > 1 && !found.contains(&circle) {
-            found.push(circle);
+        let cycle: Vec<String> = there.iter().filter(|other| reached.get(other).is_some_and(|back| back.contains(*name))).cloned().collect();
+        if cycle.len() > 1 && !found.contains(&cycle) {
+            found.push(cycle);
         }
     }
     found
