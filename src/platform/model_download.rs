@@ -44,7 +44,7 @@ pub struct DownloadRequest<'a> {
     /// The expected SHA-256 in hexadecimal, if known.
     pub sha256: Option<&'a str>,
     /// Checks the first bytes.
-    pub judge: &'a dyn Fn(&[u8]) -> HeaderCheck,
+    pub check_start: &'a dyn Fn(&[u8]) -> HeaderCheck,
     /// Returns true to stop; partial data is kept.
     pub stop: &'a dyn Fn() -> bool,
 }

@@ -93,8 +93,8 @@ impl PageApp {
         egui.set_theme(settings.theme);
         egui.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
         let mirror = MirrorHandle::start(egui, browser.screen);
-        let heard = egui.clone();
-        if let Err(error) = (browser.listen)(Box::new(move || heard.request_repaint())) {
+        let repaint = egui.clone();
+        if let Err(error) = (browser.listen)(Box::new(move || repaint.request_repaint())) {
             (browser.cannot_draw)(&format!("Cannot start the page: an element is missing ({error}); the server may mix two versions. Reload the page."));
         }
         let waiting = Arc::new(AtomicBool::new(false));

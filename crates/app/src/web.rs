@@ -4,7 +4,7 @@
 pub(super) fn main() {
     use signet::platform::link;
     use signet::runner::internal_error;
-    link::tell_panics(internal_error);
+    link::report_panics(internal_error);
     if link::in_worker() { engine() } else { page() }
 }
 
@@ -14,19 +14,19 @@ fn engine() {
     use signet::runner::Host;
     use std::cell::RefCell;
     use std::rc::Rc;
-    let host = Host::new(Rc::new(|text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>| link::say(text, bulk)), link::spawn);
+    let host = Host::new(Rc::new(|text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>| link::post(text, bulk)), link::spawn);
     // Messages that arrive before the storage is mounted are queued.
     let early = Rc::new(RefCell::new(Some(Vec::new())));
     let waiting = early.clone();
-    let hear = move |text: String, bulk| {
+    let on_message = move |text: String, bulk| {
         if let Err(why) = host.receive(&text, bulk) {
             link::fail(&format!("the engine cannot parse a message of the page: {why}. Reload the page"));
         }
     };
-    let ready = hear.clone();
+    let ready = on_message.clone();
     link::listen(move |text, bulk| match &mut *waiting.borrow_mut() {
         Some(waiting) => waiting.push((text, bulk)),
-        None => hear(text, bulk),
+        None => on_message(text, bulk),
     });
     link::spawn(Box::pin(async move {
         mount().await;
@@ -38,7 +38,7 @@ fn engine() {
 
 /// Starts the app, connected to the runners in the worker.
 fn page() {
-    use signet::platform::engine_worker::{EngineMessage as Said, EngineWorker};
+    use signet::platform::engine_worker::{EngineMessage, EngineWorker};
     use signet::runner::{EngineEvent, EngineLink, OnEngineEvent, connect};
     use std::rc::Rc;
     struct ToEngine(Rc<EngineWorker>);
@@ -47,11 +47,11 @@ fn page() {
             self.0.post(text, bulk);
         }
     }
-    connect(Rc::new(|hear: OnEngineEvent| {
-        let engine = EngineWorker::start(move |said| {
-            hear(match said {
-                Said::Message(text, bulk) => EngineEvent::Message(text, bulk),
-                Said::Failed(why) => EngineEvent::Failed(why),
+    connect(Rc::new(|on_message: OnEngineEvent| {
+        let engine = EngineWorker::start(move |message| {
+            on_message(match message {
+                EngineMessage::Message(text, bulk) => EngineEvent::Message(text, bulk),
+                EngineMessage::Failed(why) => EngineEvent::Failed(why),
             });
         })?;
         Ok(Rc::new(ToEngine(engine)) as Rc<dyn EngineLink>)

@@ -42,14 +42,14 @@ pub(crate) struct StoreSlot {
     pub(crate) number: u32,
     pub(crate) store: Box<dyn ByteStore>,
     /// True if it is empty.
-    pub(super) clean: Cell<bool>,
+    pub(super) is_empty: Cell<bool>,
     /// True if it was large: the browser reserves that space until it is closed.
-    pub(super) worn: Cell<bool>,
+    pub(super) was_large: Cell<bool>,
 }
 
 impl StoreSlot {
     pub(super) fn new(number: u32, store: Box<dyn ByteStore>) -> Self {
-        Self { number, store, clean: Cell::new(false), worn: Cell::new(false) }
+        Self { number, store, is_empty: Cell::new(false), was_large: Cell::new(false) }
     }
 }
 

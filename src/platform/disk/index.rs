@@ -133,8 +133,8 @@ fn entries(body: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
     }
     // Every parent must be a directory.
     let directories: BTreeSet<&str> = found.iter().filter(|entry| entry.kind == EntryKind::Directory).map(|entry| entry.path.as_str()).collect();
-    let housed = |entry: &IndexEntry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
-    if found.iter().all(housed) { Ok(found) } else { Err(DecodeError::Damaged) }
+    let has_parent = |entry: &IndexEntry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
+    if found.iter().all(has_parent) { Ok(found) } else { Err(DecodeError::Damaged) }
 }
 
 /// Returns true if a path is normalized: `/a/b`.

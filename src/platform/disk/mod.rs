@@ -61,7 +61,7 @@ pub(crate) struct Disk {
 /// Bytes reserved for an index, so that deleting works when storage is full.
 const INDEX: u64 = 64 << 10;
 /// A store with more bytes than this is closed after it is emptied.
-const MUCH: u64 = 1 << 20;
+const LARGE: u64 = 1 << 20;
 /// Directories that always exist.
 const ROOTS: [&str; 2] = ["/runs", "/cache"];
 
@@ -143,15 +143,15 @@ impl Disk {
         if self.lost.is_some() {
             return;
         }
-        for slot in self.slots.values().filter(|slot| Rc::strong_count(slot) == 1 && !slot.clean.get()) {
-            slot.worn.set(slot.worn.get() || slot.store.bytes().is_ok_and(|bytes| bytes > MUCH));
+        for slot in self.slots.values().filter(|slot| Rc::strong_count(slot) == 1 && !slot.is_empty.get()) {
+            slot.was_large.set(slot.was_large.get() || slot.store.bytes().is_ok_and(|bytes| bytes > LARGE));
             // If it cannot be emptied now, this is retried before reuse.
-            slot.clean.set(slot.store.resize(0).is_ok());
+            slot.is_empty.set(slot.store.resize(0).is_ok());
         }
     }
 
     fn is_free(slot: &Rc<StoreSlot>) -> bool {
-        Rc::strong_count(slot) == 1 && slot.clean.get()
+        Rc::strong_count(slot) == 1 && slot.is_empty.get()
     }
 
     /// The number of free stores.
@@ -179,10 +179,10 @@ impl Disk {
     }
 
     /// Removes free stores that were large from the pool, so that they are closed; returns their numbers.
-    pub(crate) fn remove_worn(&mut self) -> Vec<u32> {
-        let worn: Vec<u32> = self.slots.values().filter(|slot| Self::is_free(slot) && slot.worn.get()).map(|slot| slot.number).collect();
-        worn.iter().for_each(|number| drop(self.slots.remove(number)));
-        worn
+    pub(crate) fn remove_large(&mut self) -> Vec<u32> {
+        let numbers: Vec<u32> = self.slots.values().filter(|slot| Self::is_free(slot) && slot.was_large.get()).map(|slot| slot.number).collect();
+        numbers.iter().for_each(|number| drop(self.slots.remove(number)));
+        numbers
     }
 
     /// Marks the disk as unusable.
@@ -201,7 +201,7 @@ impl Disk {
     fn acquire_slot(&mut self) -> io::Result<Rc<StoreSlot>> {
         self.check()?;
         if let Some(slot) = self.slots.values().find(|slot| Self::is_free(slot)) {
-            slot.clean.set(false);
+            slot.is_empty.set(false);
             return Ok(slot.clone());
         }
         if !self.in_memory {

@@ -187,10 +187,10 @@ fn stores_are_reused_but_not_while_they_are_read() {
     assert_eq!(disk.free(), 1);
     assert!(rack.files[2..].iter().any(|file| file.bytes.borrow().is_empty()));
     assert_eq!(disk.numbers(2), [0, 1]);
-    assert!(disk.remove_worn().is_empty());
+    assert!(disk.remove_large().is_empty());
     write(&mut disk, "/runs/a/x", &vec![1; 2 << 20]).unwrap();
     write(&mut disk, "/runs/a/x", b"little").unwrap();
-    assert_eq!((disk.free(), disk.remove_worn().len(), disk.free()), (1, 1, 0));
+    assert_eq!((disk.free(), disk.remove_large().len(), disk.free()), (1, 1, 0));
     disk.add(9, Box::new(Memory::default()));
     assert_eq!(disk.shrink(0).len(), 1);
     assert_eq!(disk.free(), 0);

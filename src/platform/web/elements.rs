@@ -197,8 +197,8 @@ fn key_of(element: Option<Element>) -> Option<ElementKey> {
 }
 
 /// Adds an event listener for the lifetime of the page.
-pub(super) fn on(target: &web_sys::EventTarget, name: &str, heard: impl Fn(Event) + 'static) -> Result<(), JsValue> {
-    let closure = Closure::<dyn Fn(Event)>::new(heard);
+pub(super) fn on(target: &web_sys::EventTarget, name: &str, on_event: impl Fn(Event) + 'static) -> Result<(), JsValue> {
+    let closure = Closure::<dyn Fn(Event)>::new(on_event);
     target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref())?;
     closure.forget();
     Ok(())

@@ -23,7 +23,7 @@ pub enum EngineMessage {
 /// A running engine. Dropping it terminates the worker.
 pub struct EngineWorker {
     worker: Worker,
-    _hear: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
 }
 
 thread_local! {
@@ -34,10 +34,10 @@ thread_local! {
 }
 
 impl EngineWorker {
-    /// Starts an engine; `tell` receives its messages.
-    pub fn start(tell: impl Fn(EngineMessage) + 'static) -> io::Result<Rc<Self>> {
-        let worker = start().map_err(|thrown| io::Error::other(words(thrown)))?;
-        let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+    /// Starts an engine; `on_event` receives its messages.
+    pub fn start(on_event: impl Fn(EngineMessage) + 'static) -> io::Result<Rc<Self>> {
+        let worker = start().map_err(|exception| io::Error::other(words(exception)))?;
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let data = event.data();
             let text = |name: &str| Reflect::get(&data, &name.into()).ok().and_then(|value| value.as_string());
             if let Some(name) = text("download") {
@@ -45,15 +45,15 @@ impl EngineWorker {
             } else if Reflect::has(&data, &"persist".into()).unwrap_or(false) {
                 page_requests::persist();
             } else if let Some(why) = text("failed") {
-                tell(EngineMessage::Failed(why));
+                on_event(EngineMessage::Failed(why));
             } else if let Some((text, bulk)) = parts(&data) {
-                tell(EngineMessage::Message(text, bulk));
+                on_event(EngineMessage::Message(text, bulk));
             }
         });
-        worker.set_onmessage(Some(hear.as_ref().unchecked_ref()));
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         CURRENT.set(Some(worker.clone()));
-        FILES.with_borrow(|given| given.iter().for_each(|(path, file)| send_file(&worker, path, file)));
-        Ok(Rc::new(Self { worker, _hear: hear }))
+        FILES.with_borrow(|files| files.iter().for_each(|(path, file)| send_file(&worker, path, file)));
+        Ok(Rc::new(Self { worker, _on_message: on_message }))
     }
 
     /// Sends text, with optional binary data.
@@ -72,15 +72,15 @@ impl Drop for EngineWorker {
 
 /// Passes a file that the user chose to the engine; returns its path there.
 pub fn give(file: File) -> String {
-    let path = FILES.with_borrow_mut(|given| {
+    let path = FILES.with_borrow_mut(|files| {
         let name = file.name().replace('/', "_");
         let mut path = format!("/files/{name}");
         let mut n = 1;
-        while given.iter().any(|(taken, _)| *taken == path) {
+        while files.iter().any(|(taken, _)| *taken == path) {
             n += 1;
             path = format!("/files/{n} {name}");
         }
-        given.push((path.clone(), file.clone()));
+        files.push((path.clone(), file.clone()));
         path
     });
     CURRENT.with_borrow(|worker| {

@@ -21,14 +21,14 @@ enum WebLocation {
     /// A download with this name.
     Download(String),
     /// A directory that contains read-only files or downloads.
-    Shelf(String),
+    ReadOnlyDirectory(String),
 }
 
 fn locate(path: &Path) -> io::Result<WebLocation> {
     let path = normal(path)?;
-    let below = |shelf: &str| path.strip_prefix(shelf).and_then(|rest| rest.strip_prefix('/'));
+    let below = |directory: &str| path.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/'));
     Ok(match () {
-        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => WebLocation::Shelf(path),
+        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => WebLocation::ReadOnlyDirectory(path),
         () if below(FILES).is_some() || below(MODELS).is_some() => WebLocation::Blob(path),
         () if below(DOWNLOADS).is_some() => WebLocation::Download(below(DOWNLOADS).unwrap_or_default().replace('/', "-")),
         () => WebLocation::Disk(path),
@@ -40,7 +40,7 @@ fn on_disk(path: &Path) -> io::Result<String> {
     match locate(path)? {
         WebLocation::Disk(path) => Ok(path),
         WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not stored")),
-        WebLocation::Blob(_) | WebLocation::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
+        WebLocation::Blob(_) | WebLocation::ReadOnlyDirectory(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
     }
 }
 
@@ -52,7 +52,7 @@ fn metadata(path: &Path) -> io::Result<FileMetadata> {
             Ok(FileMetadata { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
         }
         WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
-        WebLocation::Shelf(_) => Ok(FileMetadata { directory: true, bytes: 0, modified: 0 }),
+        WebLocation::ReadOnlyDirectory(_) => Ok(FileMetadata { directory: true, bytes: 0, modified: 0 }),
     }
 }
 
@@ -125,7 +125,7 @@ impl RandomAccessFile {
                 None => Ok(Self { bytes: 0, source: FileSource::Empty }),
             },
             WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
-            WebLocation::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
+            WebLocation::ReadOnlyDirectory(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
         }
     }
 
@@ -188,7 +188,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     match locate(path)? {
         WebLocation::Disk(path) => with(|disk| disk.list(&path)),
-        WebLocation::Shelf(path) => Ok(blobs::list(&path)),
+        WebLocation::ReadOnlyDirectory(path) => Ok(blobs::list(&path)),
         WebLocation::Blob(_) | WebLocation::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a directory")),
     }
 }
@@ -200,7 +200,7 @@ pub fn matching(_pattern: &str) -> io::Result<Vec<std::path::PathBuf>> {
 
 /// Creates a directory and its parents.
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    if let WebLocation::Shelf(_) = locate(path)? {
+    if let WebLocation::ReadOnlyDirectory(_) = locate(path)? {
         return Ok(());
     }
     let path = on_disk(path)?;

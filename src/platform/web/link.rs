@@ -10,24 +10,24 @@ pub fn in_worker() -> bool {
     js_sys::global().is_instance_of::<DedicatedWorkerGlobalScope>()
 }
 
-/// Passes messages of the page to `hear` from now on.
-pub fn listen(mut hear: impl FnMut(String, Option<Arc<Vec<u8>>>) + 'static) {
-    let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+/// Passes messages of the page to `on_message` from now on.
+pub fn listen(mut on_message: impl FnMut(String, Option<Arc<Vec<u8>>>) + 'static) {
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let data = event.data();
         let path = Reflect::get(&data, &"path".into()).ok().and_then(|path| path.as_string());
         if let Some(path) = path {
             super::blobs::add(&path, Reflect::get(&data, &"file".into()).unwrap_or_default().unchecked_into());
         } else if let Some((text, bulk)) = parts(&data) {
-            hear(text, bulk);
+            on_message(text, bulk);
         }
     });
-    let _ = scope().add_event_listener_with_callback("message", hear.as_ref().unchecked_ref());
+    let _ = scope().add_event_listener_with_callback("message", on_message.as_ref().unchecked_ref());
     // Lives as long as the worker.
-    hear.forget();
+    on_message.forget();
 }
 
 /// Sends text, with optional binary data.
-pub fn say(text: &str, bulk: Option<&Arc<Vec<u8>>>) {
+pub fn post(text: &str, bulk: Option<&Arc<Vec<u8>>>) {
     let _ = scope().post_message(&message(text, bulk));
 }
 
@@ -58,12 +58,12 @@ pub fn spawn(task: std::pin::Pin<Box<dyn Future<Output = ()>>>) {
     wasm_bindgen_futures::spawn_local(task);
 }
 
-/// Reports panics, with messages that `tell` writes.
-pub fn tell_panics(tell: fn(&str) -> String) {
+/// Reports panics, with messages that `format` writes.
+pub fn report_panics(format: fn(&str) -> String) {
     std::panic::set_hook(Box::new(move |panic| {
         web_sys::console::error_1(&panic.to_string().into());
         if in_worker() {
-            fail(&tell(&panic.to_string()));
+            fail(&format(&panic.to_string()));
         }
     }));
 }

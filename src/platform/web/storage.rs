@@ -114,8 +114,8 @@ pub(super) async fn open(directory: &FileSystemDirectoryHandle, name: &str, unti
     loop {
         match JsFuture::from(file.create_sync_access_handle()).await {
             Ok(handle) => return Ok(handle.unchecked_into()),
-            Err(thrown) if self::name(&thrown) == "NoModificationAllowedError" && Date::now() < until => sleep_ms(50).await,
-            Err(thrown) => return Err(thrown),
+            Err(exception) if self::name(&exception) == "NoModificationAllowedError" && Date::now() < until => sleep_ms(50).await,
+            Err(exception) => return Err(exception),
         }
     }
 }
@@ -157,8 +157,8 @@ async fn try_mount() -> Mounted {
             Mounted::Private
         }
         Ok(Err(why)) => Mounted::Unavailable(format!("cannot use the browser's private storage: {why}")),
-        Err(thrown) if name(&thrown) == "NoModificationAllowedError" => Mounted::Elsewhere,
-        Err(thrown) => Mounted::Unavailable(format!("the browser has no private storage for this page ({})", words(thrown))),
+        Err(exception) if name(&exception) == "NoModificationAllowedError" => Mounted::Elsewhere,
+        Err(exception) => Mounted::Unavailable(format!("the browser has no private storage for this page ({})", words(exception))),
     }
 }
 
@@ -185,29 +185,29 @@ async fn acquire() -> Result<Result<StorageState, String>, JsValue> {
 /// Creates files for the next writes, removes surplus ones, and checks that the storage still exists. To be called
 /// regularly where waiting is possible.
 pub(super) async fn grow() {
-    let look = |state: &mut StorageState| {
+    let check = |state: &mut StorageState| {
         let pool = state.pool.clone().filter(|_| !state.busy)?;
-        let look = Date::now() - state.checked > CHECK_INTERVAL;
-        if look {
+        let check = Date::now() - state.checked > CHECK_INTERVAL;
+        if check {
             state.checked = Date::now();
             state.disk.sweep();
         }
         // Closed files are opened again.
-        let shed = state.disk.remove_worn();
+        let reopened = state.disk.remove_large();
         let free = state.disk.free();
-        let more = if free < MIN_FREE { state.disk.numbers(TARGET_FREE - free) } else { shed };
+        let more = if free < MIN_FREE { state.disk.numbers(TARGET_FREE - free) } else { reopened };
         let less = if free > MAX_FREE { state.disk.shrink(TARGET_FREE) } else { Vec::new() };
-        state.busy = look || !more.is_empty() || !less.is_empty();
-        state.busy.then_some((pool, look, more, less))
+        state.busy = check || !more.is_empty() || !less.is_empty();
+        state.busy.then_some((pool, check, more, less))
     };
-    if let Some((pool, look, more, less)) = STATE.with_borrow_mut(look) {
-        apply(&pool, look, more, less).await;
+    if let Some((pool, check, more, less)) = STATE.with_borrow_mut(check) {
+        apply(&pool, check, more, less).await;
         STATE.with_borrow_mut(|state| state.busy = false);
     }
 }
 
-async fn apply(pool: &FileSystemDirectoryHandle, look: bool, more: Vec<u32>, less: Vec<u32>) {
-    if look && file(pool, "index-0", false).await.is_err_and(|thrown| name(&thrown) == "NotFoundError") {
+async fn apply(pool: &FileSystemDirectoryHandle, check: bool, more: Vec<u32>, less: Vec<u32>) {
+    if check && file(pool, "index-0", false).await.is_err_and(|exception| name(&exception) == "NotFoundError") {
         with(|disk| {
             disk.disable("the browser's private storage was cleared while the page was open, and its files are lost. Reload the page to start over".into())
         });

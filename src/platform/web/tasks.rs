@@ -53,7 +53,7 @@ fn milliseconds() -> f64 {
 /// A channel to this thread itself: its messages arrive after those already queued, and without a timer's delay.
 struct Turns {
     channel: MessageChannel,
-    _hear: Closure<dyn FnMut()>,
+    _on_message: Closure<dyn FnMut()>,
     waiting: std::rc::Rc<RefCell<Vec<Function>>>,
 }
 
@@ -62,13 +62,13 @@ impl Turns {
         let channel = MessageChannel::new().expect_throw("a message channel");
         let waiting = std::rc::Rc::<RefCell<Vec<Function>>>::default();
         let receivers = waiting.clone();
-        let hear = Closure::<dyn FnMut()>::new(move || {
+        let on_message = Closure::<dyn FnMut()>::new(move || {
             for go_on in receivers.take() {
                 let _ = go_on.call0(&JsValue::NULL);
             }
         });
-        channel.port1().set_onmessage(Some(hear.as_ref().unchecked_ref()));
-        Self { channel, _hear: hear, waiting }
+        channel.port1().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        Self { channel, _on_message: on_message, waiting }
     }
 }
 

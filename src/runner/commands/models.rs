@@ -20,9 +20,9 @@ pub(super) async fn delete(name: &str, emit: &mut dyn FnMut(Event)) -> Result<()
 
 /// Downloads a model. After a stop request, the partial download is kept.
 pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let wanted = DownloadRequest { url, sha256, judge: &check_start, stop: &|| stop.is_requested() };
+    let request = DownloadRequest { url, sha256, check_start: &check_start, stop: &|| stop.is_requested() };
     let mut progress = |at: platform::DownloadProgress| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
-    let fetched = platform::fetch_model(wanted, &mut progress).await;
+    let fetched = platform::fetch_model(request, &mut progress).await;
     let listed = list(emit).await;
     if let Some(model) = fetched? {
         emit(Event::Fetched { name: model.name, path: model.path.into(), bytes: model.bytes, sha256: model.sha256 });

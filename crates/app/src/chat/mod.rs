@@ -243,7 +243,7 @@ impl ChatTab {
     }
 
     /// The models that the settings ask for.
-    fn wanted(&self, shared: &Shared) -> ChatSetup {
+    fn setup(&self, shared: &Shared) -> ChatSetup {
         let settings = &shared.settings.chat;
         ChatSetup {
             model: self.in_training.as_ref().map_or(settings.model.clone(), |run| run.display().to_string()),
@@ -272,7 +272,7 @@ impl ChatTab {
     /// loads them in either case.
     fn opening(&self, shared: &Shared, anyway: bool) -> Vec<Step> {
         let follows = self.in_training.is_some() && shared.settings.chat.follow && self.training(shared).is_some();
-        if anyway || self.open.as_ref() != Some(&self.wanted(shared)) {
+        if anyway || self.open.as_ref() != Some(&self.setup(shared)) {
             let snapshot = self.in_training.is_some().then_some(Step::Snapshot);
             snapshot.into_iter().chain([Step::Open]).collect()
         } else if follows {
@@ -367,7 +367,7 @@ impl ChatTab {
     }
 
     fn send_open(&mut self, snapshot: Option<Snapshot>, shared: &Shared) {
-        let key = self.wanted(shared);
+        let key = self.setup(shared);
         self.opening = Some(key.clone());
         let ChatSetup { model, teacher, device, .. } = key;
         self.before = self.open.take().or(self.before.take());

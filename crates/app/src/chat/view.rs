@@ -122,9 +122,9 @@ impl ChatTab {
                 self.refresh(shared);
             }
         }
-        let stale = self.open.as_ref() != Some(&self.wanted(shared));
+        let stale = self.open.as_ref() != Some(&self.setup(shared));
         if ui.add_enabled(stale, eframe::egui::Button::new("Load model")).on_hover_text("Sending a message does it too").clicked() {
-            chosen = Some(self.wanted(shared).model);
+            chosen = Some(self.setup(shared).model);
         }
         if let Some(model) = chosen {
             self.choose(model, shared);

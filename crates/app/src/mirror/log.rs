@@ -13,7 +13,7 @@ const MESSAGES: usize = 400;
 const LONG: usize = 160;
 
 /// The author id of accessibility nodes that belong to the conversation and are shown in the log instead.
-pub(crate) const CHAT_MESSAGE: &str = "said";
+pub(crate) const CHAT_MESSAGE: &str = "chat-message";
 
 /// A message of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,11 @@ pub(super) struct Log {
 
 impl Log {
     /// Returns the changes that bring the page up to date.
-    pub(super) fn update(&mut self, said: &[LogMessage]) -> Vec<Change> {
+    pub(super) fn update(&mut self, messages: &[LogMessage]) -> Vec<Change> {
         let mut changes = Vec::new();
-        let first = said.len().saturating_sub(MESSAGES);
-        while !self.lines.is_empty() && (self.gone < first || said.len() < self.gone + self.lines.len()) {
-            let last = said.len() < self.gone + self.lines.len();
+        let first = messages.len().saturating_sub(MESSAGES);
+        while !self.lines.is_empty() && (self.gone < first || messages.len() < self.gone + self.lines.len()) {
+            let last = messages.len() < self.gone + self.lines.len();
             let at = if last { self.lines.len() - 1 } else { 0 };
             changes.push(Change::Remove { key: self.key(at) });
             self.lines.remove(at);
@@ -56,8 +56,8 @@ impl Log {
         if self.lines.is_empty() {
             self.gone = first;
         }
-        for (n, said) in said.iter().enumerate().skip(self.gone) {
-            self.line(n - self.gone, said, &mut changes);
+        for (n, message) in messages.iter().enumerate().skip(self.gone) {
+            self.line(n - self.gone, message, &mut changes);
         }
         changes
     }
@@ -66,27 +66,27 @@ impl Log {
         FIRST + (self.gone + at) as ElementKey
     }
 
-    fn line(&mut self, at: usize, said: &LogMessage, changes: &mut Vec<Change>) {
+    fn line(&mut self, at: usize, message: &LogMessage, changes: &mut Vec<Change>) {
         let key = self.key(at);
-        let ready = ready(said.text, said.done);
+        let ready = ready(message.text, message.done);
         match self.lines.get_mut(at) {
-            Some(line) if line.who == said.who && said.text.starts_with(&line.shown) => {
+            Some(line) if line.who == message.who && message.text.starts_with(&line.shown) => {
                 if let Some(more) = ready.get(line.shown.len()..).filter(|more| !more.is_empty()) {
                     changes.push(Change::Append { key, text: more.into() });
                     line.shown.push_str(more);
                 }
             }
             Some(line) => {
-                *line = LogEntry { who: said.who.into(), shown: ready.into() };
-                changes.extend([who(key, said.who), Change::Text { key, text: format!("{}: {ready}", said.who) }]);
+                *line = LogEntry { who: message.who.into(), shown: ready.into() };
+                changes.extend([who(key, message.who), Change::Text { key, text: format!("{}: {ready}", message.who) }]);
             }
             None => {
                 let after = (at > 0).then(|| key - 1);
-                self.lines.push(LogEntry { who: said.who.into(), shown: ready.into() });
+                self.lines.push(LogEntry { who: message.who.into(), shown: ready.into() });
                 changes.extend([
                     Change::Make { key, parent: LOG, after, tag: "p" },
-                    who(key, said.who),
-                    Change::Text { key, text: format!("{}: {ready}", said.who) },
+                    who(key, message.who),
+                    Change::Text { key, text: format!("{}: {ready}", message.who) },
                 ]);
             }
         }
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(appended("I am. You", false), ["I am."]);
         assert_eq!(appended("I am. You are 3.5", false), [""; 0], "a point in a number ends nothing");
         assert_eq!(appended("I am. You are 3.5", true), [" You are 3.5"]);
-        assert_eq!(appended("I am. You are 3.5", true), [""; 0], "nothing is said twice");
+        assert_eq!(appended("I am. You are 3.5", true), [""; 0], "nothing is announced twice");
     }
 
     #[test]

@@ -41,7 +41,7 @@ struct Mirror {
 impl Mirror {
     /// Returns the changes of the page after a frame. `scale` is CSS pixels a point; `pointed` is true if a pointer
     /// was pressed or released in the frame, which puts the keyboard focus on the canvas.
-    fn update(&mut self, update: &TreeUpdate, scale: f64, said: &[LogMessage], pointed: bool) -> Vec<Change> {
+    fn update(&mut self, update: &TreeUpdate, scale: f64, messages: &[LogMessage], pointed: bool) -> Vec<Change> {
         let nodes: HashMap<NodeId, &Node> = update.nodes.iter().map(|(id, node)| (*id, node)).collect();
         let mut next = vec![element::conversation()];
         next.extend(element::elements(update, scale));
@@ -57,7 +57,7 @@ impl Mirror {
                 Some(_) => {}
             }
         }
-        changes.extend(self.log.update(said));
+        changes.extend(self.log.update(messages));
         if let Some((key, anchor, focus)) = self.selecting
             && let Some(request) = self.selection(&nodes, key, anchor, focus)
         {

@@ -33,15 +33,15 @@ impl MirrorHandle {
     pub fn start(context: &Context, screen: Screen) -> Self {
         let handle = Self::default();
         context.enable_accesskit();
-        context.add_plugin(MirrorPlugin { mirror: Mirror::default(), screen, said: handle.clone() });
+        context.add_plugin(MirrorPlugin { mirror: Mirror::default(), screen, messages: handle.clone() });
         handle
     }
 
     /// Replaces the messages of the conversation.
-    pub fn set_messages<'a>(&self, said: impl Iterator<Item = LogMessage<'a>>) {
+    pub fn set_messages<'a>(&self, new: impl Iterator<Item = LogMessage<'a>>) {
         let mut messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;
-        for (n, LogMessage { who, text, done }) in said.enumerate() {
+        for (n, LogMessage { who, text, done }) in new.enumerate() {
             count = n + 1;
             match messages.get_mut(n) {
                 Some(known) if known.who == who && known.text == text => known.done = done,
@@ -56,7 +56,7 @@ impl MirrorHandle {
 struct MirrorPlugin {
     mirror: Mirror,
     screen: Screen,
-    said: MirrorHandle,
+    messages: MirrorHandle,
 }
 
 impl Plugin for MirrorPlugin {
@@ -76,9 +76,9 @@ impl Plugin for MirrorPlugin {
     fn output_hook(&mut self, context: &Context, output: &mut FullOutput) {
         let Some(update) = output.platform_output.accesskit_update.take() else { return };
         let pointed = context.input(|input| input.pointer.any_down() || input.pointer.any_released());
-        let messages = self.said.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said: Vec<LogMessage> = messages.iter().map(|OwnedMessage { who, text, done }| LogMessage { who, text, done: *done }).collect();
-        let changes = self.mirror.update(&update, context.zoom_factor().into(), &said, pointed);
+        let messages = self.messages.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown: Vec<LogMessage> = messages.iter().map(|OwnedMessage { who, text, done }| LogMessage { who, text, done: *done }).collect();
+        let changes = self.mirror.update(&update, context.zoom_factor().into(), &shown, pointed);
         if !changes.is_empty() {
             (self.screen.apply)(&changes);
         }

@@ -42,7 +42,7 @@ pub(super) struct RunsTab {
     worker: Worker,
     /// Writes files, so that exports do not delay the list.
     exporter: Worker,
-    asked: VecDeque<RunsRequest>,
+    requests: VecDeque<RunsRequest>,
     /// Replies that later frames handle.
     inbox: VecDeque<Reply>,
     rows: Rows,
@@ -114,7 +114,7 @@ impl RunsTab {
         Self {
             worker: Worker::spawn("runs", Tuning::Off, wake.clone()),
             exporter: Worker::spawn("export", Tuning::Off, wake.clone()),
-            asked: VecDeque::new(),
+            requests: VecDeque::new(),
             inbox: VecDeque::new(),
             rows: Rows::default(),
             listed: None,
@@ -177,10 +177,10 @@ impl RunsTab {
 
     /// Handles the end of a command.
     fn ended(&mut self, error: Option<CommandError>, shared: &mut Shared) {
-        let asked = self.asked.pop_front();
+        let request = self.requests.pop_front();
         let Some(error) = error else {
             // Continue reading a long run.
-            if let Some(RunsRequest::Follow(path)) = asked
+            if let Some(RunsRequest::Follow(path)) = request
                 && self.chosen.iter().any(|chosen| chosen.path == path && chosen.more)
             {
                 self.follow(&path);
@@ -188,10 +188,10 @@ impl RunsTab {
             return;
         };
         // After a failed change, list the folder at once; failed reads are retried at the usual interval.
-        if !matches!(asked, Some(RunsRequest::List | RunsRequest::Follow(_))) {
+        if !matches!(request, Some(RunsRequest::List | RunsRequest::Follow(_))) {
             self.refreshed = None;
         }
-        match asked {
+        match request {
             Some(RunsRequest::List) => self.problem = Some(error.text),
             Some(RunsRequest::Follow(path)) => {
                 for chosen in self.chosen.iter_mut().filter(|chosen| chosen.path == path) {
@@ -211,17 +211,17 @@ impl RunsTab {
         }
     }
 
-    fn send(&mut self, command: Command, asked: RunsRequest) {
-        self.asked.push_back(asked);
+    fn send(&mut self, command: Command, request: RunsRequest) {
+        self.requests.push_back(request);
         self.worker.send(command);
     }
 
     fn follow(&mut self, path: &Path) {
-        let asked = RunsRequest::Follow(path.into());
+        let request = RunsRequest::Follow(path.into());
         if let Some(chosen) = self.chosen.iter().find(|chosen| chosen.path == path)
-            && !self.asked.contains(&asked)
+            && !self.requests.contains(&request)
         {
-            self.send(Command::FollowRun { path: path.into(), from: chosen.place, pieces: PIECES }, asked);
+            self.send(Command::FollowRun { path: path.into(), from: chosen.place, pieces: PIECES }, request);
         }
     }
 
@@ -232,7 +232,7 @@ impl RunsTab {
             (self.refreshed, self.listed) = (None, None);
             self.rows.set(Vec::new());
         }
-        if self.refreshed.is_none_or(|last| time - last >= REFRESH) && !self.asked.contains(&RunsRequest::List) {
+        if self.refreshed.is_none_or(|last| time - last >= REFRESH) && !self.requests.contains(&RunsRequest::List) {
             self.refreshed = Some(time);
             self.send(Command::ListRuns { folder: shared.settings.runs.clone() }, RunsRequest::List);
             for path in self.chosen.iter().map(|chosen| chosen.path.clone()).collect::<Vec<_>>() {

@@ -62,8 +62,8 @@ fn control(ui: &mut Ui, field: &'static Setting, label: Id, text: &mut String, d
                 let edit = ui.add(egui::TextEdit::singleline(text).id(id).desired_width(180.0).hint_text("path"));
                 edit.accessible_name(format!("{}: path", field.label));
                 let (folder, file) = (folders && kind != PathKind::File, kind != PathKind::Folder);
-                for (said, name, pick, can) in [("Browse…", "Browse for", Pick::File, file), ("Folder…", "Browse folders for", Pick::Folder, folder)] {
-                    if can && ui.button(said).accessible_name(format!("{name} {}", field.label)).clicked() {
+                for (title, name, pick, can) in [("Browse…", "Browse for", Pick::File, file), ("Folder…", "Browse folders for", Pick::Folder, folder)] {
+                    if can && ui.button(title).accessible_name(format!("{name} {}", field.label)).clicked() {
                         draft.dialog.open(Browse::Field(field.name), pick);
                     }
                 }

@@ -23,9 +23,9 @@ pub(super) struct WeightsTab {
     /// The model's name being typed.
     typed: String,
     /// A model to open once the worker is free.
-    wanted: Option<String>,
+    next_model: Option<String>,
     /// The current request to the worker.
-    asked: Option<WeightsRequest>,
+    pending: Option<WeightsRequest>,
     model: Option<OpenModel>,
     problem: Option<String>,
     dialog: Dialog<Purpose>,
@@ -133,15 +133,15 @@ impl TabView for WeightsTab {
             }
             Reply::Restarted { .. } => {
                 if let Some(model) = &self.model {
-                    self.wanted = Some(model.name.clone());
+                    self.next_model = Some(model.name.clone());
                 }
             }
             Reply::Ended { error } => {
-                let asked = self.asked.take();
+                let request = self.pending.take();
                 let Some(error) = error else { return };
                 self.problem = Some(error.text);
                 // Show the plane without the failed comparison.
-                if let (Some(WeightsRequest::Plane(want)), Some(model)) = (asked, &mut self.model)
+                if let (Some(WeightsRequest::Plane(want)), Some(model)) = (request, &mut self.model)
                     && want.since == model.since
                 {
                     model.since = None;
@@ -187,8 +187,8 @@ impl WeightsTab {
         Self {
             worker: Worker::spawn("weights", Tuning::Off, wake.clone()),
             typed: "embedded".into(),
-            wanted: Some("embedded".into()),
-            asked: None,
+            next_model: Some("embedded".into()),
+            pending: None,
             model: None,
             problem: None,
             dialog: Dialog::default(),
@@ -221,24 +221,24 @@ impl WeightsTab {
     /// Chooses a model.
     fn choose(&mut self, model: String) {
         self.typed.clone_from(&model);
-        self.wanted = Some(model);
+        self.next_model = Some(model);
         self.problem = None;
     }
 
     /// Sends the next request to the worker, if it is free.
     fn ask(&mut self, ui: &Ui) {
-        if self.asked.is_none() {
-            let next = match (self.wanted.take(), &mut self.model) {
+        if self.pending.is_none() {
+            let next = match (self.next_model.take(), &mut self.model) {
                 (Some(model), _) => Some((WeightsRequest::Open, Command::OpenWeights { model })),
                 (None, Some(model)) => model.next(ui.pixels_per_point()),
                 (None, None) => None,
             };
-            if let Some((asked, command)) = next {
-                self.asked = Some(asked);
+            if let Some((request, command)) = next {
+                self.pending = Some(request);
                 self.worker.send(command);
             }
         }
-        if self.asked.is_some() {
+        if self.pending.is_some() {
             // Replies take milliseconds; poll for them at 60 Hz.
             ui.ctx().request_repaint_after_secs(0.016);
         }

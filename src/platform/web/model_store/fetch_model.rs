@@ -8,7 +8,7 @@ use super::super::link::ask_to_persist;
 use super::super::storage::{names, open};
 use super::super::tasks::{Clock, sleep, yield_now};
 use super::response::{BodyChunk, Response, answers, offline};
-use super::{NOTES, Notes, PATIENCE, delete_model, estimate, notes, refresh, shelf, write_notes};
+use super::{NOTES, Notes, PATIENCE, delete_model, estimate, models_directory, notes, refresh, write_notes};
 use crate::platform::disk::{ByteStore, read_part};
 use crate::platform::model_download::{DownloadProgress, DownloadRequest, DownloadedModel, HeaderCheck};
 use js_sys::Date;
@@ -25,8 +25,8 @@ const REPORT_INTERVAL: f64 = 0.25;
 
 /// A running download.
 struct Fetch<'a> {
-    wanted: DownloadRequest<'a>,
-    shelf: FileSystemDirectoryHandle,
+    request: DownloadRequest<'a>,
+    directory: FileSystemDirectoryHandle,
     name: String,
     handle: Handle,
     notes: Notes,
@@ -34,8 +34,8 @@ struct Fetch<'a> {
     stored: u64,
     sum: Sha256,
     /// Bytes needed to check the beginning; `None` once it was accepted.
-    judged_at: Option<u64>,
-    tell: &'a mut dyn FnMut(DownloadProgress),
+    bytes_to_check: Option<u64>,
+    report: &'a mut dyn FnMut(DownloadProgress),
 }
 
 /// The end of an attempt.
@@ -53,33 +53,33 @@ fn refused(problem: String) -> io::Error {
 }
 
 /// Downloads a model; `None` if it was stopped.
-pub async fn fetch_model(wanted: DownloadRequest<'_>, tell: &mut dyn FnMut(DownloadProgress)) -> io::Result<Option<DownloadedModel>> {
-    let url = wanted.url.trim();
+pub async fn fetch_model(request: DownloadRequest<'_>, report: &mut dyn FnMut(DownloadProgress)) -> io::Result<Option<DownloadedModel>> {
+    let url = request.url.trim();
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{url:?} is not the URL of a model: it must begin with https://")));
     }
     ask_to_persist();
-    let shelf = shelf().await?;
-    let name = free_name(&shelf, url).await?;
-    let opened = open(&shelf, &name, Date::now() + PATIENCE).await.map_err(error);
+    let directory = models_directory().await?;
+    let name = free_name(&directory, url).await?;
+    let opened = open(&directory, &name, Date::now() + PATIENCE).await.map_err(error);
     let handle = Handle(opened.map_err(|error| io::Error::new(error.kind(), format!("{name} cannot be written: {error}")))?);
-    let known = notes(&shelf, &name).await;
+    let known = notes(&directory, &name).await;
     let notes = Notes { url: url.into(), ..known };
-    let mut fetch = Fetch { wanted, shelf, name, handle, notes, stored: 0, sum: Sha256::new(), judged_at: Some(16), tell };
+    let mut fetch = Fetch { request, directory, name, handle, notes, stored: 0, sum: Sha256::new(), bytes_to_check: Some(16), report };
     let done = fetch.run().await;
-    let Fetch { shelf, name, handle, stored, sum, .. } = fetch;
+    let Fetch { directory, name, handle, stored, sum, .. } = fetch;
     drop(handle);
     if stored == 0 || done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
         // Remove an empty file, and one that is not a model or not the expected one.
         delete_model(&name).await?;
     }
-    refresh(&shelf).await?;
+    refresh(&directory).await?;
     let sha256 = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(done?.then(|| DownloadedModel { path: format!("{}/{name}", blobs::MODELS), name, bytes: stored, sha256 }))
 }
 
 /// The name for a URL: its existing one, or a new one.
-async fn free_name(shelf: &FileSystemDirectoryHandle, url: &str) -> io::Result<String> {
+async fn free_name(directory: &FileSystemDirectoryHandle, url: &str) -> io::Result<String> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
@@ -88,10 +88,10 @@ async fn free_name(shelf: &FileSystemDirectoryHandle, url: &str) -> io::Result<S
         stem = format!("model-{}", stem.trim_start_matches('.'));
         stem = stem.replace(NOTES, "");
     }
-    let taken = names(shelf).await.map_err(error)?;
+    let taken = names(directory).await.map_err(error)?;
     for n in 1.. {
         let name = if n == 1 { stem.clone() } else { format!("{n}-{stem}") };
-        if !taken.contains(&name) || notes(shelf, &name).await.url == url {
+        if !taken.contains(&name) || notes(directory, &name).await.url == url {
             return Ok(name);
         }
     }
@@ -121,7 +121,7 @@ impl Fetch<'_> {
                     self.handle.flush()?;
                     tries = if self.stored > before { 1 } else { tries + 1 };
                     // A server that answers, but not to this page, never will.
-                    let closed = self.stored == 0 && tries == 1 && answers(self.wanted.url).await;
+                    let closed = self.stored == 0 && tries == 1 && answers(self.request.url).await;
                     if tries >= TRIES || closed {
                         return Err(self.give_up(&why).await);
                     }
@@ -132,17 +132,17 @@ impl Fetch<'_> {
             }
         }
         let sum = self.sum.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        if let Some(want) = self.wanted.sha256.filter(|want| !want.trim().eq_ignore_ascii_case(&sum)) {
+        if let Some(want) = self.request.sha256.filter(|want| !want.trim().eq_ignore_ascii_case(&sum)) {
             return Err(refused(format!("its SHA-256 is {sum}, not {want}: it is damaged or another file, and was deleted")));
         }
         self.handle.flush()?;
-        write_notes(&self.shelf, &self.name, &self.notes).await?;
+        write_notes(&self.directory, &self.name, &self.notes).await?;
         Ok(true)
     }
 
-    fn say(&mut self, rate: f64, note: &str) {
+    fn report_progress(&mut self, rate: f64, note: &str) {
         let fetching = DownloadProgress { name: self.name.clone(), done: self.stored, of: self.notes.of, rate, note: note.into() };
-        (self.tell)(fetching);
+        (self.report)(fetching);
     }
 
     /// Hashes the data of an earlier download; returns false if it was stopped.
@@ -152,24 +152,24 @@ impl Fetch<'_> {
             let piece = read_part(&self.handle, self.stored, PIECE)?;
             self.sum.update(&piece);
             self.stored += piece.len() as u64;
-            self.say(0.0, "verifying what was fetched before");
+            self.report_progress(0.0, "verifying what was fetched before");
             yield_now().await;
-            if (self.wanted.stop)() {
+            if (self.request.stop)() {
                 return Ok(false);
             }
         }
-        self.judge()?;
+        self.check_start()?;
         Ok(true)
     }
 
     /// Fails if the file is not a model, once enough bytes are there.
-    fn judge(&mut self) -> io::Result<()> {
-        while let Some(need) = self.judged_at.filter(|need| self.stored >= *need || self.notes.of == Some(self.stored) && self.stored > 0) {
-            match (self.wanted.judge)(&read_part(&self.handle, 0, need)?) {
-                HeaderCheck::More(more) if more > need && self.stored >= need => self.judged_at = Some(more),
+    fn check_start(&mut self) -> io::Result<()> {
+        while let Some(need) = self.bytes_to_check.filter(|need| self.stored >= *need || self.notes.of == Some(self.stored) && self.stored > 0) {
+            match (self.request.check_start)(&read_part(&self.handle, 0, need)?) {
+                HeaderCheck::More(more) if more > need && self.stored >= need => self.bytes_to_check = Some(more),
                 HeaderCheck::More(_) => return Err(refused("it ends before its header does".into())),
-                HeaderCheck::Good => self.judged_at = None,
-                HeaderCheck::Bad(what) => return Err(refused(format!("{} is not a model: {what}", self.wanted.url))),
+                HeaderCheck::Good => self.bytes_to_check = None,
+                HeaderCheck::Bad(what) => return Err(refused(format!("{} is not a model: {what}", self.request.url))),
             }
         }
         Ok(())
@@ -178,13 +178,13 @@ impl Fetch<'_> {
     /// Discards the stored data.
     fn restart(&mut self, why: &str) -> io::Result<()> {
         self.handle.resize(0)?;
-        (self.stored, self.sum, self.judged_at) = (0, Sha256::new(), Some(16));
-        self.say(0.0, why);
+        (self.stored, self.sum, self.bytes_to_check) = (0, Sha256::new(), Some(16));
+        self.report_progress(0.0, why);
         Ok(())
     }
 
     async fn attempt(&mut self) -> io::Result<Ended> {
-        let mut response = match Response::request(self.wanted.url.trim(), self.stored).await {
+        let mut response = match Response::request(self.request.url.trim(), self.stored).await {
             Ok(response) => response,
             Err(why) => return Ok(Ended::Broken(why)),
         };
@@ -205,7 +205,7 @@ impl Fetch<'_> {
                 self.notes.of = length;
                 self.notes.validator = validator;
                 self.check_quota(length).await?;
-                write_notes(&self.shelf, &self.name, &self.notes).await?;
+                write_notes(&self.directory, &self.name, &self.notes).await?;
             }
             // Nothing is missing, or the file is shorter now.
             416 if self.notes.of == Some(self.stored) => return Ok(Ended::Whole),
@@ -225,7 +225,7 @@ impl Fetch<'_> {
         let (clock, start) = (Clock::start(), self.stored);
         let (mut reported, mut timeouts) = (-REPORT_INTERVAL, 0);
         loop {
-            if (self.wanted.stop)() {
+            if (self.request.stop)() {
                 return Ok(Ended::Stopped);
             }
             match response.next(&mut timeouts).await {
@@ -234,12 +234,12 @@ impl Fetch<'_> {
                     self.handle.write(self.stored, &bytes)?;
                     self.sum.update(&bytes);
                     self.stored += bytes.len() as u64;
-                    self.judge()?;
+                    self.check_start()?;
                 }
                 Ok(BodyChunk::Later) => {}
                 Ok(BodyChunk::End) if self.notes.of.is_none_or(|of| of == self.stored) && self.stored > 0 => {
                     self.notes.of = Some(self.stored);
-                    self.judge()?;
+                    self.check_start()?;
                     return Ok(Ended::Whole);
                 }
                 Ok(BodyChunk::End) => return Ok(Ended::Broken("the server closed the connection early".into())),
@@ -248,7 +248,7 @@ impl Fetch<'_> {
             if clock.seconds() - reported >= REPORT_INTERVAL {
                 reported = clock.seconds();
                 let note = if timeouts > 4 { "waiting for the server" } else { "" };
-                self.say((self.stored - start) as f64 / reported.max(0.1), note);
+                self.report_progress((self.stored - start) as f64 / reported.max(0.1), note);
                 yield_now().await;
             }
         }
@@ -276,10 +276,10 @@ impl Fetch<'_> {
     /// Waits before the next attempt; returns false if it was stopped.
     async fn wait(&mut self, seconds: u32, why: &str) -> bool {
         for left in (1..=seconds).rev() {
-            self.say(0.0, &format!("the connection broke ({why}): retrying in {left} s"));
+            self.report_progress(0.0, &format!("the connection broke ({why}): retrying in {left} s"));
             for _ in 0..4 {
                 sleep(0.25).await;
-                if (self.wanted.stop)() {
+                if (self.request.stop)() {
                     return false;
                 }
             }
@@ -292,7 +292,7 @@ impl Fetch<'_> {
         let kept = format!("The part that was fetched is kept ({:.1} MB): fetch the model again to resume", self.stored as f64 / 1e6);
         let problem = if offline() {
             format!("there is no network. {kept}")
-        } else if self.stored == 0 && answers(self.wanted.url).await {
+        } else if self.stored == 0 && answers(self.request.url).await {
             "the server does not let pages of other sites read this file (it sends no CORS headers). Download it with the browser and open the file here".into()
         } else if self.stored == 0 {
             format!("cannot reach the server ({why}). Check the URL and the network")

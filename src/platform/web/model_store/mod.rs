@@ -38,23 +38,23 @@ struct Notes {
     whole: bool,
 }
 
-async fn shelf() -> io::Result<FileSystemDirectoryHandle> {
+async fn models_directory() -> io::Result<FileSystemDirectoryHandle> {
     directory(MODELS).await.map_err(error)
 }
 
-async fn get(shelf: &FileSystemDirectoryHandle, name: &str) -> Result<File, JsValue> {
-    Ok(JsFuture::from(file(shelf, name, false).await?.get_file()).await?.unchecked_into())
+async fn get(directory: &FileSystemDirectoryHandle, name: &str) -> Result<File, JsValue> {
+    Ok(JsFuture::from(file(directory, name, false).await?.get_file()).await?.unchecked_into())
 }
 
 /// Reads a model's metadata; defaults if they are missing or damaged.
-async fn notes(shelf: &FileSystemDirectoryHandle, name: &str) -> Notes {
-    let Ok(file) = get(shelf, &format!("{name}{NOTES}")).await else { return Notes::default() };
+async fn notes(directory: &FileSystemDirectoryHandle, name: &str) -> Notes {
+    let Ok(file) = get(directory, &format!("{name}{NOTES}")).await else { return Notes::default() };
     let bytes = blobs::read(&file, 0, file.size() as u64).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-async fn write_notes(shelf: &FileSystemDirectoryHandle, name: &str, notes: &Notes) -> io::Result<()> {
-    let handle = Handle(open(shelf, &format!("{name}{NOTES}"), Date::now() + PATIENCE).await.map_err(error)?);
+async fn write_notes(directory: &FileSystemDirectoryHandle, name: &str, notes: &Notes) -> io::Result<()> {
+    let handle = Handle(open(directory, &format!("{name}{NOTES}"), Date::now() + PATIENCE).await.map_err(error)?);
     let text = serde_json::to_vec(notes).expect("plain data serializes");
     handle.write(0, &text)?;
     handle.resize(text.len() as u64)?;
@@ -62,14 +62,14 @@ async fn write_notes(shelf: &FileSystemDirectoryHandle, name: &str, notes: &Note
 }
 
 /// Lists all models, complete or partial, and makes complete ones readable.
-async fn refresh(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<StoredModel>> {
+async fn refresh(directory: &FileSystemDirectoryHandle) -> io::Result<Vec<StoredModel>> {
     let mut found = Vec::new();
-    for name in names(shelf).await.map_err(error)? {
+    for name in names(directory).await.map_err(error)? {
         if name.ends_with(NOTES) {
             continue;
         }
-        let Ok(file) = get(shelf, &name).await else { continue };
-        let Notes { url, of, whole, .. } = notes(shelf, &name).await;
+        let Ok(file) = get(directory, &name).await else { continue };
+        let Notes { url, of, whole, .. } = notes(directory, &name).await;
         found.push((StoredModel { bytes: file.size() as u64, name, url, of, whole }, file));
     }
     blobs::forget_models();
@@ -89,8 +89,8 @@ pub async fn stored_models() -> io::Result<(Vec<StoredModel>, StorageQuota)> {
     };
     let (used, quota) = estimate().await;
     let room = StorageQuota { used, quota, fleeting };
-    match shelf().await {
-        Ok(shelf) => Ok((refresh(&shelf).await?, room)),
+    match models_directory().await {
+        Ok(directory) => Ok((refresh(&directory).await?, room)),
         Err(_) if room.fleeting.is_some() => Ok((Vec::new(), room)),
         Err(error) => Err(error),
     }
@@ -108,16 +108,16 @@ async fn estimate() -> (u64, u64) {
 
 /// Deletes a model.
 pub async fn delete_model(model: &str) -> io::Result<()> {
-    let shelf = shelf().await?;
+    let directory = models_directory().await?;
     for file in [format!("{model}{NOTES}"), model.to_string()] {
-        match JsFuture::from(shelf.remove_entry(&file)).await {
+        match JsFuture::from(directory.remove_entry(&file)).await {
             Ok(_) => {}
-            Err(thrown) if name(&thrown) == "NotFoundError" => {}
-            Err(thrown) if name(&thrown) == "NoModificationAllowedError" => {
+            Err(exception) if name(&exception) == "NotFoundError" => {}
+            Err(exception) if name(&exception) == "NoModificationAllowedError" => {
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{model} is being fetched: stop that first")));
             }
-            Err(thrown) => return Err(error(thrown)),
+            Err(exception) => return Err(error(exception)),
         }
     }
-    refresh(&shelf).await.map(drop)
+    refresh(&directory).await.map(drop)
 }
