@@ -1,9 +1,9 @@
 //! Events that a runner sends to a front end while a command runs.
 
 use crate::runner::{
-    CaseResult, CompareReport, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, LayerInfo, MatmulReport,
-    Metrics, MetricsPosition, ModelComparison, Outcome, PackReport, PerplexityReport, PlanReport, PlaneView, Report, RunInfo, StorageQuota, StoredModel, SweepRun, TrainBenchReport,
-    TrainConfig, TrainEvent,
+    CaseResult, CompareReport, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, LayerInfo, MatmulReport, Metrics,
+    MetricsPosition, ModelComparison, Outcome, PackReport, PerplexityReport, PlanReport, PlaneView, Report, RunInfo, StorageQuota, StoredModel, SweepRun,
+    TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
