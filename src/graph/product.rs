@@ -45,14 +45,14 @@ fn row_product<T: Real>(out: &mut [T], a: &[T], b: Mat<'_, T>) {
 }
 
 /// The output of a product, of which each thread writes a block of its own.
-struct Blocks<T> {
+struct BlockedOutput<T> {
     data: *mut T,
     row_stride: usize,
 }
-// SAFETY: the users of `Blocks` give no two threads the same element.
-unsafe impl<T: Send> Sync for Blocks<T> {}
+// SAFETY: the users of `BlockedOutput` give no two threads the same element.
+unsafe impl<T: Send> Sync for BlockedOutput<T> {}
 
-impl<T: Real> Blocks<T> {
+impl<T: Real> BlockedOutput<T> {
     /// Computes the block at `(row, column)` as `a · b`, added to it if `accumulate`, on this thread.
     ///
     /// # Safety
@@ -78,7 +78,7 @@ pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumul
 
 fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: usize) {
     let (across, down) = block_counts(out.cols, out.rows, a.cols, threads);
-    let blocks = Blocks { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
+    let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     let block = |i: usize, j: usize| {
         let (rows, cols) = (part(out.rows, ACROSS, down, i), part(out.cols, DOWN, across, j));
         let (at, a, b) = ((rows.start, cols.start), a.row_range(rows), b.t().row_range(cols).t());
@@ -98,7 +98,7 @@ pub fn matmul_written<T: Real>(out: OutMat<'_, T>, x: Mat<'_, T>, accumulate: bo
     let (n, k) = (out.cols, x.cols);
     assert!(out.rows == x.rows, "product of matrices that do not fit");
     let count = (n / LEAST_ROWS).max(1);
-    let blocks = Blocks { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
+    let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     (0..count).into_par_iter().for_each(|block| {
         let rows = part(n, DOWN, count, block);
         T::with_scratch(k * rows.len(), |buffer| {
