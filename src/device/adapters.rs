@@ -121,7 +121,11 @@ impl fmt::Display for Adapter {
 /// Lists the adapters of all backends in wgpu's order, with software adapters after GPUs and SwiftShader, by far the
 /// slowest, last. Tests use the first.
 pub async fn adapters() -> Vec<Adapter> {
-    let instance = wgpu::Instance::default();
+    adapters_of(&wgpu::Instance::default()).await
+}
+
+/// Like [`adapters`], of an instance that the caller created, as `cargo xtask isa` does.
+pub async fn adapters_of(instance: &wgpu::Instance) -> Vec<Adapter> {
     let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     let all = found.into_iter().map(|inner| Adapter { index: 0, info: inner.get_info(), limits: inner.limits(), features: inner.features(), inner });
     let mut all: Vec<Adapter> = all.collect();

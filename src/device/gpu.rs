@@ -109,6 +109,11 @@ impl Gpu {
         self.memory
     }
 
+    /// The cooperative matrices that the driver lists, among those that kernels can use.
+    pub fn cooperative(&self) -> &[Cooperative] {
+        &self.cooperative
+    }
+
     /// Returns true if the device meets a kernel's requirements and has no known failure with it.
     pub fn can_run(&self, kernel: &Kernel) -> bool {
         self.missing_requirements(kernel).is_none() && self.known_failure(kernel).is_none()

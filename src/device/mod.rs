@@ -13,7 +13,7 @@ mod readback;
 mod signal;
 mod timing;
 
-pub use adapters::{Adapter, DeviceChoice, adapters, ranked, select};
+pub use adapters::{Adapter, DeviceChoice, adapters, adapters_of, ranked, select};
 pub use dispatch::{Bound, Dispatch};
 pub use fallback::{Skipped, first_that_opens};
 pub use faults::DeviceError;

@@ -28,6 +28,11 @@ impl Gpu {
         Ok(Dispatch { kernel: kernel.name, pipeline, bindings, groups })
     }
 
+    /// Compiles a kernel, as its first dispatch does.
+    pub fn compile(&self, kernel: &'static Kernel) -> Result<(), DeviceError> {
+        self.pipeline(kernel).map(|_| ())
+    }
+
     fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<KernelPipeline>, DeviceError> {
         let mut cache = locked(&self.pipelines);
         if let Some(pipeline) = cache.pipelines.get(kernel.name) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Uses = BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>>;
 
 /// A crate's files: its folder, and the path by which it names itself.
-const CRATES: [&str; 3] = ["src/", "crates/app/src/", "crates/cli/src/"];
+const CRATES: [&str; 4] = ["src/", "crates/app/src/", "crates/cli/src/", "xtask/isa/src/"];
 
 /// Every cycle, as its folder and what uses what in it.
 pub(super) fn cycles(tree: &Tree) -> Vec<(String, Vec<String>)> {

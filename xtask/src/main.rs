@@ -6,6 +6,7 @@ mod attack;
 mod browser;
 mod corpus;
 mod display;
+mod isa;
 mod licences;
 mod lints;
 mod program;
@@ -49,6 +50,13 @@ enum Command {
         /// Device: all, auto, cpu, or an adapter's name or index.
         #[arg(long, default_value = "all")]
         device: String,
+    },
+    /// Compile every kernel for AMD GPUs without a GPU; `cargo xtask isa --help` lists the options.
+    #[command(disable_help_flag = true)]
+    Isa {
+        /// Options of signet-isa.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Test the app on a virtual display (Xvfb): train, close, resume.
     Window {
@@ -122,6 +130,7 @@ fn main() -> ExitCode {
         Command::Test { within } => test::run(within.map(|minutes| Duration::from_secs(60 * minutes))),
         Command::Check => quick::check(),
         Command::Op { name, device } => quick::op(&name, &device),
+        Command::Isa { arguments } => isa::run(&arguments),
         Command::Window { film: Some(out), .. } => window::record_gif(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|line| println!("{line}")),

@@ -142,7 +142,7 @@ fn module(path: &str) -> Option<String> {
     if let Some(stem) = path.strip_prefix("shaders/").and_then(|file| file.split('.').next()) {
         return Some(if stem.starts_with("shared/") { "ops".into() } else { format!("ops::{stem}") });
     }
-    let inner = ["src/", "crates/app/src/", "crates/cli/src/"].iter().find_map(|folder| path.strip_prefix(folder)?.strip_suffix(".rs"))?;
+    let inner = ["src/", "crates/app/src/", "crates/cli/src/", "xtask/isa/src/"].iter().find_map(|folder| path.strip_prefix(folder)?.strip_suffix(".rs"))?;
     let parts = Path::new(inner).iter().filter_map(|part| part.to_str());
     Some(parts.filter(|part| !["mod", "lib", "main", "tests"].contains(part)).collect::<Vec<_>>().join("::"))
 }
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(of("shaders/shared/tile.wgsl"), "ops");
         assert_eq!(of("src/runner/hub_models/tests.rs"), "runner::hub_models");
         assert_eq!((of("src/lib.rs"), of("crates/cli/Cargo.toml"), of("build.rs")), (String::new(), String::new(), "device".into()));
-        assert_eq!(of("crates/app/src/train/mod.rs"), "train");
+        assert_eq!((of("crates/app/src/train/mod.rs"), of("xtask/isa/src/assembly.rs")), ("train".into(), "assembly".into()));
         assert_eq!((module("docs/app.md"), module("tests/train.rs")), (None, None));
         assert!(operations().unwrap().contains("fbi_linear") && !operations().unwrap().contains("shared"));
     }

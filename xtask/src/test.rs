@@ -5,6 +5,7 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::attack::step as attack;
 use crate::browser;
+use crate::isa;
 use crate::licences;
 use crate::lints;
 use crate::program::{cargo, native, target};
@@ -81,6 +82,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         }
         Err(error) => Outcome::Failed(error),
     });
+    steps.run("isa", isa::step);
     let failures = steps.failures();
     steps.run("tests", || {
         // Some tests measure time.
