@@ -153,6 +153,17 @@ const LAYERS: u32 = 3u;
 var<workgroup> packed: array<atomic<u32>, WORDS>;
 var<workgroup> flipped: array<atomic<u32>, LAYERS>;
 
+// Sets both to 0: workgroup memory holds anything at first.
+fn clear_signs(lane: u32) {
+    if lane < WORDS {
+        atomicStore(&packed[lane], 0u);
+    }
+    if lane < LAYERS {
+        atomicStore(&flipped[lane], 0u);
+    }
+    workgroupBarrier();
+}
+
 fn words_in(columns: u32) -> u32 {
     return (columns + 31u) / 32u;
 }
@@ -196,6 +207,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     if row >= latent.rows {
         return;
     }
+    clear_signs(lane);
     let count = min(256u, latent.columns - start);
     let base = row * moment_row(latent.columns) + start / 256u * BLOCK_WORDS;
     let value = step_block(base, count, row * latent.columns + start + lane, lane);
@@ -216,6 +228,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 #else
 @compute @workgroup_size(256)
 fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    clear_signs(lane);
     let from_word = (wid.x + wid.y * groups.x) * WORDS;
     for (var slot = lane / 32u; slot < WORDS; slot += 8u) {
         step_bit(from_word + slot, lane % 32u, slot);

@@ -1,6 +1,8 @@
 //! Conformance of all cases and whole models on every adapter of this machine, including software adapters, and of all
 //! cases on the CPU device.
 
+mod poison;
+
 use signet::conform::{Check, ConformOptions, ConformTarget, Report, run};
 use signet::device::{Adapter, adapters};
 

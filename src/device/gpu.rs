@@ -43,6 +43,8 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
     pub(super) checks: Checks,
+    /// Returns the source of a kernel's module.
+    pub(super) source: fn(&Kernel) -> String,
     pub(super) pipelines: Mutex<Pipelines>,
     /// Free staging buffers.
     pub(super) staging: Mutex<Vec<wgpu::Buffer>>,
@@ -86,12 +88,18 @@ impl Gpu {
             cooperative: adapter.cooperative(),
             faults: Faults::of(&device),
             checks,
+            source: |kernel| kernel.source.to_owned(),
             pipelines: Mutex::default(),
             staging: Mutex::default(),
             pending: AtomicUsize::new(0),
             device,
             queue,
         })
+    }
+
+    /// Compiles what `source` returns for a kernel in place of its module's source, for tests.
+    pub fn rewriting(self, source: fn(&Kernel) -> String) -> Self {
+        Self { source, ..self }
     }
 
     /// Name and backend.
