@@ -129,10 +129,12 @@ fn load_v(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     }
 }
 
-// Adds a stretch of left·rightᵀ: a column of `before` is a row of left, its elements are rows of right.
-fn multiply(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
+// Adds the stretch of left·rightᵀ that begins at quad `first`: a column of `before` is a row of left, its elements are rows
+// of right. The loop ends with the head. A constant end would let drivers unroll it, which costs registers.
+fn multiply(lane: u32, first: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     var sums = before;
-    for (var quad = 0u; quad < QUADS; quad++) {
+    let quads = min(QUADS, p.head_dim / 4u - first);
+    for (var quad = 0u; quad < quads; quad++) {
         let x = quad * PITCH + lane / 8u;
         let y = quad * PITCH + lane % 8u;
         let rows = mat4x4(right[y], right[y + 8u], right[y + 16u], right[y + 24u]);
@@ -144,10 +146,12 @@ fn multiply(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     return sums;
 }
 
-// Adds weights·right for the four rows of a lane and its quad of the stretch.
-fn multiply_weights(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
+// Adds weights·right over `count` rows of right, for the four rows of a lane and its quad of the stretch. As in `multiply`,
+// the end of the loop is not constant.
+fn multiply_weights(lane: u32, count: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     var sums = before;
-    for (var keys = 0u; keys < BLOCK / 4u; keys++) {
+    let end = (count + 3u) / 4u;
+    for (var keys = 0u; keys < end; keys++) {
         let at = 4u * keys * QUADS + lane % 8u;
         let rows = mat4x4(right[at], right[at + QUADS], right[at + 2u * QUADS], right[at + 3u * QUADS]);
         let row = lane / 8u * 8u + keys;
@@ -223,7 +227,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
             load_q(lane, block.q_at, quad, block.queries, LEFT);
             load_k(lane, at, quad, count, RIGHT);
             workgroupBarrier();
-            scores = multiply(lane, scores);
+            scores = multiply(lane, quad, scores);
         }
         let key = first + 4u * (lane % 8u);
         for (var n = 0u; n < 4u; n++) {
@@ -243,7 +247,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
                 workgroupBarrier();
                 load_v(lane, at, n * QUADS, count, RIGHT_ROWS);
                 workgroupBarrier();
-                sums[n] = multiply_weights(lane, mat4x4(sums[n][0] * rescale.x, sums[n][1] * rescale.y, sums[n][2] * rescale.z, sums[n][3] * rescale.w));
+                sums[n] = multiply_weights(lane, count, mat4x4(sums[n][0] * rescale.x, sums[n][1] * rescale.y, sums[n][2] * rescale.z, sums[n][3] * rescale.w));
             }
         }
     }
@@ -325,12 +329,12 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
             load_q(lane, block.q_at, quad, block.queries, LEFT);
             load_k(lane, at, quad, count, RIGHT);
             workgroupBarrier();
-            scores = multiply(lane, scores);
+            scores = multiply(lane, quad, scores);
             workgroupBarrier();
             load_dy(lane, dy_at, quad, block.queries, LEFT);
             load_v(lane, at, quad, count, RIGHT);
             workgroupBarrier();
-            dp = multiply(lane, dp);
+            dp = multiply(lane, quad, dp);
         }
         for (var n = 0u; n < 4u; n++) {
             let row = min(lane / 8u + 8u * n, block.queries - 1u);
@@ -343,7 +347,7 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
                 workgroupBarrier();
                 load_k(lane, at, n * QUADS, count, RIGHT_ROWS);
                 workgroupBarrier();
-                sums[n] = multiply_weights(lane, sums[n]);
+                sums[n] = multiply_weights(lane, count, sums[n]);
             }
         }
     }
@@ -414,12 +418,12 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
                 load_k(lane, kv_at, quad, keys, LEFT);
                 load_q(lane, q_at, quad, count, RIGHT);
                 workgroupBarrier();
-                scores = multiply(lane, scores);
+                scores = multiply(lane, quad, scores);
                 workgroupBarrier();
                 load_v(lane, kv_at, quad, keys, LEFT);
                 load_dy(lane, dy_at, quad, count, RIGHT);
                 workgroupBarrier();
-                dp = multiply(lane, dp);
+                dp = multiply(lane, quad, dp);
             }
             let made = weights_of(lane, scores, dp, first - key, count, row);
             store_weights(lane, made.probabilities);
@@ -428,7 +432,7 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
                     workgroupBarrier();
                     load_dy(lane, dy_at, n * QUADS, count, RIGHT_ROWS);
                     workgroupBarrier();
-                    dv[n] = multiply_weights(lane, dv[n]);
+                    dv[n] = multiply_weights(lane, count, dv[n]);
                 }
             }
             workgroupBarrier();
@@ -438,7 +442,7 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
                     workgroupBarrier();
                     load_q(lane, q_at, n * QUADS, count, RIGHT_ROWS);
                     workgroupBarrier();
-                    dk[n] = multiply_weights(lane, dk[n]);
+                    dk[n] = multiply_weights(lane, count, dk[n]);
                 }
             }
         }
