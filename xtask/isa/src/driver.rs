@@ -36,6 +36,10 @@ impl NullDevice {
         let instance = instance()?;
         let adapters = wait(adapters_of(&instance));
         let adapter = adapters.first().ok_or("the driver lists no device: this Mesa has no null device, or does not know the GPU family")?;
+        // The functions below would break a real GPU.
+        if !adapter.info.name.starts_with("Null hardware") {
+            return Err(format!("{} is not RADV's null device: this driver ignores RADV_FORCE_FAMILY", adapter.info.name));
+        }
         let gpu = wait(Gpu::open(adapter, Checks::Off)).map_err(|error| error.to_string())?;
         Ok(Self { gpu })
     }

@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 use pool::Job;
 use report::{Outcome, Report, Row, TargetReport};
 use signet::device::{KERNELS, Kernel};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,12 +96,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         Ok(driver) => report.targets = session.compile(driver, &kernels),
         Err(why) => report.not_run = Some(why.clone()),
     }
-    if !arguments.brief {
-        println!("{}", report.text());
-    }
-    report.summary().iter().for_each(|line| println!("{line}"));
     let failures = report.failures();
-    failures.iter().for_each(|failure| println!("FAILED: {failure}"));
+    let tables = if arguments.brief { String::new() } else { report.text() + "\n" };
+    let lines = report.summary().into_iter().chain(failures.iter().map(|failure| format!("FAILED: {failure}")));
+    print(&(tables + &lines.map(|line| line + "\n").collect::<String>()));
     if let Some(path) = &arguments.json {
         write(path, &serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?)?;
     }
@@ -113,6 +112,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         (true, false) => ExitCode::from(NOT_RUN),
         (true, true) => ExitCode::SUCCESS,
     })
+}
+
+/// Prints a text; one who closes the pipe has read enough.
+fn print(text: &str) {
+    std::io::stdout().write_all(text.as_bytes()).ok();
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -205,8 +209,8 @@ impl Session {
         let requests: Vec<(&str, Request)> = open.iter().map(|report| (&report.family[..], Request::Disassemble(kernel.to_owned()))).collect();
         for (report, answer) in open.iter().zip(self.ask(driver, &requests)) {
             match answer {
-                Answer::Assembly(text) => println!("; {} for {}\n{text}", kernel, report.device),
-                Answer::NotOffered(lacks) => println!("; {kernel} is not offered by {}, for want of {lacks}", report.device),
+                Answer::Assembly(text) => print(&format!("; {kernel} for {}\n{text}\n", report.device)),
+                Answer::NotOffered(lacks) => print(&format!("; {kernel} is not offered by {}, for want of {lacks}\n", report.device)),
                 Answer::Failed(error) => return Err(format!("cannot disassemble {kernel} for {}: {error}", report.family)),
                 _ => return Err(format!("cannot disassemble {kernel} for {}: its worker gave another answer", report.family)),
             }
