@@ -27,6 +27,11 @@ pub(crate) fn step() -> Outcome {
         Err(error) => return Outcome::Failed(error),
     };
     let (outcome, lines) = shown_keeping(Command::new(program).arg("--brief"), |_| true);
+    with_lines(outcome, &lines)
+}
+
+/// Adds the program's lines to its outcome. It was skipped if no target could run.
+fn with_lines(outcome: Outcome, lines: &[String]) -> Outcome {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     match outcome {
         Outcome::Failed(why) if why.ends_with(&format!(": {NOT_RUN}")) => Outcome::Skipped(lines),
@@ -39,4 +44,19 @@ pub(crate) fn step() -> Outcome {
 fn program() -> Result<PathBuf, String> {
     native()?;
     Ok(target().join("debug").join(format!("signet-isa{}", std::env::consts::EXE_SUFFIX)))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::steps::shown;
+
+    #[test]
+    fn a_run_without_targets_is_skipped_and_says_so() {
+        let exits = |code: &str| shown(Command::new("sh").args(["-c", &format!("exit {code}")]));
+        let lines = ["RADV: NOT RUN: no driver".to_owned()];
+        assert!(matches!(with_lines(exits("3"), &lines), Outcome::Skipped(why) if why.contains("NOT RUN: no driver")));
+        assert!(matches!(with_lines(exits("1"), &lines), Outcome::Failed(why) if why.contains("no driver")));
+        assert!(matches!(with_lines(exits("0"), &lines), Outcome::Passed(_)));
+    }
 }
