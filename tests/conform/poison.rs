@@ -2,7 +2,7 @@
 //! to; a kernel that reads what it has not written then gives another result than the oracle.
 
 use signet::conform::{Check, ConformOptions, ConformTarget, run};
-use signet::device::{Access, Bound, Checks, Field, Gpu, KERNELS, Kernel, adapters};
+use signet::device::{Access, Bound, Checks, Gpu, KERNELS, Kernel, ParamField, adapters};
 use std::sync::Arc;
 use wgpu::naga::front::wgsl;
 use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
@@ -129,7 +129,7 @@ fn half(@builtin(local_invocation_index) lane: u32) {
     subgroups: 0,
     workgroup: [64, 1, 1],
     workgroup_bytes: 272,
-    params: &[Field { name: "n", float: false }],
+    params: &[ParamField { name: "n", float: false }],
     bands: false,
     operands: &[Access::Write],
 };

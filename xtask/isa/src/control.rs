@@ -2,7 +2,7 @@
 //! reports on other kernels prove nothing.
 
 use crate::report::Outcome;
-use signet::device::{Access, Field, Kernel};
+use signet::device::{Access, Kernel, ParamField};
 use std::fmt::Write;
 use wgpu::Features;
 
@@ -37,7 +37,7 @@ pub(crate) fn kernel() -> Kernel {
         subgroups: 0,
         workgroup: [64, 1, 1],
         workgroup_bytes: 0,
-        params: &[Field { name: "count", float: false }],
+        params: &[ParamField { name: "count", float: false }],
         bands: false,
         operands: &[Access::Write],
     }
