@@ -1,6 +1,6 @@
-// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128. Row lengths and the outputs of
-// every layer are multiples of four: the four elements of a quad are of one layer, and their signs in one
-// word.
+// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128. The length of a row and the
+// number of outputs of each layer are multiples of four, so the four neighbouring elements of a quad belong
+// to one layer, and their signs to one word.
 #import "shared/wide.wgsl"
 #import "shared/sign.wgsl"
 #import "shared/fbi_linear.params.wgsl"
@@ -16,7 +16,7 @@ alias Quad = vec4<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> residual: array<vec4<f32>>;
 
-// Four columns of x, or of dy in the backward pass, which has the same binding; 0 from column `end` on.
+// Four columns of a token of x; 0 from column `end` on. In `input`, dy is bound as `x`.
 fn x_quad(token: u32, column: u32, end: u32) -> vec4<f32> {
     if token < p.tokens && column < end {
         return x[(token * p.columns + column) / 4u];
@@ -24,18 +24,18 @@ fn x_quad(token: u32, column: u32, end: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-// Four tokens by four columns: a column of the block is a k.
+// Four tokens by four columns (k). Each column of the matrix holds one k of all four tokens.
 fn x_block(token: u32, k: u32, end: u32) -> mat4x4<f32> {
     return transpose(mat4x4(x_quad(token, k, end), x_quad(token + 1u, k, end), x_quad(token + 2u, k, end), x_quad(token + 3u, k, end)));
 }
 
-// Four signs of a row; any past the edges, where x is 0 or nothing is stored.
+// Four signs of a row. Past the edges they are arbitrary: x is 0 there, or the result is not stored.
 fn sign_quad(row: u32, column: u32) -> vec4<f32> {
     let at = min(row, p.rows - 1u) * p.row_words + min(column / 32u, p.row_words - 1u);
     return signs_of(signs[at], column);
 }
 
-// Four rows of signs by four columns: a column of the block is a k.
+// Four rows of signs by four columns (k). Each column of the matrix holds one k of all four rows.
 fn sign_block(row: u32, k: u32) -> mat4x4<f32> {
     return transpose(mat4x4(sign_quad(row, k), sign_quad(row + 1u, k), sign_quad(row + 2u, k), sign_quad(row + 3u, k)));
 }
@@ -68,7 +68,8 @@ fn store_sums(token: u32, row: u32, block: mat4x4<f32>) {
     store_sum(token + 3u, row, block[3]);
 }
 
-// The first half of the lanes loads x, the second computes weights; neighbouring lanes load along k.
+// The first half of the lanes loads x, the second computes weights. Four neighbouring lanes load
+// consecutive columns (k) of the same rows.
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % 128u / 4u;
@@ -95,20 +96,21 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
     store_sums(token + 64u, row + 64u, sums.far);
 }
 
-// Gradient of x; `x` above is bound to dy.
+// Bindings of `input`, the gradient of x, in which `x` above is dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
-// Partial sums of dα over 64 tokens, then of dβ: row (layer·tiles + tile) of each.
+// Partial sums over 64 tokens each, all of dα before those of dβ. A tile of 64 tokens of a layer has row
+// layer·tiles + tile of both.
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4<f32>>;
 
-// A layer's part of dα and dβ of four columns.
+// One layer's contribution to dα and dβ of four columns.
 struct Shares {
     alpha: vec4<f32>,
     beta: vec4<f32>,
 }
 
-// Adds one layer's part to four columns of a token's dx, and the token's part to dα and dβ; the first
-// layer sets dx.
+// Adds one layer's contribution to four columns of a token's dx, which the first layer overwrites instead.
+// Returns `shares` with the token's contribution to dα and dβ added.
 fn add_token(shares: Shares, token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) -> Shares {
     if token >= p.tokens || i >= p.rows {
         return shares;
@@ -133,8 +135,9 @@ fn add_tokens(token: u32, i: u32, layer: u32, block: mat4x4<f32>, totals: vec4<f
     return add_token(shares, token + 3u, i, layer, block[3], totals.w);
 }
 
-// Sums a layer's dα and dβ over the 16 token quads of 64 tokens, in order: `near` of the lane's columns,
-// `far` of the columns 64 further. The `rows` rows of dα come first.
+// Sums a layer's dα and dβ over 64 tokens, which are 16 quads, in a fixed order, and stores the sums in
+// `partial`, where the `rows` rows of dα come before those of dβ. `near` belongs to the lane's four columns,
+// `far` to the four that are 64 columns further.
 fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far: Shares) {
     workgroupBarrier();
     let at = lane / 16u * QUADS + lane % 16u;
@@ -156,12 +159,13 @@ fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far
     }
 }
 
-// Σ_o dy of four tokens, from the sums of the lanes that loaded them.
+// Σ_o dy of four tokens: each token's sum over the four lanes that loaded it.
 fn token_totals(quad: u32) -> vec4<f32> {
     return tile_left[quad * 4u] + tile_left[quad * 4u + 1u] + tile_left[quad * 4u + 2u] + tile_left[quad * 4u + 3u];
 }
 
-// Here rows are inputs and columns are outputs: layer by layer, 128 tokens × 128 inputs per workgroup.
+// Computes dx and the partial sums of dα and dβ, layer by layer, for 128 tokens × 128 inputs per workgroup.
+// Rows of the sign matrix are inputs here, and columns are outputs.
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % 128u / 4u;
@@ -213,7 +217,7 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
 @group(0) @binding(3) var<storage, read> latent_alpha: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> d_latent: array<vec4<f32>>;
 
-// Four outputs of dy, or four inputs of x, 0 past the edges.
+// Four outputs of a token of dy; 0 past the edges.
 fn dy_quad(token: u32, o: u32) -> vec4<f32> {
     if token < w.tokens && o < w.outs {
         return dy[(token * w.outs + o) / 4u];
@@ -221,6 +225,7 @@ fn dy_quad(token: u32, o: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
+// Four inputs of a token of x; 0 past the edges.
 fn layer_x_quad(token: u32, i: u32) -> vec4<f32> {
     if token < w.tokens && i < w.ins {
         return layer_x[(token * w.ins + i) / 4u];
@@ -228,7 +233,8 @@ fn layer_x_quad(token: u32, i: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-// Adds a block of dyᵀ·x, whose four outputs are of one layer.
+// Adds α ⊙ `block` to the latent weight's gradient. `block` is dyᵀ·x of four outputs, which belong to one
+// layer, and four inputs.
 fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
     if o < w.outs && i < w.ins {
         let layer = u32(o >= w.second) + u32(o >= w.third);
@@ -242,7 +248,8 @@ fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
     }
 }
 
-// The first half of the lanes loads dy, the second x; neighbouring lanes load along outputs, or inputs.
+// Computes the gradient of the latent weight, 128 outputs × 128 inputs per workgroup. The first half of the
+// lanes loads dy, the second x; neighbouring lanes load consecutive outputs of dy, and inputs of x.
 @compute @workgroup_size(256)
 fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % QUADS;

@@ -1,11 +1,11 @@
 //! Token ids on disk: each text is tokenized once per tokenizer, into a directory of the user's cache that is written
-//! atomically. Small texts and the embedded one stay in memory.
+//! atomically. Small texts and the embedded corpus stay in memory.
 //!
 //! ```text
 //! tokens/KEY/ids          ids, 2 bytes each, or 4 for vocabularies above 65,536
-//!            documents    the first id of each document, and the end of the last one: u64
+//!            documents    index in `ids` of each document's first id, then the number of ids: u64
 //!            checksums    of each block of `ids`, then of `documents`, see `block_checksums.rs`
-//!            about.json   counts and sources; checksums of `checksums` and of itself
+//!            about.json   counts, source files, the checksum of the file `checksums`, and its own checksum
 //! ```
 
 use super::block_checksums::{BlockWriter, Blocks};
@@ -21,11 +21,12 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Changes when the same files would give other ids.
+/// The version of tokenization, a part of each key; it is incremented when the same files would give other ids.
 const FORMAT: u64 = 1;
-/// Document offsets of up to this many bytes are held in memory: a window of shuffled documents looks up dozens.
+/// Files of document offsets of up to this many bytes are held in memory, since a training window of shuffled documents
+/// looks up dozens of them.
 const DOCUMENTS: u64 = 64 << 20;
-/// Files of up to this many bytes in total are tokenized on each start instead.
+/// Texts whose files have up to this many bytes in total are not cached, but tokenized on each start.
 const SMALL: u64 = 1 << 20;
 
 /// Advice for a damaged store.
@@ -71,7 +72,7 @@ impl StoreBytes {
         Self { source: ByteStorage::Memory(bytes), blocks: None }
     }
 
-    /// Opens a file of `bytes` bytes, and reads it into memory if it has at most `memory`. Its checksums are removed from
+    /// Opens a file of `bytes` bytes, and reads it into memory if it has at most `memory`. Its checksums are taken from
     /// the start of `sums`.
     fn open(path: &Path, bytes: u64, memory: u64, sums: &mut Option<&[u8]>) -> io::Result<Self> {
         let file = RandomAccessFile::open(path)?;
@@ -125,11 +126,11 @@ pub struct TokenStore {
     vocabulary: usize,
 }
 
-/// The inputs of tokenizing, besides the text.
+/// Options of tokenization.
 pub struct TokenizeOptions<'a> {
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// The field of rows to read, or `auto`.
+    /// The field to read from JSON Lines, or `auto`.
     pub field: &'a str,
     /// Renders conversations as text.
     pub chat: ChatRenderer<'a>,
@@ -162,7 +163,7 @@ impl TokenStore {
         options.in_memory(&[TextInput::Embedded(text)], text.len() as u64, &mut Callbacks { stop: &|| false, progress: &mut |_| {} })
     }
 
-    /// Loads the ids of some files from the cache, or tokenizes them.
+    /// Loads the ids of `files` from the cache, or tokenizes the files.
     pub fn open(files: &[PathBuf], options: &TokenizeOptions<'_>, callbacks: &mut Callbacks<'_>) -> Result<Self, DataError> {
         let mut bytes = 0;
         for path in files {
@@ -199,12 +200,12 @@ impl TokenStore {
         Self::in_directory(dir, options.tokenizer.vocabulary()).map(|(store, _)| store)
     }
 
-    /// Opens a directory of the cache; returns also true if it has checksums.
+    /// Opens a directory of the cache. The second value is true if it has checksums.
     fn in_directory(dir: &Path, vocabulary: usize) -> io::Result<(Self, bool)> {
         let (info, sum) = info(dir)?;
         let sums = sum.map(|sum| {
             let sums = platform::read(&dir.join("checksums"))?;
-            if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its file of checksums is damaged")) }
+            if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its file `checksums` is damaged")) }
         });
         let sums = sums.transpose()?;
         let mut rest = sums.as_deref();
@@ -238,7 +239,7 @@ impl TokenStore {
         FormatError::new(&path, format!("is damaged: its ids do not match the text. {ADVICE}")).into()
     }
 
-    /// The error of a failed read: damage, or a fault of the disk.
+    /// Returns the error for a failed read: a damaged store, or a read error of the disk.
     fn read_error(&self, error: io::Error) -> DataError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
@@ -274,13 +275,13 @@ fn sweep(cache: &Path) {
     platform::sweep_named(cache, |name| if is_key(name) { Lock::try_acquire(&cache.join(format!("{name}.lock"))).ok()? } else { None });
 }
 
-/// Reads `about.json` of a cache directory, and the checksum of its checksums if it has any.
+/// Reads `about.json` of a cache directory: the metadata, and the digest of the file `checksums` if there is one.
 fn info(dir: &Path) -> io::Result<(StoreInfo, Option<Digest>)> {
     let file = dir.join("about.json");
     let value = sealed(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     let sum = value.get("checksums").map(Digest::deserialize).transpose()?;
     let info: StoreInfo = serde_json::from_value(value)?;
-    if info.width == 2 || info.width == 4 { Ok((info, sum)) } else { Err(io::Error::other("its ids have another width")) }
+    if info.width == 2 || info.width == 4 { Ok((info, sum)) } else { Err(io::Error::other("its ids have neither 2 nor 4 bytes")) }
 }
 
 /// Returns true if a directory is a store.
@@ -305,12 +306,12 @@ impl TokenizeOptions<'_> {
         if self.tokenizer.vocabulary() <= 1 << 16 { 2 } else { 4 }
     }
 
-    /// Hashes everything that decides the ids of some files.
+    /// Returns the key of `files`: a hash of everything that determines their ids.
     fn key(&self, files: &[PathBuf], bytes: u64, callbacks: &mut Callbacks<'_>) -> Result<u64, DataError> {
         let mut reporter = Reporter::new(callbacks, false, bytes);
         let json = self.tokenizer.to_json()?;
         let mut key = checksum(FORMAT, json.as_bytes());
-        // Before patterns were Oniguruma's, such a tokenizer could give other ids.
+        // Earlier versions matched these patterns differently from Oniguruma, and could give other ids.
         if json.contains("\"Regex\": \"") {
             key = checksum(key, b"oniguruma");
         }
@@ -334,7 +335,7 @@ impl TokenizeOptions<'_> {
                     return Err(failed(io::Error::other("another program is writing to it")).into());
                 }
                 if at == 0 && format_of(path) == TextFormat::Text && piece.starts_with("\u{feff}".as_bytes()) {
-                    // The byte order mark is not part of the text since then.
+                    // Earlier versions included the byte order mark in the text, so such files have another key.
                     sum = Checksum::new(checksum(key, b"mark"), length);
                 }
                 at += piece.len() as u64;
@@ -350,7 +351,7 @@ impl TokenizeOptions<'_> {
         Ok(key)
     }
 
-    /// Passes the ids of all documents to `out`; returns the bytes of their text.
+    /// Passes the ids of all documents to `out`. Returns the size of their text in bytes.
     fn tokenize(&self, inputs: &[TextInput], bytes: u64, out: &mut dyn IdSink, callbacks: &mut Callbacks<'_>) -> Result<u64, DataError> {
         let mut encoder = DocumentEncoder::new(self.tokenizer, out, Reporter::new(callbacks, true, bytes));
         feed(inputs, &self.end(), self.field, self.chat, &mut encoder)?;
@@ -382,7 +383,7 @@ impl TokenizeOptions<'_> {
         let bytes = self.tokenize(inputs, bytes, &mut writer, callbacks)?;
         let IdWriter { ids, documents, info } = writer.writer;
         let name = |input: &TextInput| if let TextInput::File(path) = input { path.display().to_string() } else { String::new() };
-        // A list of thousands would be of no use.
+        // For information; a list of thousands would not help.
         let files = inputs.iter().take(100).map(name).collect();
         let ((ids, mut sums), (documents, more)) = (ids.finish(), documents.finish());
         sums.extend(more);
@@ -432,7 +433,7 @@ impl IdSink for IdWriter<Vec<u8>> {
     }
 }
 
-/// The same to a directory, which errors name.
+/// An [`IdWriter`] to disk, whose errors name the directory.
 struct DiskSink<'a> {
     dir: &'a Path,
     writer: IdWriter<BlockWriter<CommitPart>>,

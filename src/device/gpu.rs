@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// wgpu's runtime checks in kernels: bounds, loops, divisions. Conformance tests run with and without them. Training
-/// runs without: all kernels are part of Signet, and loop bounding can slow kernels down up to a hundredfold.
+/// runs without them: it runs no kernels but Signet's own, and bounded loops can be up to a hundred times slower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checks {
     /// No checks. A browser ignores this and always checks.
@@ -36,7 +36,7 @@ pub struct Gpu {
     features: wgpu::Features,
     /// All features of the adapter, used or not.
     adapter_features: wgpu::Features,
-    /// Known failures of this device.
+    /// Kernels that are known to give wrong results on this device.
     known_failures: Vec<&'static KnownFailure>,
     cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
@@ -48,7 +48,7 @@ pub struct Gpu {
     pub(super) pipelines: Mutex<Pipelines>,
     /// Free staging buffers.
     pub(super) staging: Mutex<Vec<wgpu::Buffer>>,
-    /// Bytes written since the last submit.
+    /// Bytes written since the last submission.
     pub(super) pending: AtomicUsize,
 }
 
@@ -58,8 +58,8 @@ impl Gpu {
         Self::open_within(adapter, checks, u64::MAX, KNOWN_FAILURES).await
     }
 
-    /// Like [`Gpu::open`], but with a binding limit of `binding` bytes, as on a smaller device, and with this table of known
-    /// failures.
+    /// Like [`Gpu::open`], but with a binding limit of `binding` bytes, as on a smaller device, and with `table` as the
+    /// table of known failures.
     pub async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [KnownFailure]) -> Result<Self, DeviceError> {
         adapter.require()?;
         let descriptor = wgpu::DeviceDescriptor {
@@ -171,7 +171,7 @@ impl Gpu {
         self.features
     }
 
-    /// Maximum bytes of a buffer. Larger ones than the binding limit are bound in parts.
+    /// Maximum bytes of a buffer. Buffers above the binding limit are bound in parts.
     pub fn max_buffer_bytes(&self) -> u64 {
         self.limits.max_buffer_size
     }
@@ -191,7 +191,7 @@ impl Gpu {
         self.faults.check()
     }
 
-    /// Submits dispatches in order, split into submissions at `ends`. Does not wait for completion.
+    /// Submits dispatches in order. Each submission ends before an index in `ends`. Does not wait for completion.
     pub fn run(&self, dispatches: &[Dispatch], ends: &[usize]) -> Result<(), DeviceError> {
         self.check()?;
         for (first, &end) in std::iter::once(&0).chain(ends).zip(ends) {
@@ -213,7 +213,7 @@ impl Gpu {
         self.check()
     }
 
-    /// Waits until all submitted work is done.
+    /// Waits until all submitted work is done, also in a browser.
     pub async fn drain(&self) -> Result<(), DeviceError> {
         self.check()?;
         let (done, wait) = Signal::new();
@@ -224,7 +224,7 @@ impl Gpu {
         self.check()
     }
 
-    /// The reason of the device's loss; `None` while it is available.
+    /// The reason why the device was lost; `None` while it is available.
     pub fn lost(&self) -> Option<String> {
         self.faults.lost()
     }
@@ -235,7 +235,7 @@ impl Gpu {
         self.faults.fail_next_allocation();
     }
 
-    /// Destroys the device; later calls fail as after a loss, which tests can cause in no other way.
+    /// Destroys the device, so that later calls fail as after a loss. For tests, which cannot cause a real loss.
     pub fn destroy(&self) {
         self.device.destroy();
         self.faults.record_loss("it was destroyed".into());

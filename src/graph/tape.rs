@@ -11,9 +11,9 @@ use std::sync::Arc;
 /// The location of a persistent tensor: a range of a machine's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TensorLocation {
-    /// The buffer.
+    /// The machine's buffer.
     pub memory: MemoryId,
-    /// First word.
+    /// Offset in the buffer, in 32-bit words.
     pub offset: usize,
     /// Shape and storage.
     pub spec: Spec,
@@ -32,7 +32,7 @@ impl TensorLocation {
 pub(crate) enum BufferOwner {
     /// The machine: the buffer outlives the tape.
     Memory(MemoryId),
-    /// The memory plan, which assigns it a slot for its lifetime.
+    /// The memory plan, which assigns the buffer a slot from its first to its last use.
     Pooled,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum BufferOwner {
 pub(crate) struct BufferInfo {
     pub(crate) owner: BufferOwner,
     pub(crate) words: usize,
-    /// True if it is read after the tape has run, so that its slot is not reused.
+    /// True if it is read after the tape has run; then no other buffer reuses its slot.
     pub(crate) kept: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct TapeTensor {
     pub(crate) spec: Spec,
     /// True if its gradient is computed.
     pub(crate) needs_gradient: bool,
-    /// The tensor that accumulates its gradient, of a parameter.
+    /// For a parameter, the tensor that accumulates its gradient.
     pub(crate) accumulator: Option<TensorId>,
 }
 
@@ -60,6 +60,7 @@ pub(crate) struct TapeTensor {
 pub(crate) struct Node {
     pub(crate) op: DynOp,
     pub(crate) inputs: Vec<TensorId>,
+    /// The operands that are read and written in place.
     pub(crate) updates: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
 }
@@ -69,27 +70,27 @@ pub(crate) struct Node {
 pub struct ShapedOp {
     /// The operation.
     pub op: DynOp,
-    /// Specs of its inputs.
+    /// Shape and storage of each input.
     pub inputs: Vec<Spec>,
-    /// Specs of its updates.
+    /// Shape and storage of each operand that is read and written in place.
     pub updates: Vec<Spec>,
 }
 
 impl ShapedOp {
-    /// Its operands.
+    /// Returns the operands' shapes and storages.
     pub fn specs(&self) -> Specs<'_> {
         Specs { inputs: &self.inputs, updates: &self.updates }
     }
 }
 
 impl Node {
-    /// Returns all its tensors.
+    /// Returns its inputs, updates and outputs.
     pub(crate) fn operands(&self) -> impl Iterator<Item = TensorId> + '_ {
         self.inputs.iter().chain(&self.updates).chain(&self.outputs).copied()
     }
 }
 
-/// A recording of operations, which a machine plans and runs.
+/// A recording of operations, which a [machine](super::Machine) plans and runs on the CPU or a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     pub(crate) buffers: Vec<BufferInfo>,
@@ -175,14 +176,14 @@ impl Tape {
         Ok(outputs)
     }
 
-    /// Marks the operations recorded since `first` ([`Tape::next_node`] at that time) as a block whose
-    /// activations can be recomputed for its gradients, see [`Tape::recompute`].
+    /// Marks the operations from index `first` ([`Tape::next_node`] before they were recorded) as a block
+    /// whose activations the backward pass can recompute; see [`Tape::recompute`].
     pub fn block(&mut self, first: usize) {
         self.blocks.push(first..self.nodes.len());
     }
 
-    /// Marks the operations recorded since `first` as cheap to recompute, compared to storing their
-    /// outputs, see [`Recompute::Light`](super::Recompute::Light).
+    /// Marks the operations from index `first` as cheap: to recompute their outputs costs less than to store
+    /// them; see [`Recompute::Light`](super::Recompute::Light).
     pub fn cheap(&mut self, first: usize) {
         self.cheap.push(first..self.nodes.len());
     }
@@ -208,7 +209,8 @@ impl Tape {
         self.nodes.len()
     }
 
-    /// Returns the operations with several variants at their shapes, with the number of occurrences of each.
+    /// Returns the operations that have several kernel variants for their shapes, by [`Variants::key`], each
+    /// with the number of its occurrences.
     pub fn choices(&self) -> BTreeMap<String, (ShapedOp, usize)> {
         let mut choices = BTreeMap::new();
         for node in &self.nodes {

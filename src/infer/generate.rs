@@ -73,13 +73,13 @@ pub enum Stopped {
     Requested,
 }
 
-/// A phrase for the end of a line.
+/// The reason as a phrase, which ends a line of statistics.
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::EndToken => "the model was done",
-            Self::StopString => "a stop string came up",
-            Self::MaxTokens => "max tokens reached",
+            Self::EndToken => "the model ended the text",
+            Self::StopString => "a stop string was generated",
+            Self::MaxTokens => "the token limit was reached",
             Self::ContextFull => "the context is full",
             Self::Requested => "stopped",
         })
@@ -97,7 +97,7 @@ pub struct GenerateReport {
     pub tokens: usize,
     /// Seconds from the start to the first token.
     pub first_token_seconds: f64,
-    /// Tokens per second after the first one; 0 if there was only one.
+    /// Tokens per second after the first token; 0 if only one was generated.
     pub tokens_per_second: f64,
     /// Tokens of prompt and text together.
     pub context_used: usize,
@@ -118,10 +118,10 @@ pub struct Generated {
     pub report: GenerateReport,
 }
 
-/// Tokens of the prompt between checks for a stop request.
+/// Tokens of the prompt that are computed between two checks for a stop request.
 const PREFILL_STEP: usize = 256;
 
-/// An engine and the tokens in its cache. A prompt with the same prefix as the last one reuses the cache.
+/// An engine and the tokens in its KV cache. A prompt reuses the cache for the prefix that it shares with the last one.
 pub struct Generator {
     engine: Engine,
     cached: Vec<u32>,
@@ -176,8 +176,8 @@ impl Generator {
         Ok(Generated { text: output.text, ids, report })
     }
 
-    /// Rewinds to the longest common prefix of cache and prompt, without the prompt's last token, which must be computed for
-    /// its logits.
+    /// Rewinds to the longest common prefix of cache and prompt, and returns its length. It does not include the
+    /// prompt's last token, which must be computed for its logits.
     fn reuse_prefix(&mut self, prompt: &[u32]) -> usize {
         let common = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count().min(prompt.len().saturating_sub(1));
         self.cached.truncate(common);
@@ -185,7 +185,7 @@ impl Generator {
         common
     }
 
-    /// Feeds the part of `prompt` that is not cached, and starts sampling; `None` if a stop was requested.
+    /// Computes the part of `prompt` that is not cached, and starts sampling. Returns `None` if a stop was requested.
     async fn prefill(
         &mut self, machine: &mut Machine, prompt: &[u32], max_tokens: usize, stop_requested: &dyn Fn() -> bool,
     ) -> Result<Option<DecodeQueue>, GenerateError> {
@@ -207,7 +207,7 @@ impl Generator {
         }
     }
 
-    /// Truncates the cache to the tokens of `context`, since tokens in flight may be beyond it; clears it after an error.
+    /// Truncates the cache to `context`, since the decode queue may have computed more tokens. Clears it after an error.
     fn truncate_cache(&mut self, context: &[u32], good: bool) {
         let kept = if good { context.len().min(self.engine.position()) } else { 0 };
         self.cached.clear();
@@ -215,8 +215,8 @@ impl Generator {
         self.engine.rewind(kept);
     }
 
-    /// Returns the logits that predict `tokens[range]`, `(range, vocabulary)`. The cached prefix is reused. `range` begins at
-    /// 1 or later, since the first token is not predicted. The engine must support [scoring](Engine::score).
+    /// Returns the logits that predict `tokens[range]`, of shape `(range.len(), vocabulary)`. The cached prefix is
+    /// reused. `range` begins at 1 or later, since the first token is not predicted. The engine must support [scoring](Engine::score).
     pub async fn score(&mut self, machine: &mut Machine, tokens: &[u32], range: Range<usize>) -> Result<Vec<f32>, EngineError> {
         self.reuse_prefix(&tokens[..range.start]);
         let gap = &tokens[self.cached.len()..range.start - 1];
@@ -238,6 +238,7 @@ impl Generator {
         self.engine.rewind(0);
     }
 
+    /// Adds tokens to the cache without computing their logits.
     async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
         let read = self.engine.read(machine, tokens).await;
         match read {

@@ -1,7 +1,8 @@
-//! FBI-Linear (arXiv 2407.07093): y = x·W̃ᵀ with W̃[o,i] = α[i]·sign(W[o,i]) + β[i], on bit planes.
+//! FBI-Linear (arXiv 2407.07093): y = x·W̃ᵀ with W̃[o,i] = α[i]·sign(W[o,i]) + β[i], from sign bits.
 //!
-//! Forward needs the signs alone: y[b,o] = Σ_i s[o,i]·(α⊙x)[b,i] + Σ_i (β⊙x)[b,i].
-//! Backward, with u = dy·S: dx = α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and through the
+//! The forward pass needs only the signs, S = sign(W) with elements s:
+//! y[b,o] = Σ_i s[o,i]·(α⊙x)[b,i] + Σ_i (β⊙x)[b,i].
+//! The backward pass, with u = dy·S: dx = α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and through the
 //! straight-through estimator (the identity) dW = α ⊙ (dyᵀ·x).
 
 mod linear_cases;
@@ -18,38 +19,38 @@ use crate::params;
 use crate::platform::parallel::*;
 use std::ops::Range;
 
-/// Most tokens for which signs are applied directly from the bits, without expanding them.
+/// Maximum number of tokens for which signs are applied directly from the bits, without expanding them.
 pub(crate) const FEW: usize = 8;
 
-/// Tokens of a partial sum of dα and dβ, the same in every variant.
+/// Number of tokens in each partial sum of dα and dβ, the same in every variant.
 const TILE: usize = 64;
 
-/// Kernels for more than a few tokens.
+/// Tiled kernels, for more than [`FEW`] tokens.
 struct LinearTier {
     name: &'static str,
-    /// Rows and columns of a product per workgroup.
+    /// Rows and columns of the result that a workgroup computes.
     tile: usize,
     forward: &'static str,
     input: &'static str,
     weight: &'static str,
 }
 
-/// All tiers; the first supports every shape, the other only multiples of four.
+/// All tiers. The portable one supports every shape, the wide one only dimensions that are multiples of four.
 const TIERS: [LinearTier; 2] = [
     LinearTier { name: Variant::PORTABLE, tile: 64, forward: "fbi_linear/forward", input: "fbi_linear/input", weight: "fbi_linear/weight" },
     LinearTier { name: "wide", tile: 128, forward: "fbi_linear.wide/forward", input: "fbi_linear.wide/input", weight: "fbi_linear.wide/weight" },
 ];
 
 impl LinearTier {
-    /// Returns a variant for each tier that supports layers with `width` inputs: all but the first require
-    /// that the row length and the outputs of each layer are multiples of four.
+    /// Returns a variant for each tier that supports layers with `width` inputs. The wide tier requires that
+    /// `width` and the number of outputs of each layer are multiples of four.
     fn variants(members: &Members, width: usize, launches: impl Fn(&LinearTier) -> Vec<Launch>) -> Vec<Variant> {
         let quads = width.is_multiple_of(4) && members.ranges().all(|range| range.len().is_multiple_of(4));
         let tiers = TIERS.iter().filter(|tier| quads || tier.name == Variant::PORTABLE);
         tiers.map(|tier| Variant { name: tier.name, storage: Storage::F32, launches: launches(tier) }).collect()
     }
 
-    /// Returns the workgroups of a product of `rows` × `columns`.
+    /// Returns the dispatch size for a result of `rows` × `columns`.
     fn groups(&self, rows: usize, columns: usize) -> [u32; 3] {
         [columns.div_ceil(self.tile) as u32, rows.div_ceil(self.tile) as u32, 1]
     }
@@ -136,7 +137,7 @@ impl FbiLinear {
     /// Returns the variants with tiled kernels, which can add a residual.
     pub(crate) fn tiled(&self, x: Spec, signs: Spec, residual: Option<Operand>) -> Vec<Variant> {
         let inputs = [0, 1, 2, 3].map(Operand::In);
-        // Without a residual, the binding needs some other tensor.
+        // A binding cannot be empty: without a residual, x is bound there and not read.
         let bound = residual.unwrap_or(Operand::In(0));
         let launch = |tier: &LinearTier| Launch {
             kernel: tier.forward,
@@ -160,9 +161,10 @@ pub(crate) fn product_params(members: &Members, tokens: usize, signs: Spec, own:
     params
 }
 
-/// Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`, `α (layers, in)`, `β (layers, in)`,
-/// `x (tokens, in)`. Adds to `dα (layers, in)` and `dβ (layers, in)`. Outputs: `dx (tokens, in)`, and
-/// as scratch the partial sums of dα, then of dβ, over each 64 tokens, `(2·layers·⌈tokens/64⌉, in)`.
+/// The gradients of a group's `x`, α and β. Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`,
+/// `α (layers, in)`, `β (layers, in)`, `x (tokens, in)`. Adds to `dα (layers, in)` and `dβ (layers, in)`.
+/// Outputs: `dx (tokens, in)`, and as scratch the partial sums over 64 tokens each, all of dα before those of
+/// dβ, `(2·layers·⌈tokens/64⌉, in)`.
 #[derive(Clone, Debug)]
 pub struct FbiLinearInput {
     /// The layers.
@@ -244,7 +246,7 @@ fn row_sums<T: Real>(dy: &[T], outs: usize, range: &Range<usize>, sums: &mut [T]
     });
 }
 
-/// Adds one layer's α⊙u + β·Σ_o dy to `dx`; the first layer sets it.
+/// Adds one layer's α⊙u + β·Σ_o dy to `dx`, or overwrites `dx` with it if `set`.
 fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T]), dx: &mut [T]) {
     let width = alpha.len();
     dx.par_chunks_mut(width).zip(u.par_chunks(width)).zip(sums).for_each(|((dx, u), &total)| {
@@ -260,8 +262,8 @@ fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T
     });
 }
 
-/// Computes dα += Σ_b x⊙u and dβ += Σ_b x·Σ_o dy of one layer: first over each [`TILE`] tokens, into rows
-/// of `partial`, as the kernels do.
+/// Adds one layer's Σ_b x⊙u to dα and Σ_b x·Σ_o dy to dβ. As in the kernels, each [`TILE`] tokens are first
+/// summed into a row of `partial`.
 fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2], totals: [&mut [T]; 2]) {
     let width = totals[0].len();
     let [alphas, betas] = partial;
@@ -286,8 +288,8 @@ fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2]
     }
 }
 
-/// Inputs: `dy (tokens, out)`, `x (tokens, in)`, `α (layers, in)`. Adds α ⊙ (dyᵀ·x) to the latent
-/// weight's gradient `(out, in)`: the straight-through estimator.
+/// The gradient of a group's latent weight, by the straight-through estimator. Inputs: `dy (tokens, out)`,
+/// `x (tokens, in)`, `α (layers, in)`. Adds α ⊙ (dyᵀ·x) to the gradient `(out, in)`.
 #[derive(Clone, Debug)]
 pub struct FbiLinearWeight {
     /// The layers.
@@ -352,13 +354,13 @@ struct Layers<'a, T> {
 }
 
 impl<T: Real> Layers<'_, T> {
-    /// Returns rows, α and β of each layer.
+    /// Returns each layer's range of rows, its α and its β.
     fn each(&self) -> impl Iterator<Item = (Range<usize>, (&[T], &[T]))> {
         let width = self.signs.cols;
         self.members.ranges().zip(self.alpha.chunks(width).zip(self.beta.chunks(width)))
     }
 
-    /// Computes a dense product with the signs as ±1.
+    /// Expands the signs to ±1 and computes a dense product.
     fn many_tokens(&self, x: &[T], tokens: usize, out: &mut [T]) {
         let Spec { rows: n, cols: k, .. } = self.signs;
         T::with_scratch(tokens * k, |scaled| {
@@ -375,9 +377,9 @@ impl<T: Real> Layers<'_, T> {
         });
     }
 
-    /// Applies signs directly from the bits: bound by reading them.
+    /// Applies signs directly from the bits; reading them takes most of the time.
     fn one_token(&self, x: &[T], out: &mut [T]) {
-        // Words in a task: some microseconds of work, so that the overhead of a task is small.
+        // Words of signs per task: a few microseconds of work, so that the overhead of a task is small.
         const WORDS: usize = 1536;
         let row_words = self.signs.row_words();
         let rows = rows_per_task(self.signs.rows, (WORDS / row_words).max(1));

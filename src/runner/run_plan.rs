@@ -21,8 +21,8 @@ pub(super) struct DeviceMemory {
 }
 
 impl DeviceMemory {
-    /// Returns the memory of an opened device. `given` overrides what the device reports; of that, a sixteenth is left for the
-    /// system and the driver.
+    /// Returns the memory of an opened device. `given` overrides the amount that the device reports. A sixteenth of a reported
+    /// amount is left for the system and the driver; a given amount may be used in full.
     pub(super) fn of(machine: &Machine, given: Option<u64>) -> Self {
         let own = match machine {
             Machine::Cpu(_) => platform::memory(),
@@ -43,7 +43,7 @@ impl DeviceMemory {
     }
 }
 
-/// A run's memory plan, with its activation recomputation.
+/// A run's memory plan, with the activation recomputation that it assumes.
 pub(super) struct RunPlan {
     pub(super) memory: MemoryPlan,
     pub(super) recompute: Recompute,
@@ -64,7 +64,7 @@ fn max_recompute(setting: Recomputation) -> Recompute {
     if setting == Recomputation::Auto { Recompute::On } else { min_recompute(setting) }
 }
 
-/// Describes the recomputation, as a suffix of a sentence.
+/// Describes the recomputation, to be appended to a sentence.
 pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::Off => "",
@@ -74,7 +74,7 @@ pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
 }
 
 impl RunPlan {
-    /// Plans a run; `recompute = auto` is decided here.
+    /// Plans a run. `recompute = auto` becomes the least recomputation with which the run fits, or `on` if none fits.
     pub(super) fn new(config: &TrainConfig, shapes: &Shapes, device_memory: DeviceMemory) -> Result<Self, TrainError> {
         let with = |recompute| train::plan(config, shapes, recompute, device_memory.counter.clone());
         let mut recompute = min_recompute(config.recompute);
@@ -101,8 +101,8 @@ impl RunPlan {
         )
     }
 
-    /// Lists settings that reduce the memory enough to fit on the device, or to three quarters of the plan if the device's
-    /// memory is unknown.
+    /// Lists changes of one setting that make the run fit on the device. If its memory is unknown, these are the changes that
+    /// save at least a quarter of the plan.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
         let target = self.device_memory.usable.unwrap_or(self.memory.total() * 3 / 4);
         let total = |config: &TrainConfig| {
@@ -129,7 +129,10 @@ impl RunPlan {
         }
         if let Some(batch) = largest(config.batch, 1, |batch| fits(&TrainConfig { batch, ..config.clone() })) {
             let accumulate = (config.batch as u64 * config.accumulate as u64).div_ceil(batch as u64);
-            enough.push((format!("batch = {batch} (with accumulate = {accumulate} for as many tokens a step)"), TrainConfig { batch, ..config.clone() }));
+            enough.push((
+                format!("batch = {batch} (with accumulate = {accumulate} for at least as many tokens per step)"),
+                TrainConfig { batch, ..config.clone() },
+            ));
         }
         if let Some(seq) = largest(config.seq, 64, |seq| fits(&TrainConfig { seq, ..config.clone() })) {
             enough.push((format!("seq = {seq}"), TrainConfig { seq, ..config.clone() }));
@@ -174,7 +177,7 @@ pub(super) fn refuse(planned: &RunPlan, config: &TrainConfig, shapes: &Shapes) -
         return Ok(());
     }
     bail!(
-        "{}, which is not enough. Nothing was allocated. To fit, {}. To override the device's memory, use --memory",
+        "{}. The run does not fit; {}. Nothing was allocated. If the device has more memory, set it with --memory",
         planned.line(),
         planned.advice(config, shapes)
     );

@@ -1,5 +1,5 @@
-//! Checkpoints: a model directory with the optimizer's moments and the state of the run, from which a
-//! resume is exact to the bit. Writes are atomic: to a temporary directory, synced and renamed.
+//! Checkpoints: a model directory with the optimizer's moments and the state of the run, from which a run
+//! resumes bit-exactly. Writes are atomic: to a temporary directory, which is synced and renamed.
 
 use super::guard::Guard;
 use super::record::RunRecord;
@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 /// The current checkpoint format.
 const FORMAT: u32 = 1;
 
-/// The state of a run, from which a resume continues exactly.
+/// The state of a run, from which it resumes bit-exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainState {
     /// Format of the checkpoint; newer ones are rejected.
     pub format: u32,
     /// Optimizer steps done.
     pub step: u64,
-    /// Batches read from the data; after a rollback more than the steps account for.
+    /// Batches read from the data. A rollback does not lower this: the run continues with new data.
     pub cursor: u64,
     /// Tokens seen.
     pub tokens: u64,
@@ -35,23 +35,24 @@ pub struct TrainState {
     pub taken: Option<u64>,
     /// Seconds of training.
     pub seconds: f64,
-    /// The state of the guard, including the loss scale.
+    /// The state of the guard, which handles loss and gradient spikes, including the loss scale.
     pub guard: Guard,
-    /// The norm threshold of the next step, if it was computed before the report of the last step.
+    /// The guard's threshold for the gradient norm of the next step, if it was computed before the last step was
+    /// finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
     /// True if a scheduled checkpoint was postponed because of a spike.
     #[serde(rename = "owed", default, skip_serializing_if = "std::ops::Not::not")]
     pub save_pending: bool,
-    /// Of a checkpoint: true if it is scheduled, so that a rollback may go back to it. Absent in those of
-    /// older versions: see [`TrainState::is_scheduled`].
+    /// True if the checkpoint with this state is a scheduled one, to which a rollback may return. Absent in
+    /// checkpoints of older versions: see [`TrainState::is_scheduled`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<bool>,
     /// Step and held-out loss of the best checkpoint.
     pub best: Option<(u64, f64)>,
-    /// The device: on another, a resume is not exact to the bit.
+    /// The device of the run. On another device, a resume is not bit-exact.
     pub device: String,
-    /// The teacher cache that it was trained from, if any; a resume needs the same.
+    /// The teacher cache that the run trains from, if any. A resume needs the same cache.
     #[serde(default)]
     pub cache: Option<String>,
 }
@@ -76,8 +77,8 @@ impl TrainState {
         }
     }
 
-    /// Returns true if a rollback may go back to the checkpoint with this state. In older versions this is the
-    /// case if its step is a multiple of `every` and there was no spike.
+    /// Returns true if a rollback may return to the checkpoint with this state. For a checkpoint of an older
+    /// version, this is the case if its step is a multiple of `every` and there was no spike.
     pub fn is_scheduled(&self, every: u64) -> bool {
         self.scheduled.unwrap_or_else(|| every > 0 && self.step.is_multiple_of(every) && !self.guard.suspicious())
     }
@@ -90,7 +91,7 @@ pub struct Checkpoint {
     pub state: TrainState,
     /// Checksums of the checkpoint's other files; none if an earlier version wrote it.
     pub sums: Option<FileSums>,
-    /// The run's own files at that step; none if an earlier version wrote it.
+    /// The run's settings, changes and metrics at that step, to detect damage; none if an earlier version wrote it.
     pub run: Option<RunRecord>,
 }
 
@@ -102,7 +103,7 @@ pub enum CheckpointError {
     Write {
         /// Its path.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// A file of it cannot be read.
@@ -130,7 +131,7 @@ fn save_advice(error: &io::Error) -> String {
     format!("Earlier checkpoints are intact{advice}")
 }
 
-/// Writes a checkpoint to `path`, with the small text files `files`, and `run` in its state.
+/// Writes a checkpoint to `path`, with `files` (names and texts) beside the tensors, and with `run` in `state.json`.
 pub(super) async fn save(
     path: &Path, machine: &mut Machine, step: &Step, state: &TrainState, files: &[(&str, String)], run: &RunRecord,
 ) -> Result<(), CheckpointError> {
@@ -176,11 +177,11 @@ pub(super) async fn save(
     commit.finish().map_err(at)
 }
 
-/// A tensor of a checkpoint's file.
+/// A tensor to write to a checkpoint.
 struct SavedTensor {
     name: String,
     location: TensorLocation,
-    /// True if it is stored as a vector, as norms and their moments are; α and β are rows.
+    /// True if it is written with one dimension, as norms and their moments are. All others, also α and β, have two.
     is_vector: bool,
 }
 
@@ -188,7 +189,7 @@ struct SavedTensor {
 fn info(SavedTensor { name, location: TensorLocation { spec, .. }, is_vector }: &SavedTensor) -> HeaderEntry {
     match spec.storage {
         Storage::F32 => (name.clone(), Dtype::F32, if *is_vector { vec![spec.cols] } else { vec![spec.rows, spec.cols] }),
-        // Codes are stored as on the device.
+        // Blocks of 8-bit codes are stored as on the device, in 32-bit words.
         _ => (name.clone(), Dtype::U32, vec![spec.rows, spec.row_words()]),
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Export {
     /// Write a Hugging Face directory of a plain LLaMA, with each binarized layer as the matrix α·sign(W) + β.
     #[arg(long)]
     dense: bool,
-    /// Write a Hugging Face directory with weight, wscale and wbias, to continue training in PyTorch.
+    /// Write a Hugging Face directory with FBI-LLM's tensors weight, wscale and wbias, to continue training in PyTorch.
     #[arg(long)]
     latent: bool,
     /// Write a GGUF file of a plain LLaMA in f16.

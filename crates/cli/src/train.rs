@@ -21,7 +21,7 @@ pub(super) struct Train {
     /// Resume the run of this name. Settings that you pass must match the original run.
     #[arg(long)]
     resume: bool,
-    /// With --resume: resume from the checkpoint of this step; later checkpoints are renamed.
+    /// With --resume: resume from the checkpoint of this step; later checkpoints are renamed, not deleted.
     #[arg(long, requires = "resume", value_name = "STEP")]
     from_step: Option<u64>,
     /// Read settings from a TOML file in the format of run.toml; options override it.
@@ -47,7 +47,7 @@ pub(super) struct Train {
 }
 
 impl Train {
-    /// Returns true if it only prints what the run would take.
+    /// Returns true if it only prints the memory that the run needs.
     pub(super) fn only_plans(&self) -> bool {
         self.plan
     }
@@ -101,8 +101,8 @@ impl Train {
         }
     }
 
-    /// Returns the settings of the file and the options, over those of the resumed run or the defaults; none if a run is
-    /// resumed without settings.
+    /// Returns the settings: options override the file, which overrides the resumed run or the defaults. Returns none if a run
+    /// is resumed without a file and options.
     fn settings(&self, run: &Path) -> Result<Option<TrainConfig>> {
         let given = self.config.is_some() || self.settings.any();
         let base = match (self.resume, given) {

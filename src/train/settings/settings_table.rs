@@ -109,7 +109,7 @@ pub const SETTINGS: &[Setting] = &[
     )
     .value_name("DIR")
     .before(NONE),
-    row!(eval_teacher, Flag, Start, 3, "Measure against the teacher", "With a teacher cache: load the teacher for evaluations on held-out text, which takes its memory")
+    row!(eval_teacher, Flag, Start, 3, "Measure against the teacher", "With a teacher cache: also load the teacher, for evaluations on held-out text; this needs the teacher's memory")
         .before("false"),
     row!(
         teacher_storage,
@@ -126,7 +126,7 @@ pub const SETTINGS: &[Setting] = &[
         Teacher,
         2,
         "Tokenizer",
-        "Tokenizer: embedded (the teacher's, or the built-in one), or a tokenizer.json or its directory, with the special tokens and chat template of the files beside it"
+        "Tokenizer: embedded (the teacher's, else the built-in one), a tokenizer.json, or its directory; special tokens and chat template come from the files beside it"
     ),
     row!(
         data,

@@ -24,12 +24,12 @@ pub(super) enum ControlAction {
     Prompt(String),
 }
 
-/// Text that was typed but not yet applied.
+/// The text fields, with text that may not be applied yet.
 #[derive(Default)]
 pub(super) struct Controls {
     rate: String,
     prompt: String,
-    /// Error of the typed rate.
+    /// Error in the typed learning rate.
     problem: Option<String>,
 }
 
@@ -51,10 +51,12 @@ impl Controls {
             let label = ui.label("Rate from now on");
             let typed = ui.add(egui::TextEdit::singleline(&mut self.rate).desired_width(80.0)).labelled_by(label.id);
             let entered = typed.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-            if ui.button("Set rate").on_hover_text("From the next step on; written down, so that a resume does the same").clicked() || entered {
+            if ui.button("Set rate").on_hover_text("Applies from the next step on. It is recorded, so a resumed run uses it at the same step").clicked()
+                || entered
+            {
                 match self.rate.trim().parse::<f64>() {
                     Ok(rate) => (self.problem, pressed) = (None, Some(ControlAction::Rate(rate))),
-                    Err(_) => self.problem = Some(format!("{:?} is not a number; enter 0.001 or 1e-3", self.rate)),
+                    Err(_) => self.problem = Some(format!("{:?} is not a number; enter one such as 0.001 or 1e-3", self.rate)),
                 }
             }
             if let Some(problem) = &self.problem {
@@ -70,7 +72,7 @@ impl Controls {
             let label = ui.label("Samples continue");
             let width = (ui.available_width() - 220.0).clamp(120.0, 480.0);
             ui.add(egui::TextEdit::singleline(&mut self.prompt).desired_width(width)).labelled_by(label.id);
-            if ui.button("Set prompt").on_hover_text("What samples continue from now on").clicked() {
+            if ui.button("Set prompt").on_hover_text("Prompt of the next samples").clicked() {
                 pressed = Some(ControlAction::Prompt(self.prompt.clone()));
             }
             if ui.button("Sample now").clicked() {
@@ -84,16 +86,16 @@ impl Controls {
 fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<ControlAction> {
     let going = matches!(phase, Phase::Training | Phase::Paused);
     let rest = if *phase == Phase::Paused {
-        ("Continue", ControlAction::Go, "Go on training")
+        ("Continue", ControlAction::Go, "Continue training")
     } else {
-        ("Pause", ControlAction::Pause, "Rest after the step at hand")
+        ("Pause", ControlAction::Pause, "Pause after the current step")
     };
     let buttons = [
-        (!phase.runs() && obstacle.is_none(), ("Resume", ControlAction::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
+        (!phase.runs() && obstacle.is_none(), ("Resume", ControlAction::Resume, "Continue the last run bit-exactly from its last checkpoint")),
         (going, rest),
-        (going, ("Step once", ControlAction::StepOnce, "Take one step, then rest")),
+        (going, ("Step once", ControlAction::StepOnce, "Run one step, then pause")),
         (going, ("Save now", ControlAction::Save, "Write a checkpoint")),
-        (phase.runs() && *phase != Phase::Saving, ("Stop", ControlAction::Stop, "Save and stop; Resume goes on")),
+        (phase.runs() && *phase != Phase::Saving, ("Stop", ControlAction::Stop, "Write a checkpoint and stop; Resume continues the run")),
     ];
     let mut pressed = None;
     ui.horizontal_wrapped(|ui| {
