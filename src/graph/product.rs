@@ -63,8 +63,8 @@ impl<T: Real> BlockedOutput<T> {
     }
 }
 
-/// Computes `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`. With several threads it is computed in one
-/// block per thread: the library's own parallel loop packs the left operand on one thread if it has few rows.
+/// Computes `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`. With several threads it is computed in
+/// blocks: the library's own parallel loop packs the left operand on one thread if it has few rows.
 pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
     check_shapes(&out, &a, &b);
     if is_row(&out, &a, &b, accumulate) {
@@ -97,7 +97,7 @@ fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumula
 pub fn matmul_written<T: Real>(out: OutMat<'_, T>, x: Mat<'_, T>, accumulate: bool, write: impl for<'b> Fn(Range<usize>, &'b mut [T]) -> Mat<'b, T> + Sync) {
     let (n, k) = (out.cols, x.cols);
     assert!(out.rows == x.rows, "product of matrices that do not fit");
-    let count = (n / LEAST_ROWS).max(1);
+    let count = row_blocks(n, parallel::threads());
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     (0..count).into_par_iter().for_each(|block| {
         let rows = part(n, DOWN, count, block);
@@ -123,18 +123,28 @@ fn part(len: usize, unit: usize, count: usize, index: usize) -> Range<usize> {
     start(index)..start(index + 1)
 }
 
-/// Returns the numbers of blocks down and across a product, in all at most `threads`. Small products are one block: the
-/// library sums those of at most 64 × 64 or 256 elements in another order, which must not depend on the threads.
+/// Returns the number of blocks of `rows` rows: of the least size, so that a copy of one stays in the cache of its thread, and as
+/// many for each thread if there are enough.
+fn row_blocks(rows: usize, threads: usize) -> usize {
+    let count = (rows / LEAST_ROWS).max(1);
+    if count < threads { count } else { count / threads * threads }
+}
+
+/// Returns the numbers of blocks down and across a product. Small products are one block: the library sums those of at
+/// most 64 × 64 or 256 elements in another order, which must not depend on the threads.
 fn block_counts(rows: usize, cols: usize, depth: usize, threads: usize) -> (usize, usize) {
     const WORK: usize = 48 * 48 * 256;
     if rows.min(cols) < 4 || rows * cols * depth < WORK {
         return (1, 1);
     }
+    let most = row_blocks(rows, threads);
+    if most >= threads {
+        return (most, 1);
+    }
     let least = if rows > 64 { 24 } else { 72 };
     let counts = |down: usize| (down, (threads / down).min(cols / least).max(1));
     let largest = |&(down, across): &(usize, usize)| rows.div_ceil(down) * cols.div_ceil(across);
-    // Of equal ones that with more down: a block copies its part of the left operand.
-    (1..=threads.min(rows / LEAST_ROWS).max(1)).rev().map(counts).min_by_key(largest).unwrap_or((1, 1))
+    (1..=most).rev().map(counts).min_by_key(largest).unwrap_or((1, 1))
 }
 
 #[cfg(test)]
@@ -177,7 +187,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!(block_counts(768, 256, 2048, 2), (2, 1));
+        assert_eq!(block_counts(768, 256, 2048, 2), (6, 1));
+        assert_eq!(block_counts(768, 256, 768, 4), (4, 1));
         assert_eq!(block_counts(768, 256, 768, 16), (4, 4));
         assert_eq!(block_counts(2000, 2, 300, 2), (1, 1));
     }
