@@ -28,7 +28,7 @@ fn in_crate(folder: &str, tree: &Tree) -> Vec<(String, Vec<String>)> {
         let here = super::module(path);
         for (_, used) in source.paths(&here) {
             let used = exports.resolve(used, &modules);
-            // Where the two paths part, siblings do.
+            // The two modules at which the paths part are siblings.
             let shared = here.iter().zip(&used).take_while(|(one, other)| one == other).count();
             let (Some(one), Some(other)) = (here.get(shared), used.get(shared)) else { continue };
             if modules.contains(&[&here[..shared], std::slice::from_ref(other)].concat()) {

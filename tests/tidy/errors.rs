@@ -5,7 +5,7 @@ use super::source::{Source, Tree};
 
 /// Macros and attributes whose first string is an error text.
 const OPENERS: [&str; 3] = ["#[error(", "bail!(", "anyhow!("];
-/// What a string follows that becomes a part of an error text: its caller adds the file, setting or tensor.
+/// Calls and macros whose first string becomes a part of an error text: the caller adds the file, setting or tensor.
 const PARTS: [&str; 4] = ["Err(", "Err(format!(", "problem(", "problem(format!("];
 /// Maximum characters of a text, placeholders as they are written.
 const MAX_LENGTH: usize = 200;

@@ -67,7 +67,7 @@ impl Source {
         self.code.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1
     }
 
-    /// Where a word begins: nothing that can be part of a name touches either end of it.
+    /// Returns the positions at which `word` stands alone, not as part of a longer name.
     pub(super) fn words<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
         let name = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         let bytes = self.code.as_bytes();
@@ -196,7 +196,7 @@ fn raw_string(rest: &str) -> Option<usize> {
     (rest.as_bytes().get(1 + marks) == Some(&b'"')).then_some(marks + 2)
 }
 
-/// Where a quoted text ends.
+/// Returns the index of the closing `mark` of a quoted text, or the length of `rest`.
 fn quoted(rest: &str, mark: char) -> usize {
     let mut escaped = false;
     for (at, c) in rest.char_indices() {

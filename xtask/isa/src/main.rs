@@ -123,7 +123,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// What all compilations of a run share.
+/// State that all compilations of a run share.
 struct Session {
     program: PathBuf,
     driver: Result<PathBuf, String>,

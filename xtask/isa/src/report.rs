@@ -71,7 +71,7 @@ impl Report {
         compiled.chain(translated).collect()
     }
 
-    /// What was run, in one line each: targets, then translations.
+    /// One line for each part that was run: targets, then translations.
     pub(crate) fn summary(&self) -> Vec<String> {
         let targets = self.targets.iter().map(TargetReport::summary);
         let translations = self.translations.iter().map(|translation| {

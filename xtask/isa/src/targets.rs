@@ -19,7 +19,7 @@ pub(crate) const TARGETS: [Target; 4] = [
     Target { architecture: "GCN 5", families: &["vega10"] },
 ];
 
-/// Where Vulkan drivers are described.
+/// Directories with the descriptions of Vulkan drivers.
 const FOLDERS: [&str; 3] = ["/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d"];
 
 /// Returns the path of RADV's description for the Vulkan loader, or the one in `VK_DRIVER_FILES`.
