@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "What a newcomer or CI runs", disable_help_subcommand = true)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Build, check and test this repository", disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
