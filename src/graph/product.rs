@@ -76,6 +76,8 @@ pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumul
     in_blocks(out, a, b, accumulate, if threads == Threads::Pool { parallel::threads() } else { 1 });
 }
 
+/// Computes [`matmul`] in blocks for `threads` threads. The library computes a row-major output as the transposed product, so
+/// columns of `out` are its rows.
 fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: usize) {
     let (across, down) = block_counts(out.cols, out.rows, a.cols, threads);
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
@@ -130,11 +132,11 @@ fn row_blocks(rows: usize, threads: usize) -> usize {
     if count < threads { count } else { count / threads * threads }
 }
 
-/// Returns the numbers of blocks down and across a product. Small products are one block: the library sums those of at
-/// most 64 × 64 or 256 elements in another order, which must not depend on the threads.
+/// Returns the numbers of blocks down and across a product, in the library's orientation. Small products are one block: the
+/// library sums those of at most 64 × 64 or 256 elements in another order, which must not depend on the threads.
 fn block_counts(rows: usize, cols: usize, depth: usize, threads: usize) -> (usize, usize) {
     const WORK: usize = 48 * 48 * 256;
-    if rows.min(cols) < 4 || rows * cols * depth < WORK {
+    if threads == 1 || rows.min(cols) < 4 || rows * cols * depth < WORK {
         return (1, 1);
     }
     let most = row_blocks(rows, threads);
@@ -188,6 +190,7 @@ mod tests {
             }
         }
         assert_eq!(block_counts(768, 256, 2048, 2), (6, 1));
+        assert_eq!(block_counts(768, 256, 2048, 1), (1, 1));
         assert_eq!(block_counts(768, 256, 768, 4), (4, 1));
         assert_eq!(block_counts(768, 256, 768, 16), (4, 4));
         assert_eq!(block_counts(2000, 2, 300, 2), (1, 1));
