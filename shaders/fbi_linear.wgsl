@@ -110,7 +110,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
 const FEW_LANES: u32 = 64u;
 var<workgroup> few_cells: array<vec4<f32>, 512>;
 
-// Adds the products of four rows and tokens first..first + 4; each test is uniform.
+// Adds the products of four rows and tokens first..first + 4. The conditions are the same for all invocations.
 fn add_tokens(sums: mat4x4<f32>, weights: vec4<f32>, first: u32, column: u32) -> mat4x4<f32> {
     var out = sums;
     let at = first * p.columns + column;
@@ -171,10 +171,11 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     }
 }
 
-// Gradient of x; `x` above is bound to dy.
+// Bindings of `input`, the gradient of x, in which `x` above is dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;
-// Partial sums of dα over 64 tokens, then of dβ: row (layer·tiles + tile) of each.
+// Partial sums over 64 tokens each, all of dα before those of dβ. A tile of 64 tokens of a layer has row
+// layer·tiles + tile of both.
 @group(0) @binding(7) var<storage, read_write> partial: array<f32>;
 
 // Adds one layer's part of four columns of dx; the first layer sets them.
@@ -204,7 +205,7 @@ fn input_quad(token: u32, i: u32) -> vec4<f32> {
     return quad;
 }
 
-// Σ_o dy of four tokens, from the sums `seen` of each lane while loading tiles.
+// Σ_o dy of four tokens, from `seen`, each lane's sum of the elements of dy that it loaded.
 fn token_totals(place: TilePosition, seen: vec4<f32>, quad: u32) -> vec4<f32> {
     tile_left[tile_index(place)] = seen;
     workgroupBarrier();
@@ -239,12 +240,14 @@ fn store_partial(lane: u32, row: u32, place: u32, dbeta_at: u32, dalpha: vec4<f3
     workgroupBarrier();
 }
 
-// Here rows are inputs and columns are outputs: layer by layer, 64 tokens × 64 inputs per workgroup.
+// Computes dx and the partial sums of dα and dβ, layer by layer, for 64 tokens × 64 inputs per workgroup.
+// Rows of the sign matrix are inputs here, and columns are outputs.
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = tile_position(lane, true);
     let right = lane % 16u;
     let down = lane / 16u;
+    // Row of tiles, counted over all dispatches of the launch.
     let band = wid.y + p.first_band;
     let t = band * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;

@@ -1,6 +1,6 @@
-// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128. The length of a row and the
-// number of outputs of each layer are multiples of four, so the four neighbouring elements of a quad belong
-// to one layer, and their signs to one word.
+// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128. A quad is four
+// neighbouring elements. The number of inputs, and of outputs of each layer, is a multiple of four, so a quad
+// belongs to one layer, and its signs to one word.
 #import "shared/wide.wgsl"
 #import "shared/sign.wgsl"
 #import "shared/fbi_linear.params.wgsl"
@@ -24,7 +24,8 @@ fn x_quad(token: u32, column: u32, end: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-// Four tokens by four columns (k). Each column of the matrix holds one k of all four tokens.
+// Four tokens by four columns. A product sums over columns; their index is k. Each column of the matrix holds
+// one k of all four tokens.
 fn x_block(token: u32, k: u32, end: u32) -> mat4x4<f32> {
     return transpose(mat4x4(x_quad(token, k, end), x_quad(token + 1u, k, end), x_quad(token + 2u, k, end), x_quad(token + 3u, k, end)));
 }
@@ -40,7 +41,7 @@ fn sign_block(row: u32, k: u32) -> mat4x4<f32> {
     return transpose(mat4x4(sign_quad(row, k), sign_quad(row + 1u, k), sign_quad(row + 2u, k), sign_quad(row + 3u, k)));
 }
 
-// Four rows of W̃ by four columns.
+// Four rows of W̃ by four columns (k).
 fn weight_block(row: u32, k: u32) -> mat4x4<f32> {
     let layer = u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows);
     let at = (layer * p.columns + min(k, p.columns - 4u)) / 4u;
@@ -76,6 +77,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
     let first = lane % 4u * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
+    // Row of tiles, counted over all dispatches of the launch.
     let band = wid.y + p.first_band;
     var sums = Sums();
     for (var k = 0u; k < p.columns; k += STEP) {
@@ -138,6 +140,7 @@ fn add_tokens(token: u32, i: u32, layer: u32, block: mat4x4<f32>, totals: vec4<f
 // Sums a layer's dα and dβ over 64 tokens, which are 16 quads, in a fixed order, and stores the sums in
 // `partial`, where the `rows` rows of dα come before those of dβ. `near` belongs to the lane's four columns,
 // `far` to the four that are 64 columns further.
+// `place` is the row of the sums within those of dα.
 fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far: Shares) {
     workgroupBarrier();
     let at = lane / 16u * QUADS + lane % 16u;

@@ -418,7 +418,7 @@ fn text_ends(mut machine: Machine) {
     assert_eq!(run(&prompt, &warm(10), &|| true).unwrap().report.stopped, Stopped::Requested);
     assert!(run(&prompt, &warm(0), &|| false).unwrap().ids.is_empty());
     let long = vec![5; 40];
-    assert!(matches!(run(&long, &warm(1), &|| false), Err(GenerateError::Long { tokens: 40, capacity: 40 })));
+    assert!(matches!(run(&long, &warm(1), &|| false), Err(GenerateError::PromptTooLong { tokens: 40, capacity: 40 })));
     assert!(run(&[], &warm(1), &|| false).unwrap_err().to_string().contains("the prompt has no tokens"));
     assert!(run(&[1 << 20], &warm(1), &|| false).unwrap_err().to_string().contains("token id 1048576"));
     let absurd = Request { sampling: Sampling { temperature: f64::NAN, ..Sampling::GREEDY }, ..warm(1) };
@@ -448,7 +448,7 @@ fn a_conversation_reuses_its_cache_and_drops_old_turns_if_needed() {
     let long = "many words ".repeat(200);
     let before = chat.messages().to_vec();
     let refused = block_on(chat.send(&mut machine, &mut generator, &tokenizer, &long, &|| false, &mut |_| {}));
-    assert!(matches!(refused, Err(ChatError::Generate(GenerateError::Long { .. }))));
+    assert!(matches!(refused, Err(ChatError::Generate(GenerateError::PromptTooLong { .. }))));
     assert_eq!(chat.messages(), before);
     let stopped = block_on(chat.send(&mut machine, &mut generator, &tokenizer, "hm", &|| true, &mut |_| {})).unwrap();
     assert_eq!((stopped.report.stopped, chat.messages()), (Stopped::Requested, &before[..]));

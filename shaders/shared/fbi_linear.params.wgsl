@@ -3,7 +3,7 @@ struct Params {
 #import "shared/fbi_linear.fields.wgsl"
     // 1 if a residual is added.
     add: u32,
-    // Workgroups along y in earlier bands.
+    // A long launch is dispatched in several bands of workgroups: the number of workgroups along y in earlier bands.
     first_band: u32,
 }
 
@@ -13,6 +13,6 @@ struct Weight {
     tokens: u32,
     second: u32,
     third: u32,
-    // Workgroups along y in earlier bands.
+    // A long launch is dispatched in several bands of workgroups: the number of workgroups along y in earlier bands.
     first_band: u32,
 }

@@ -1,15 +1,16 @@
-// The product in tiles of 128 × 128 by 16 of k: a workgroup of 256 computes 128 × 128 of the result, and
-// each invocation 8 × 8, in four blocks of 4 × 4 that are 64 apart. The importing file defines the type
-// `Quad` of a tile, and fills both tiles, one block (four rows, or columns, by four k) per invocation.
+// A matrix product in tiles of 128 × 128 by 16 of k, the index that it sums over: a workgroup of 256 computes
+// 128 × 128 of the result, and each invocation 8 × 8, in four blocks of 4 × 4 that are 64 apart. The importing
+// file defines the type `Quad` of a tile's elements, and fills both tiles, one block (four rows, or columns, by
+// four k) per invocation.
 const TILE: u32 = 128u;
 const STEP: u32 = 16u;
-// Quads of a k in a tile.
+// Quads in a tile for each k.
 const QUADS: u32 = 32u;
 var<workgroup> tile_left: array<Quad, 512>;
 var<workgroup> tile_right: array<Quad, 512>;
 
-// The four blocks of an invocation: the one at its position, 64 columns to the right, 64 rows below,
-// and both.
+// The sums of an invocation's four blocks: the block at its position, the one 64 columns to the right, the one
+// 64 rows below, and the one 64 columns to the right and 64 rows below.
 struct Sums {
     near: mat4x4<f32>,
     right: mat4x4<f32>,
@@ -23,7 +24,7 @@ fn quad_index(k: u32, quad: u32) -> u32 {
     return k * QUADS + (quad ^ (k / 4u * 2u));
 }
 
-// Stores a block of four k from `first` on: a column of it is a k.
+// Stores a block of four k from `first` on, whose columns are one k each, in the left tile.
 fn fill_left(quad: u32, first: u32, block: mat4x4<f32>) {
     tile_left[quad_index(first, quad)] = Quad(block[0]);
     tile_left[quad_index(first + 1u, quad)] = Quad(block[1]);
@@ -31,6 +32,7 @@ fn fill_left(quad: u32, first: u32, block: mat4x4<f32>) {
     tile_left[quad_index(first + 3u, quad)] = Quad(block[3]);
 }
 
+// As `fill_left`, in the right tile.
 fn fill_right(quad: u32, first: u32, block: mat4x4<f32>) {
     tile_right[quad_index(first, quad)] = Quad(block[0]);
     tile_right[quad_index(first + 1u, quad)] = Quad(block[1]);

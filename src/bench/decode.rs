@@ -126,7 +126,7 @@ async fn time_model(
     let prompt: Vec<u32> = (0..bench.prompt as u64).map(|i| (Key::new(0, "prompt").bits(i) % config.vocab_size as u64) as u32).collect();
     // Warm-up: caches, and pipelines on a GPU.
     done(1)?;
-    engine.read(machine, &prompt).await?;
+    engine.extend_cache(machine, &prompt).await?;
     engine.rewind(0);
     done(2)?;
     let clock = Clock::start();

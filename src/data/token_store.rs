@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 const FORMAT: u64 = 1;
 /// Files of document offsets of up to this many bytes are held in memory, since a training window of shuffled documents
 /// looks up dozens of them.
-const DOCUMENTS: u64 = 64 << 20;
+const DOCUMENTS_IN_MEMORY: u64 = 64 << 20;
 /// Texts whose files have up to this many bytes in total are not cached, but tokenized on each start.
-const SMALL: u64 = 1 << 20;
+const UNCACHED_BYTES: u64 = 1 << 20;
 
 /// Advice for a damaged store.
 const ADVICE: &str = "Delete it; the next run tokenizes the text again";
@@ -47,12 +47,13 @@ pub struct StoreInfo {
     pub files: Vec<String>,
 }
 
-/// Bytes in memory or in a file, with optional checksums.
+/// The ids or the document offsets of a store, with optional checksums.
 struct StoreBytes {
     source: ByteStorage,
     blocks: Option<Blocks>,
 }
 
+/// Bytes in memory, or a file that is read on demand.
 enum ByteStorage {
     Memory(Vec<u8>),
     File(RandomAccessFile),
@@ -170,7 +171,7 @@ impl TokenStore {
             bytes += platform::length(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
         }
         let inputs: Vec<TextInput> = files.iter().cloned().map(TextInput::File).collect();
-        let Some(cache) = options.cache.filter(|_| bytes > SMALL) else { return options.in_memory(&inputs, bytes, callbacks) };
+        let Some(cache) = options.cache.filter(|_| bytes > UNCACHED_BYTES) else { return options.in_memory(&inputs, bytes, callbacks) };
         sweep(cache);
         let key = options.key(files, bytes, callbacks)?;
         let dir = cache.join(format!("{key:016x}"));
@@ -210,7 +211,7 @@ impl TokenStore {
         let sums = sums.transpose()?;
         let mut rest = sums.as_deref();
         let ids = StoreBytes::open(&dir.join("ids"), info.tokens.saturating_mul(info.width as u64), 0, &mut rest)?;
-        let documents = StoreBytes::open(&dir.join("documents"), info.documents.saturating_add(1).saturating_mul(8), DOCUMENTS, &mut rest)?;
+        let documents = StoreBytes::open(&dir.join("documents"), info.documents.saturating_add(1).saturating_mul(8), DOCUMENTS_IN_MEMORY, &mut rest)?;
         Ok((Self { info, ids, documents, directory: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
     }
 
@@ -239,7 +240,7 @@ impl TokenStore {
         FormatError::new(&path, format!("is damaged: its ids do not match the text. {ADVICE}")).into()
     }
 
-    /// Returns the error for a failed read: a damaged store, or a read error of the disk.
+    /// Converts a failed read to an error: a damaged store, or a read error of the disk.
     fn read_error(&self, error: io::Error) -> DataError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
@@ -311,7 +312,7 @@ impl TokenizeOptions<'_> {
         let mut reporter = Reporter::new(callbacks, false, bytes);
         let json = self.tokenizer.to_json()?;
         let mut key = checksum(FORMAT, json.as_bytes());
-        // Earlier versions matched these patterns differently from Oniguruma, and could give other ids.
+        // Earlier versions matched regular expressions differently from Oniguruma, and could give other ids.
         if json.contains("\"Regex\": \"") {
             key = checksum(key, b"oniguruma");
         }

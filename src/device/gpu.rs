@@ -48,7 +48,7 @@ pub struct Gpu {
     pub(super) pipelines: Mutex<Pipelines>,
     /// Free staging buffers.
     pub(super) staging: Mutex<Vec<wgpu::Buffer>>,
-    /// Bytes written since the last submission.
+    /// Bytes written to buffers since the last submission.
     pub(super) pending: AtomicUsize,
 }
 
@@ -97,7 +97,7 @@ impl Gpu {
         })
     }
 
-    /// Compiles what `source` returns for a kernel in place of its module's source, for tests.
+    /// Replaces the source of each kernel's module with the result of `source`, for tests.
     pub fn rewriting(self, source: fn(&Kernel) -> String) -> Self {
         Self { source, ..self }
     }
@@ -117,7 +117,7 @@ impl Gpu {
         self.memory
     }
 
-    /// The cooperative matrices that the driver lists, among those that kernels can use.
+    /// The sizes and types of cooperative matrices that both the driver and Signet's kernels support.
     pub fn cooperative(&self) -> &[Cooperative] {
         &self.cooperative
     }
@@ -191,7 +191,7 @@ impl Gpu {
         self.faults.check()
     }
 
-    /// Submits dispatches in order. Each submission ends before an index in `ends`. Does not wait for completion.
+    /// Submits dispatches in order. Each index in `ends` is the end of one submission. Does not wait for completion.
     pub fn run(&self, dispatches: &[Dispatch], ends: &[usize]) -> Result<(), DeviceError> {
         self.check()?;
         for (first, &end) in std::iter::once(&0).chain(ends).zip(ends) {

@@ -1,4 +1,5 @@
-//! Dense products of the CPU implementations, in blocks on all threads.
+//! Dense products of the CPU implementations, in blocks on all threads. In this file, `gemm` means the crates `gemm-f32`
+//! and `gemm-f64`, which compute the blocks.
 
 use super::mat::{Mat, OutMat};
 use super::real::{Real, dot, vectorised};
@@ -18,8 +19,8 @@ fn check_shapes<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>) {
     assert!(out.rows == a.rows && out.cols == b.cols && a.cols == b.rows, "product of matrices that do not fit");
 }
 
-/// Returns true if [`row_product`] computes this product. For a single row the library uses fused
-/// multiply-adds, which WebAssembly emulates at great cost.
+/// Returns true if [`row_product`] computes this product. For a single row, `gemm` uses fused multiply-adds,
+/// which WebAssembly emulates at great cost.
 fn is_row<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>, accumulate: bool) -> bool {
     out.rows == 1 && !accumulate && a.col_stride == 1 && (b.row_stride == 1 || b.col_stride == 1)
 }
@@ -58,13 +59,13 @@ impl<T: Real> BlockedOutput<T> {
     /// # Safety
     /// The block lies in the output, and no other thread writes it.
     unsafe fn product(&self, (row, column): (usize, usize), a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool) {
-        // SAFETY: by the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { T::product(self.data.add(row * self.row_stride + column), self.row_stride, a, b, accumulate) };
     }
 }
 
 /// Computes `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`. With several threads it is computed in
-/// blocks: the library's own parallel loop packs the left operand on one thread if it has few rows.
+/// blocks: `gemm`'s own parallel loop packs the left operand on one thread if it has few rows.
 pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
     check_shapes(&out, &a, &b);
     if is_row(&out, &a, &b, accumulate) {
@@ -82,9 +83,9 @@ fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumula
     let (across, down) = block_counts(out.cols, out.rows, a.cols, threads);
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     let block = |i: usize, j: usize| {
-        let (rows, cols) = (part(out.rows, ACROSS, down, i), part(out.cols, DOWN, across, j));
+        let (rows, cols) = (part(out.rows, ROW_UNIT, down, i), part(out.cols, COLUMN_UNIT, across, j));
         let (at, a, b) = ((rows.start, cols.start), a.row_range(rows), b.t().row_range(cols).t());
-        // SAFETY: `out` is borrowed mutably, and blocks are apart.
+        // SAFETY: `out` is borrowed mutably, and blocks do not overlap.
         unsafe { blocks.product(at, a, b, accumulate) };
     };
     match down * across {
@@ -93,59 +94,61 @@ fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumula
     }
 }
 
-/// Computes `out (m, n) = x (m, k) · weightᵀ` for a `weight (n, k)` in another form than floats. `write` writes a range of
-/// its rows into a buffer and returns them as a matrix `(k, rows)`. Each thread does so for some hundred rows at a time,
-/// which then are in its cache.
+/// Computes `out (m, n) = x (m, k) · weightᵀ` for a `weight (n, k)` that is not stored as floats. `write` decodes a range
+/// of its rows into a buffer and returns them as a matrix `(k, rows)`. Each thread decodes a few hundred rows at a time, so
+/// that they stay in its cache.
 pub fn matmul_written<T: Real>(out: OutMat<'_, T>, x: Mat<'_, T>, accumulate: bool, write: impl for<'b> Fn(Range<usize>, &'b mut [T]) -> Mat<'b, T> + Sync) {
     let (n, k) = (out.cols, x.cols);
     assert!(out.rows == x.rows, "product of matrices that do not fit");
-    let count = row_blocks(n, parallel::threads());
+    let count = column_blocks(n, parallel::threads());
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     (0..count).into_par_iter().for_each(|block| {
-        let rows = part(n, DOWN, count, block);
+        let rows = part(n, COLUMN_UNIT, count, block);
         T::with_scratch(k * rows.len(), |buffer| {
             let weight = write(rows.clone(), buffer);
             assert!((weight.rows, weight.cols) == (k, rows.len()), "product of matrices that do not fit");
-            // SAFETY: `out` is borrowed mutably, and blocks are apart.
+            // SAFETY: `out` is borrowed mutably, and blocks do not overlap.
             unsafe { blocks.product((0, rows.start), x, weight, accumulate) };
         });
     });
 }
 
-/// The least rows of a block. With [`DOWN`] all have more than 64, below which the library sums small products in another
-/// order.
-const LEAST_ROWS: usize = 128;
-/// Blocks begin at multiples of these numbers of rows and columns: the sizes of the library's tiles, or parts of them.
-const DOWN: usize = 16;
-const ACROSS: usize = 4;
+/// The minimum number of columns of each of several blocks, before their edges are rounded to [`COLUMN_UNIT`]. Rounded, each
+/// has more than 64 columns; up to 64, `gemm` sums small products in another order.
+const MIN_COLUMNS: usize = 128;
+/// Blocks begin at multiples of these numbers of columns and rows of the output: the sizes of `gemm`'s tiles, or divisors
+/// of them.
+const COLUMN_UNIT: usize = 16;
+const ROW_UNIT: usize = 4;
 
-/// Part `index` of `count` about equal ones of `0..len`, which begin at multiples of `unit`.
+/// Splits `0..len` into `count` parts of about equal length, which begin at multiples of `unit`; returns part `index`.
 fn part(len: usize, unit: usize, count: usize, index: usize) -> Range<usize> {
     let start = |index: usize| (unit * (index * len.div_ceil(unit) / count)).min(len);
     start(index)..start(index + 1)
 }
 
-/// Returns the number of blocks of `rows` rows: of the least size, so that a copy of one stays in the cache of its thread, and as
-/// many for each thread if there are enough.
-fn row_blocks(rows: usize, threads: usize) -> usize {
-    let count = (rows / LEAST_ROWS).max(1);
+/// Returns the number of blocks for `columns` columns. Blocks are small, so that a decoded one stays in its thread's cache.
+/// If there are enough of them, every thread gets the same number.
+fn column_blocks(columns: usize, threads: usize) -> usize {
+    let count = (columns / MIN_COLUMNS).max(1);
     if count < threads { count } else { count / threads * threads }
 }
 
-/// Returns the numbers of blocks down and across a product, in the library's orientation. Small products are one block: the
+/// Returns the numbers of blocks across and down a product, in the library's orientation. Small products are one
+/// block: the
 /// library sums those of at most 64 × 64 or 256 elements in another order, which must not depend on the threads.
-fn block_counts(rows: usize, cols: usize, depth: usize, threads: usize) -> (usize, usize) {
+fn block_counts(columns: usize, rows: usize, depth: usize, threads: usize) -> (usize, usize) {
     const WORK: usize = 48 * 48 * 256;
-    if threads == 1 || rows.min(cols) < 4 || rows * cols * depth < WORK {
+    if threads == 1 || rows.min(rows) < 4 || columns * rows * depth < WORK {
         return (1, 1);
     }
-    let most = row_blocks(rows, threads);
+    let most = column_blocks(columns, threads);
     if most >= threads {
         return (most, 1);
     }
-    let least = if rows > 64 { 24 } else { 72 };
-    let counts = |down: usize| (down, (threads / down).min(cols / least).max(1));
-    let largest = |&(down, across): &(usize, usize)| rows.div_ceil(down) * cols.div_ceil(across);
+    let least = if columns > 64 { 24 } else { 72 };
+    let counts = |across: usize| (across, (threads / across).min(rows / least).max(1));
+    let largest = |&(across, down): &(usize, usize)| columns.div_ceil(across) * rows.div_ceil(down);
     (1..=most).rev().map(counts).min_by_key(largest).unwrap_or((1, 1))
 }
 

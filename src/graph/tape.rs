@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The location of a persistent tensor: a range of a machine's memory.
+/// The location of a persistent tensor, which outlives tapes: a range of a buffer that a [machine](super::Machine)
+/// (the CPU or a GPU) owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TensorLocation {
     /// The machine's buffer.
@@ -27,7 +28,7 @@ impl TensorLocation {
     }
 }
 
-/// The owner of a buffer.
+/// The owner of a buffer, which decides how long it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BufferOwner {
     /// The machine: the buffer outlives the tape.
@@ -36,17 +37,21 @@ pub(crate) enum BufferOwner {
     Pooled,
 }
 
+/// A buffer, of which tensors are views.
 #[derive(Clone, Debug)]
 pub(crate) struct BufferInfo {
     pub(crate) owner: BufferOwner,
+    /// Size in 32-bit words.
     pub(crate) words: usize,
     /// True if it is read after the tape has run; then no other buffer reuses its slot.
     pub(crate) kept: bool,
 }
 
+/// A tensor on a tape: a view of a buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct TapeTensor {
     pub(crate) buffer: BufferId,
+    /// Offset in the buffer, in 32-bit words.
     pub(crate) offset: usize,
     pub(crate) spec: Spec,
     /// True if its gradient is computed.
@@ -102,7 +107,8 @@ pub struct Tape {
     pub(crate) cheap: Vec<Range<usize>>,
     /// Number of operations of the forward pass.
     pub(crate) forward: usize,
-    locations: HashMap<MemoryId, BufferId>,
+    /// The buffers that the machine owns.
+    memory_buffers: HashMap<MemoryId, BufferId>,
 }
 
 impl Tape {
@@ -115,7 +121,7 @@ impl Tape {
     pub fn persistent(&mut self, location: TensorLocation) -> TensorId {
         let end = location.offset + location.spec.words();
         let buffers = &mut self.buffers;
-        let buffer = *self.locations.entry(location.memory).or_insert_with(|| {
+        let buffer = *self.memory_buffers.entry(location.memory).or_insert_with(|| {
             buffers.push(BufferInfo { owner: BufferOwner::Memory(location.memory), words: 0, kept: true });
             BufferId(buffers.len() - 1)
         });
@@ -149,7 +155,7 @@ impl Tape {
         self.tensor(info.buffer, offset, Spec { rows, ..info.spec }, false, None)
     }
 
-    /// Adds a pooled tensor that several nodes fill piece by piece (each through [`Tape::rows`]).
+    /// Adds a tensor that several operations fill, each some of its rows; see [`Tape::rows`]. Its memory is pooled.
     pub fn scratch(&mut self, spec: Spec) -> TensorId {
         self.pooled(spec, false)
     }
@@ -182,7 +188,7 @@ impl Tape {
         self.blocks.push(first..self.nodes.len());
     }
 
-    /// Marks the operations from index `first` as cheap: to recompute their outputs costs less than to store
+    /// Marks the operations from index `first` as cheap: recomputing their outputs costs less than storing
     /// them; see [`Recompute::Light`](super::Recompute::Light).
     pub fn cheap(&mut self, first: usize) {
         self.cheap.push(first..self.nodes.len());

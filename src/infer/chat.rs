@@ -133,7 +133,7 @@ impl Chat {
             prompt = encode(messages)?;
         }
         if prompt.len() > max_tokens {
-            return Err(GenerateError::Long { tokens: prompt.len(), capacity: max_tokens }.into());
+            return Err(GenerateError::PromptTooLong { tokens: prompt.len(), capacity: max_tokens }.into());
         }
         Ok((prompt, before - messages.len()))
     }

@@ -195,8 +195,8 @@ impl Engine {
         Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?))
     }
 
-    /// Adds tokens and waits for completion.
-    pub async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
+    /// Adds tokens to the KV cache without reading their logits, and waits for completion.
+    pub async fn extend_cache(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
         self.forward(machine, tokens, false)?;
         Ok(machine.drain().await?)
     }

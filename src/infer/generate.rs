@@ -28,7 +28,7 @@ pub enum GenerateError {
     Setting(String),
     /// The prompt leaves no room for a reply.
     #[error("the prompt has {tokens} tokens, but the context holds {capacity}, including the reply. Shorten the prompt, or use a longer context")]
-    Long {
+    PromptTooLong {
         /// Tokens of the prompt.
         tokens: usize,
         /// Tokens the context holds.
@@ -163,12 +163,12 @@ impl Generator {
         let sampler = Sampler::new(request.sampling, tokenizer.vocabulary().max(1));
         self.engine.set_sampler(machine, sampler, prompt)?;
         if let Some(queue) = self.prefill(machine, prompt, request.max_tokens, stop_requested).await? {
-            let mut run = Generation { request, clock, report, context: prompt.to_vec() };
-            let ended = run.decode(&mut self.engine, machine, queue, stop_requested, &mut output).await;
-            self.truncate_cache(&run.context, ended.is_ok());
+            let mut generation = Generation { request, clock, report, context: prompt.to_vec() };
+            let ended = generation.decode(&mut self.engine, machine, queue, stop_requested, &mut output).await;
+            self.truncate_cache(&generation.context, ended.is_ok());
             ended?;
-            report = GenerateReport { context_used: run.context.len(), ..run.report };
-            ids = run.context.split_off(prompt.len());
+            report = GenerateReport { context_used: generation.context.len(), ..generation.report };
+            ids = generation.context.split_off(prompt.len());
         }
         if report.stopped != Stopped::StopString {
             output.finish()?;
@@ -190,7 +190,7 @@ impl Generator {
         &mut self, machine: &mut Machine, prompt: &[u32], max_tokens: usize, stop_requested: &dyn Fn() -> bool,
     ) -> Result<Option<DecodeQueue>, GenerateError> {
         if prompt.len() >= self.capacity() {
-            return Err(GenerateError::Long { tokens: prompt.len(), capacity: self.capacity() });
+            return Err(GenerateError::PromptTooLong { tokens: prompt.len(), capacity: self.capacity() });
         }
         loop {
             if stop_requested() {
@@ -198,7 +198,7 @@ impl Generator {
             }
             let rest = &prompt[self.cached.len()..];
             if rest.len() > PREFILL_STEP {
-                self.read(machine, &rest[..PREFILL_STEP]).await?;
+                self.extend_cache(machine, &rest[..PREFILL_STEP]).await?;
                 continue;
             }
             let queue = DecodeQueue::new(&mut self.engine, machine, rest, max_tokens);
@@ -208,8 +208,8 @@ impl Generator {
     }
 
     /// Truncates the cache to `context`, since the decode queue may have computed more tokens. Clears it after an error.
-    fn truncate_cache(&mut self, context: &[u32], good: bool) {
-        let kept = if good { context.len().min(self.engine.position()) } else { 0 };
+    fn truncate_cache(&mut self, context: &[u32], succeeded: bool) {
+        let kept = if succeeded { context.len().min(self.engine.position()) } else { 0 };
         self.cached.clear();
         self.cached.extend_from_slice(&context[..kept]);
         self.engine.rewind(kept);
@@ -221,12 +221,12 @@ impl Generator {
         self.reuse_prefix(&tokens[..range.start]);
         let gap = &tokens[self.cached.len()..range.start - 1];
         if !gap.is_empty() {
-            self.read(machine, gap).await?;
+            self.extend_cache(machine, gap).await?;
         }
-        let read = &tokens[range.start - 1..range.end - 1];
-        let logits = self.engine.score(machine, read).await;
+        let inputs = &tokens[range.start - 1..range.end - 1];
+        let logits = self.engine.score(machine, inputs).await;
         match &logits {
-            Ok(_) => self.cached.extend_from_slice(read),
+            Ok(_) => self.cached.extend_from_slice(inputs),
             Err(_) => self.engine.rewind(self.cached.len()),
         }
         logits
@@ -239,13 +239,13 @@ impl Generator {
     }
 
     /// Adds tokens to the cache without computing their logits.
-    async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
-        let read = self.engine.read(machine, tokens).await;
-        match read {
+    async fn extend_cache(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
+        let added = self.engine.extend_cache(machine, tokens).await;
+        match added {
             Ok(()) => self.cached.extend_from_slice(tokens),
             Err(_) => self.engine.rewind(self.cached.len()),
         }
-        read
+        added
     }
 }
 
@@ -259,6 +259,7 @@ struct Generation<'a> {
 }
 
 impl Generation<'_> {
+    /// Generates tokens until one of the reasons in [`Stopped`].
     async fn decode(
         &mut self, engine: &mut Engine, machine: &mut Machine, mut queue: DecodeQueue, stop_requested: &dyn Fn() -> bool, output: &mut TextOutput<'_>,
     ) -> Result<(), GenerateError> {
@@ -270,7 +271,7 @@ impl Generation<'_> {
                 return self.stop(Stopped::Requested);
             }
             let Some(token) = queue.next(engine, machine).await? else { return self.stop(Stopped::ContextFull) };
-            self.count();
+            self.count_token();
             if self.request.stop_tokens.contains(&token) {
                 return self.stop(Stopped::EndToken);
             }
@@ -281,7 +282,8 @@ impl Generation<'_> {
         }
     }
 
-    fn count(&mut self) {
+    /// Updates the statistics for one more token.
+    fn count_token(&mut self) {
         self.report.tokens += 1;
         let seconds = self.clock.seconds();
         if self.report.tokens == 1 {

@@ -1,4 +1,5 @@
-//! FBI-Linear (arXiv 2407.07093): y = x·W̃ᵀ with W̃[o,i] = α[i]·sign(W[o,i]) + β[i], from sign bits.
+//! Fully binarized linear layers (FBI-Linear, arXiv 2407.07093), from sign bits:
+//! y = x·W̃ᵀ with W̃[o,i] = α[i]·sign(W[o,i]) + β[i].
 //!
 //! The forward pass needs only the signs, S = sign(W) with elements s:
 //! y[b,o] = Σ_i s[o,i]·(α⊙x)[b,i] + Σ_i (β⊙x)[b,i].
@@ -22,10 +23,11 @@ use std::ops::Range;
 /// Maximum number of tokens for which signs are applied directly from the bits, without expanding them.
 pub(crate) const FEW: usize = 8;
 
-/// Number of tokens in each partial sum of dα and dβ, the same in every variant.
-const TILE: usize = 64;
+/// Number of tokens in each partial sum of dα and dβ. It is the same in every variant, whatever its tile size.
+const PARTIAL_TOKENS: usize = 64;
 
-/// Tiled kernels, for more than [`FEW`] tokens.
+/// A tier: kernels that compute all products in tiles of one size. Tiers are alternatives for more than [`FEW`] tokens;
+/// the tuner times them and picks the fastest.
 struct LinearTier {
     name: &'static str,
     /// Rows and columns of the result that a workgroup computes.
@@ -56,9 +58,10 @@ impl LinearTier {
     }
 }
 
-/// A group of up to three layers with the same input `x`, stacked in one matrix with `out` rows.
+/// A group of up to three layers with the same input `x`, such as query, key and value. Their sign matrices are stacked
+/// in one with `out` rows.
 /// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (layers, in)`, `β (layers, in)`; in training also
-/// `signsᵀ (in, out)` and the latent weight `(out, in)`, which only the gradient needs.
+/// `signsᵀ (in, out)` and the latent weight W `(out, in)`, which only the backward pass needs.
 /// Output: `y (tokens, out)`, the layers' outputs side by side.
 #[derive(Clone, Debug)]
 pub struct FbiLinear {
@@ -105,12 +108,12 @@ impl Op for FbiLinear {
         let Spec { rows: tokens, cols: width, .. } = io.inputs[0].spec();
         let x = io.inputs[0].real();
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
-        let layer = Layers { members: &self.members, words: io.inputs[1].words(), signs: io.inputs[1].spec(), alpha, beta };
+        let layers = Layers { members: &self.members, words: io.inputs[1].words(), signs: io.inputs[1].spec(), alpha, beta };
         let out = io.outputs[0].real();
         if tokens <= FEW || T::prefers_signed_sums() {
-            return x.chunks(width).zip(out.chunks_mut(layer.signs.rows)).for_each(|(x, out)| layer.one_token(x, out));
+            return x.chunks(width).zip(out.chunks_mut(layers.signs.rows)).for_each(|(x, out)| layers.one_token(x, out));
         }
-        layer.many_tokens(x, tokens, out);
+        layers.many_tokens(x, tokens, out);
     }
 
     fn backward(&self, tape: &mut dyn Backward) -> Rule {
@@ -185,12 +188,12 @@ impl Op for FbiLinearInput {
         if dy.cols != signs.cols || signs.cols != self.members.rows() || x.cols != signs.rows || x.rows != dy.rows {
             return Err(Self::shape_error(format!("dy {dy}, signsᵀ {signs} of {:?}, x {x} do not fit", self.members)));
         }
-        Ok(vec![x, Spec::f32(2 * self.members.count() * x.rows.div_ceil(TILE), x.cols)])
+        Ok(vec![x, Spec::f32(2 * self.members.count() * x.rows.div_ceil(PARTIAL_TOKENS), x.cols)])
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
-        let (width, tiles) = (signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
+        let (width, tiles) = (signs.rows as u32, dy.rows.div_ceil(PARTIAL_TOKENS) as u32);
         let layers = self.members.count() as u32;
         let input = |tier: &LinearTier| Launch {
             kernel: tier.input,
@@ -214,9 +217,9 @@ impl Op for FbiLinearInput {
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
         let [dx, partial] = &mut io.outputs[..] else { unreachable!("two outputs") };
         let (dx, partial) = (dx.real(), partial.real());
-        let each = tokens.div_ceil(TILE) * width;
-        let (alphas, betas) = partial.split_at_mut(self.members.count() * each);
-        let partials = alphas.chunks_mut(each).zip(betas.chunks_mut(each));
+        let per_layer = tokens.div_ceil(PARTIAL_TOKENS) * width;
+        let (alphas, betas) = partial.split_at_mut(self.members.count() * per_layer);
+        let partials = alphas.chunks_mut(per_layer).zip(betas.chunks_mut(per_layer));
         let [d_alpha, d_beta] = &mut io.updates[..] else { unreachable!("two updates") };
         let rows = d_alpha.real().chunks_mut(width).zip(d_beta.real().chunks_mut(width));
         let scales = alpha.chunks(width).zip(beta.chunks(width));
@@ -262,12 +265,12 @@ fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T
     });
 }
 
-/// Adds one layer's Σ_b x⊙u to dα and Σ_b x·Σ_o dy to dβ. As in the kernels, each [`TILE`] tokens are first
+/// Adds one layer's Σ_b x⊙u to dα and Σ_b x·Σ_o dy to dβ. As in the kernels, each [`PARTIAL_TOKENS`] tokens are first
 /// summed into a row of `partial`.
 fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2], totals: [&mut [T]; 2]) {
     let width = totals[0].len();
     let [alphas, betas] = partial;
-    let tiles = x.par_chunks(TILE * width).zip(u.par_chunks(TILE * width)).zip(sums.par_chunks(TILE));
+    let tiles = x.par_chunks(PARTIAL_TOKENS * width).zip(u.par_chunks(PARTIAL_TOKENS * width)).zip(sums.par_chunks(PARTIAL_TOKENS));
     alphas.par_chunks_mut(width).zip(betas.par_chunks_mut(width)).zip(tiles).for_each(|((alphas, betas), ((x, u), sums))| {
         vectorised(
             #[inline(always)]
@@ -377,27 +380,27 @@ impl<T: Real> Layers<'_, T> {
         });
     }
 
-    /// Applies signs directly from the bits; reading them takes most of the time.
+    /// Adds or subtracts α⊙x by the sign bits, without expanding them: reading the bits takes most of the time.
     fn one_token(&self, x: &[T], out: &mut [T]) {
         // Words of signs per task: a few microseconds of work, so that the overhead of a task is small.
         const WORDS: usize = 1536;
         let row_words = self.signs.row_words();
         let rows = rows_per_task(self.signs.rows, (WORDS / row_words).max(1));
-        T::with_scratch(self.members.count() * row_words * 32, |wide| {
-            for (wide, (_, (alpha, _))) in wide.chunks_mut(row_words * 32).zip(self.each()) {
-                let (wide, padding) = wide.split_at_mut(x.len());
+        T::with_scratch(self.members.count() * row_words * 32, |scaled| {
+            for (scaled, (_, (alpha, _))) in scaled.chunks_mut(row_words * 32).zip(self.each()) {
+                let (scaled, padding) = scaled.split_at_mut(x.len());
                 padding.fill(T::ZERO);
-                scale_columns(x, alpha, wide);
+                scale_columns(x, alpha, scaled);
             }
             let mut rest = &mut *out;
             let mut tasks = Vec::new();
-            for (range, wide) in self.members.ranges().zip(wide.chunks(row_words * 32)) {
+            for (range, scaled) in self.members.ranges().zip(scaled.chunks(row_words * 32)) {
                 let (out, later) = rest.split_at_mut(range.len());
                 rest = later;
                 let words = &self.words[range.start * row_words..range.end * row_words];
-                tasks.extend(out.chunks_mut(rows).zip(words.chunks(rows * row_words)).map(|(out, words)| (out, words, wide)));
+                tasks.extend(out.chunks_mut(rows).zip(words.chunks(rows * row_words)).map(|(out, words)| (out, words, scaled)));
             }
-            tasks.into_par_iter().for_each(|(out, words, wide)| signed_rows(words, wide, row_words, out));
+            tasks.into_par_iter().for_each(|(out, words, scaled)| signed_rows(words, scaled, row_words, out));
         });
         self.each().for_each(|(range, (_, beta))| shift(x, beta, &mut out[range]));
     }

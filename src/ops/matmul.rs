@@ -32,7 +32,7 @@ pub struct Matmul {
     pub into: Into,
 }
 
-/// Kernels of one kind.
+/// A tier: kernels of one kind, with one tile size. Tiers are alternatives; the tuner times them and picks the fastest.
 struct ProductTier {
     name: &'static str,
     /// The kernels for `b` in f32, and in f16.

@@ -13,16 +13,16 @@ use anyhow::{Result, bail};
 #[derive(Clone, Debug)]
 pub(super) struct DeviceMemory {
     /// Total bytes; none if the device does not report them.
-    pub(super) memory: Option<u64>,
+    pub(super) total: Option<u64>,
     /// Bytes that a plan may use.
     pub(super) usable: Option<u64>,
-    /// Counts memory without allocating it.
+    /// A stand-in for the device that counts memory without allocating it.
     pub(super) counter: Counter,
 }
 
 impl DeviceMemory {
-    /// Returns the memory of an opened device. `given` overrides the amount that the device reports. A sixteenth of a reported
-    /// amount is left for the system and the driver; a given amount may be used in full.
+    /// Returns the memory of an opened device. `given` (`--memory`) overrides the amount that the device reports. A sixteenth
+    /// of a reported amount is left for the system and the driver; a given amount may be used in full.
     pub(super) fn of(machine: &Machine, given: Option<u64>) -> Self {
         let own = match machine {
             Machine::Cpu(_) => platform::memory(),
@@ -34,7 +34,7 @@ impl DeviceMemory {
 
     /// Returns the memory of a device that reports `own` bytes, if any; `given` overrides them.
     pub(super) fn new(counter: Counter, own: Option<u64>, given: Option<u64>) -> Self {
-        Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter }
+        Self { total: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter }
     }
 
     /// Returns true if `bytes` fit, or if the memory is unknown.
@@ -64,7 +64,7 @@ fn max_recompute(setting: Recomputation) -> Recompute {
     if setting == Recomputation::Auto { Recompute::On } else { min_recompute(setting) }
 }
 
-/// Describes the recomputation, to be appended to a sentence.
+/// Describes the recomputation in a clause that follows the planned memory.
 pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::Off => "",
@@ -97,7 +97,7 @@ impl RunPlan {
             "memory: {} planned{}; the device has {}",
             format_bytes(self.memory.total()),
             recompute_text(self.recompute),
-            self.device_memory.memory.map_or("an unknown amount".into(), format_bytes)
+            self.device_memory.total.map_or("an unknown amount".into(), format_bytes)
         )
     }
 
@@ -172,7 +172,7 @@ pub(super) fn out_of_memory(error: &TrainError) -> bool {
 }
 
 /// Returns an error if a run does not fit.
-pub(super) fn refuse(planned: &RunPlan, config: &TrainConfig, shapes: &Shapes) -> Result<()> {
+pub(super) fn check_fits(planned: &RunPlan, config: &TrainConfig, shapes: &Shapes) -> Result<()> {
     if planned.fits() {
         return Ok(());
     }

@@ -37,8 +37,8 @@ pub struct TrainState {
     pub seconds: f64,
     /// The state of the guard, which handles loss and gradient spikes, including the loss scale.
     pub guard: Guard,
-    /// The guard's threshold for the gradient norm of the next step, if it was computed before the last step was
-    /// finished.
+    /// The guard's threshold for the gradient norm of the next step, if the run waited for the last step before it launched
+    /// the next. The threshold does not depend on the last step's report, as in a run that does not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
     /// True if a scheduled checkpoint was postponed because of a spike.
@@ -48,7 +48,7 @@ pub struct TrainState {
     /// checkpoints of older versions: see [`TrainState::is_scheduled`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<bool>,
-    /// Step and held-out loss of the best checkpoint.
+    /// Step and loss of the checkpoint with the lowest held-out loss.
     pub best: Option<(u64, f64)>,
     /// The device of the run. On another device, a resume is not bit-exact.
     pub device: String,
@@ -131,12 +131,13 @@ fn save_advice(error: &io::Error) -> String {
     format!("Earlier checkpoints are intact{advice}")
 }
 
-/// Writes a checkpoint to `path`, with `files` (names and texts) beside the tensors, and with `run` in `state.json`.
+/// Writes a checkpoint to the directory `path`: the tensors, `files` (names and texts), and `state` and `run` in
+/// `state.json`.
 pub(super) async fn save(
     path: &Path, machine: &mut Machine, step: &Step, state: &TrainState, files: &[(&str, String)], run: &RunRecord,
 ) -> Result<(), CheckpointError> {
     let weights = &step.student;
-    let value = |name: &String| weights.trained(name).expect("trained").value;
+    let value = |name: &String| weights.trained(name).expect("a trained tensor").value;
     let tensor = |name: &str, part: &str, location: TensorLocation| SavedTensor {
         name: format!("{name}{part}"),
         location,
@@ -168,8 +169,8 @@ pub(super) async fn save(
     }
     sums.0.extend(files.iter().map(|(name, text)| (name.to_string(), FileSum::Bytes(Digest::of(text.as_bytes())))));
     let mut value = serde_json::to_value(state).expect("state is plain data");
-    value["checksums"] = serde_json::to_value(&sums).expect("texts");
-    value["run"] = serde_json::to_value(run).expect("texts and numbers");
+    value["checksums"] = serde_json::to_value(&sums).expect("checksums are plain data");
+    value["run"] = serde_json::to_value(run).expect("a run record is plain data");
     for (name, text) in files.iter().map(|(name, text)| (*name, text)).chain([("state.json", &seal(value))]) {
         let mut part = commit.part(name).map_err(at)?;
         part.write_all(text.as_bytes()).and_then(|()| part.end()).map_err(at)?;
@@ -202,7 +203,7 @@ impl Checkpoint {
         Self::parse(&file, &text)
     }
 
-    /// Parses the text of a `state.json`; errors name it `file`.
+    /// Parses the text of a `state.json`. `file` is its path, for errors.
     pub fn parse(file: &Path, text: &str) -> Result<Self, CheckpointError> {
         let value = sealed(file, text)?;
         let found = value["format"].as_u64().unwrap_or(0) as u32;

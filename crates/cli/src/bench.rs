@@ -20,7 +20,7 @@ pub(super) enum Bench {
     App(BenchApp),
 }
 
-/// Measure the time of a dispatch that waits for the previous one: the minimum for each dispatch of a token or a training step.
+/// Measure the time of a dispatch that depends on the previous one: the least time of each dispatch in decoding and training.
 #[derive(Args)]
 pub(super) struct BenchDispatch {
     #[command(flatten)]

@@ -101,8 +101,8 @@ impl Train {
         }
     }
 
-    /// Returns the settings: options override the file, which overrides the resumed run or the defaults. Returns none if a run
-    /// is resumed without a file and options.
+    /// Returns the settings: options override the file, which overrides the resumed run or the defaults. Returns `None` if a run
+    /// is resumed with neither a file nor options.
     fn settings(&self, run: &Path) -> Result<Option<TrainConfig>> {
         let given = self.config.is_some() || self.settings.any();
         let base = match (self.resume, given) {
@@ -138,7 +138,7 @@ fn print_ending(run: &Path, finished: bool, resume: &str) {
 struct TrainView {
     json: bool,
     bar: Option<ProgressBar>,
-    pace: Speed,
+    speed: Speed,
     /// Tokens per step, and steps of the run.
     tokens: u64,
     steps: u64,
@@ -146,7 +146,7 @@ struct TrainView {
 
 impl TrainView {
     fn new(json: bool) -> Self {
-        Self { json, bar: None, pace: Speed::default(), tokens: 0, steps: 0 }
+        Self { json, bar: None, speed: Speed::default(), tokens: 0, steps: 0 }
     }
 
     fn show(&mut self, event: &Event) {
@@ -169,7 +169,7 @@ impl TrainView {
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template");
                 self.bar = Some(ProgressBar::new(*steps).with_style(style).with_position(*step));
-                (self.pace, self.tokens, self.steps) = (Speed::default(), *tokens, *steps);
+                (self.speed, self.tokens, self.steps) = (Speed::default(), *tokens, *steps);
             }
             TrainEvent::Step(metrics) => self.step(metrics),
             TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
@@ -178,9 +178,9 @@ impl TrainView {
     }
 
     fn step(&mut self, metrics: &Metrics) {
-        self.pace.add(metrics.tokens_per_s);
-        let rate = self.pace.tokens_per_s().unwrap_or_default();
-        let left = self.pace.seconds(self.steps.saturating_sub(metrics.step) * self.tokens);
+        self.speed.add(metrics.tokens_per_s);
+        let rate = self.speed.tokens_per_s().unwrap_or_default();
+        let left = self.speed.seconds(self.steps.saturating_sub(metrics.step) * self.tokens);
         let left = left.map_or(String::new(), |seconds| format!(", {} left", output::time(seconds)));
         let kl = metrics.kl.map_or(String::new(), |kl| format!(" KL {kl:.3}"));
         let message = format!("loss {:.3}{kl} flips {:.2e} {rate:.0} tok/s{left}", metrics.loss, metrics.flip_ratio);

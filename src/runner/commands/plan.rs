@@ -70,5 +70,5 @@ fn report(
 ) -> PlanReport {
     let binding_bytes = (device_memory.counter.max_words() < usize::MAX).then(|| 4 * device_memory.counter.max_words() as u64);
     let fits = device_memory.usable.map(|_| device_memory.fits(plan.total()));
-    PlanReport { what, plan, device, memory: device_memory.memory, binding_bytes, fits, model, length, advice }
+    PlanReport { what, plan, device, memory: device_memory.total, binding_bytes, fits, model, length, advice }
 }

@@ -22,7 +22,7 @@ const INITS: Words = &[("scratch", "random"), ("teacher", "the teacher's weights
 const LOSSES: Words = &[("ad", "the teacher's distribution"), ("ar", "the next token"), ("mix", "half of each")];
 const DIVERGENCES: Words = &DIVERGENCE_CHOICES;
 const RECOMPUTATIONS: Words =
-    &[("auto", "as few as make the run fit"), ("on", "all in a block"), ("light", "outputs of norms and SwiGLU only"), ("off", "none")];
+    &[("auto", "as few as needed to fit in memory"), ("on", "all in a block"), ("light", "outputs of norms and SwiGLU only"), ("off", "none")];
 const MOMENTS: Words = &[("f32", "32 bits"), ("q8", "8-bit codes, a quarter of the memory")];
 const STORAGES: Words = &[("f16", "16 bits"), ("f32", "32 bits"), ("q8", "8-bit blocks")];
 const PRECISIONS: Words = &[("f32", "32 bits"), ("f16", "16 bits, where that is faster on a GPU")];
@@ -187,7 +187,7 @@ pub const SETTINGS: &[Setting] = &[
         Memory,
         1,
         "Compute activations again",
-        "Recompute activations in the backward pass instead of storing them (gradient checkpointing): auto (as few as make the run fit), light (norms and SwiGLU only), on, or off"
+        "Recompute activations in the backward pass instead of storing them (gradient checkpointing): auto (as few as needed to fit in memory), light (norms and SwiGLU only), on, or off"
     )
     .before("off"),
     row!(steps, Whole(1, STEPS), Schedule, 1, "Steps", "Optimizer steps"),
@@ -211,7 +211,7 @@ pub const SETTINGS: &[Setting] = &[
         .option_help("Skip loss and gradient spikes, and roll back after several; --guard=false only skips steps with values that are not finite")
         .long("guard"),
     row!(guard.window, Whole(1, 1 << 16), Guard, 2, "Guard: window", "Guard: number of past steps in its statistics").value_name("STEPS"),
-    row!(guard.patience, Whole(1, 1 << 16), Guard, 3, "Guard: patience", "Guard: number of steps before it acts").value_name("STEPS"),
+    row!(guard.patience, Whole(1, 1 << 16), Guard, 3, "Guard: patience", "Guard: number of steps to observe before it acts").value_name("STEPS"),
     row!(guard.norm_z, Real(0.0, 1e9), Guard, 4, "Guard: norm z", "Guard: skip a step if the robust z-score of its gradient norm is above this").value_name("Z"),
     row!(guard.loss_z, Real(0.0, 1e9), Guard, 5, "Guard: loss z", "Guard: count a step as a spike if the robust z-score of its loss is above this").value_name("Z"),
     row!(guard.tolerate, Whole(1, 1 << 20), Guard, 6, "Guard: tolerate", "Guard: roll back after this many consecutive spikes or skipped steps")

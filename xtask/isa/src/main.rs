@@ -1,7 +1,8 @@
-//! `cargo xtask isa`: compiles every kernel with a GPU vendor's compiler on a machine without that GPU, and says what the
-//! compiler made of it. Kernels are the library's, translated as a program translates them.
+//! `cargo xtask isa`: compiles every kernel to a GPU's instruction set (ISA) with its driver's compiler, on a machine
+//! without that GPU, and reports registers, spills, memory, occupancy and instructions. The kernels are Signet's, and wgpu
+//! translates them as in Signet.
 
-// The library's rule that files, threads and the clock are its platform's does not hold for development tools.
+// Only the library must use files, threads and the clock through its module `platform`; development tools need not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod assembly;
@@ -114,7 +115,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     })
 }
 
-/// Prints a text; one who closes the pipe has read enough.
+/// Prints a text. Errors are ignored, since the reader may close the pipe early.
 fn print(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).ok();
 }
@@ -153,7 +154,7 @@ impl Session {
         })
     }
 
-    /// Sends requests to workers of their families; returns the answers in order.
+    /// Sends each request to a worker for its GPU family; returns the answers in order.
     fn ask(&self, driver: &Path, requests: &[(&str, Request)]) -> Vec<Answer> {
         let line = |request: &Request| serde_json::to_string(request).expect("a request is JSON");
         let jobs: Vec<Job> = requests.iter().map(|(family, request)| Job { kind: family.to_string(), request: line(request) }).collect();
@@ -174,7 +175,7 @@ impl Session {
                     Answer::Device(device, cooperative) => return TargetReport { family: family.clone(), device, cooperative, not_run: None, ..report },
                     Answer::Failed(why) if why.contains("Unknown family") => report.not_run = Some("this version of Mesa does not know it".into()),
                     Answer::Failed(why) => report.not_run = Some(why),
-                    _ => report.not_run = Some("its worker gave another answer than was asked for".into()),
+                    _ => report.not_run = Some("its worker sent an unexpected answer".into()),
                 }
             }
             report
@@ -210,9 +211,9 @@ impl Session {
         for (report, answer) in open.iter().zip(self.ask(driver, &requests)) {
             match answer {
                 Answer::Assembly(text) => print(&format!("; {kernel} for {}\n{text}\n", report.device)),
-                Answer::NotOffered(lacks) => print(&format!("; {kernel} is not offered by {}, for want of {lacks}\n", report.device)),
+                Answer::NotOffered(lacks) => print(&format!("; {} cannot run {kernel}: it lacks {lacks}\n", report.device)),
                 Answer::Failed(error) => return Err(format!("cannot disassemble {kernel} for {}: {error}", report.family)),
-                _ => return Err(format!("cannot disassemble {kernel} for {}: its worker gave another answer", report.family)),
+                _ => return Err(format!("cannot disassemble {kernel} for {}: its worker sent an unexpected answer", report.family)),
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -224,6 +225,6 @@ fn outcome(answer: Answer) -> Outcome {
         Answer::Compiled(compiled) => Outcome::Compiled(compiled),
         Answer::NotOffered(lacks) => Outcome::NotOffered(lacks),
         Answer::Failed(error) => Outcome::Failed(error),
-        Answer::Device(..) | Answer::Assembly(_) => Outcome::Failed("its worker gave another answer than was asked for".into()),
+        Answer::Device(..) | Answer::Assembly(_) => Outcome::Failed("its worker sent an unexpected answer".into()),
     }
 }

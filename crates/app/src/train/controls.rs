@@ -9,22 +9,25 @@ use signet::runner::CommandErrorKind;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ControlAction {
     Resume,
-    /// Resume on the CPU device, which every machine has.
+    /// Resume on the CPU, which is always available.
     ResumeOnCpu,
     /// Set the form's device to the CPU.
     ChooseCpu,
+    /// Open the list of runs.
     ShowRuns,
     Pause,
-    Go,
+    Continue,
     StepOnce,
     Save,
     Stop,
     Sample,
+    /// Set the learning rate.
     Rate(f64),
+    /// Set the prompt of the samples.
     Prompt(String),
 }
 
-/// The text fields, with text that may not be applied yet.
+/// The text fields, whose text may differ from the run's values until it is set.
 #[derive(Default)]
 pub(super) struct Controls {
     rate: String,
@@ -84,17 +87,17 @@ impl Controls {
 }
 
 fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<ControlAction> {
-    let going = matches!(phase, Phase::Training | Phase::Paused);
-    let rest = if *phase == Phase::Paused {
-        ("Continue", ControlAction::Go, "Continue training")
+    let can_pause = matches!(phase, Phase::Training | Phase::Paused);
+    let pause_or_continue = if *phase == Phase::Paused {
+        ("Continue", ControlAction::Continue, "Continue training")
     } else {
         ("Pause", ControlAction::Pause, "Pause after the current step")
     };
     let buttons = [
         (!phase.runs() && obstacle.is_none(), ("Resume", ControlAction::Resume, "Continue the last run bit-exactly from its last checkpoint")),
-        (going, rest),
-        (going, ("Step once", ControlAction::StepOnce, "Run one step, then pause")),
-        (going, ("Save now", ControlAction::Save, "Write a checkpoint")),
+        (can_pause, pause_or_continue),
+        (can_pause, ("Step once", ControlAction::StepOnce, "Run one step, then pause")),
+        (can_pause, ("Save now", ControlAction::Save, "Write a checkpoint")),
         (phase.runs() && *phase != Phase::Saving, ("Stop", ControlAction::Stop, "Write a checkpoint and stop; Resume continues the run")),
     ];
     let mut pressed = None;
@@ -114,7 +117,7 @@ fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Control
 fn failure(ui: &mut Ui, live: &mut Live) -> Option<ControlAction> {
     let Phase::Failed(error) = &live.phase else { return None };
     let begun = live.begun;
-    let ways: &[(bool, &str, ControlAction)] = &[
+    let recoveries: &[(bool, &str, ControlAction)] = &[
         (begun, "Resume the run", ControlAction::Resume),
         (begun, "Resume on the CPU", ControlAction::ResumeOnCpu),
         (!begun, "Choose the CPU", ControlAction::ChooseCpu),
@@ -125,7 +128,7 @@ fn failure(ui: &mut Ui, live: &mut Live) -> Option<ControlAction> {
         ui.colored_label(ui.visuals().error_fg_color, "The run failed");
         ui.add(egui::Label::new(&error.text).wrap());
         ui.horizontal_wrapped(|ui| {
-            for (_, name, press) in ways.iter().filter(|(apt, ..)| *apt) {
+            for (_, name, press) in recoveries.iter().filter(|(applies, ..)| *applies) {
                 if ui.button(*name).clicked() {
                     pressed = Some(press.clone());
                 }

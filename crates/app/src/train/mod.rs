@@ -208,7 +208,7 @@ impl TrainTab {
             ControlAction::ShowRuns => shared.ask(Action::Open(Tab::Runs)),
             ControlAction::Stop => self.stop(),
             ControlAction::Pause => self.order(Order::Pause),
-            ControlAction::Go => self.order(Order::Continue),
+            ControlAction::Continue => self.order(Order::Continue),
             ControlAction::StepOnce => self.order(Order::StepOnce),
             ControlAction::Save => self.order(Order::Save),
             ControlAction::Sample => self.order(Order::Sample),

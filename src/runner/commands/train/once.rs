@@ -1,4 +1,4 @@
-//! A training on one device: opens the inputs of the run and starts the trainer.
+//! Training on one device: opens the inputs of the run and starts the trainer.
 
 use super::{TrainControl, advice};
 use crate::graph::{Machine, Recompute};
@@ -14,7 +14,7 @@ use crate::train::{
 use anyhow::Result;
 use std::path::Path;
 
-/// Runs a training to its end or a stop request, on the device that `open` returns. It is opened after all other checks.
+/// Trains until the last step or a stop request, on the device that `open` returns. `open` is called after all other checks.
 pub(super) async fn train(
     request: &TrainRequest, tuning: Tuning, control: TrainControl<'_>, emit: &mut dyn FnMut(Event),
     open: impl AsyncFnOnce(&str, Option<&str>) -> Result<OpenedDevice>,
@@ -42,16 +42,16 @@ pub(super) async fn train(
     }
     let saved = request.saved()?;
     let inputs = Inputs::open(&config, saved.as_deref(), control.stop, emit).map_err(|error| damage::with_older(error, request))?;
-    // Only for a teacher that is loaded.
+    // Rounding is only for a teacher that is loaded onto the device, not for one whose probabilities are cached.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
     // A checkpoint that cannot be read is reported when it is loaded.
-    let before = saved.as_deref().and_then(|saved| Checkpoint::read(saved).ok()).map(|read| read.state.device);
-    let OpenedDevice { mut machine, name: device, notes } = open(&request.device, before.as_deref()).await?;
+    let saved_device = saved.as_deref().and_then(|saved| Checkpoint::read(saved).ok()).map(|read| read.state.device);
+    let OpenedDevice { mut machine, name: device, notes } = open(&request.device, saved_device.as_deref()).await?;
     notes.iter().for_each(|text| emit(Event::Note { text: text.clone() }));
     let half = config.precision == Precision::F16;
     let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, Recompute::Off).map(drop)?);
-    // A resumed run keeps its kernel variants, since results depend on them to the bit.
+    // A resumed run keeps its kernel variants, since other variants give other bits.
     let variants = match &opened {
         Some(run) => {
             let variants = run.variants()?;
@@ -121,20 +121,20 @@ fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
 }
 
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
-    let (run, then) = RunDir::open(&request.run)?;
-    if let Some(now) = &request.config {
-        check_same(&request.run, &then, &text_reader::expand_data(now.clone())?)?;
+    let (run, saved) = RunDir::open(&request.run)?;
+    if let Some(given) = &request.config {
+        check_same(&request.run, &saved, &text_reader::expand_data(given.clone())?)?;
     }
-    Ok((run, then))
+    Ok((run, saved))
 }
 
 /// Plans the run's memory, allocates it if it fits, and loads the teacher.
 fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
     let planned = RunPlan::new(config, &inputs.shapes, DeviceMemory::of(machine, memory))?;
     emit(Event::Note { text: planned.line() });
-    run_plan::refuse(&planned, config, &inputs.shapes)?;
+    run_plan::check_fits(&planned, config, &inputs.shapes)?;
     let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match run_plan::out_of_memory(&error) {
-        true => anyhow::Error::from(error).context(format!("{}. To need less, {}", planned.line(), planned.advice(config, &inputs.shapes))),
+        true => anyhow::Error::from(error).context(format!("{}. To use less memory, {}", planned.line(), planned.advice(config, &inputs.shapes))),
         false => error.into(),
     })?;
     if let (Some(file), Some(teacher)) = (&inputs.teacher, &setup.step.teacher) {
