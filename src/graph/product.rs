@@ -77,8 +77,7 @@ pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumul
     in_blocks(out, a, b, accumulate, if threads == Threads::Pool { parallel::threads() } else { 1 });
 }
 
-/// Computes [`matmul`] in blocks for `threads` threads. The library computes a row-major output as the transposed product, so
-/// columns of `out` are its rows.
+/// Computes [`matmul`] in blocks for `threads` threads.
 fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: usize) {
     let (across, down) = block_counts(out.cols, out.rows, a.cols, threads);
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
@@ -134,12 +133,11 @@ fn column_blocks(columns: usize, threads: usize) -> usize {
     if count < threads { count } else { count / threads * threads }
 }
 
-/// Returns the numbers of blocks across and down a product, in the library's orientation. Small products are one
-/// block: the
-/// library sums those of at most 64 × 64 or 256 elements in another order, which must not depend on the threads.
+/// Returns the numbers of blocks across and down a product. Small products are one block: `gemm` sums those of at most
+/// 64 × 64 or 256 elements in another order, which must not depend on the threads.
 fn block_counts(columns: usize, rows: usize, depth: usize, threads: usize) -> (usize, usize) {
     const WORK: usize = 48 * 48 * 256;
-    if threads == 1 || rows.min(rows) < 4 || columns * rows * depth < WORK {
+    if threads == 1 || columns.min(rows) < 4 || columns * rows * depth < WORK {
         return (1, 1);
     }
     let most = column_blocks(columns, threads);
