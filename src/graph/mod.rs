@@ -55,7 +55,7 @@ pub use fuse::{FusedStep, Fusion};
 pub use ids::{MemoryId, TensorId};
 pub use machine::{Machine, Pending, Program};
 pub use machine_error::MachineError;
-pub use mat::{Mat, OutMat};
+pub use mat::{Mat, OutMat, spread_stride};
 pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, RunCpu, ShapeError, Specs, Variant, grid};
 pub use packing::{pack, unpack};
 #[cfg(test)]

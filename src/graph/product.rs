@@ -1,7 +1,7 @@
 //! Dense products of the CPU implementations, in blocks on all threads. In this file, `gemm` means the crates `gemm-f32`
 //! and `gemm-f64`, which compute the blocks.
 
-use super::mat::{Mat, OutMat};
+use super::mat::{Mat, OutMat, spread_stride};
 use super::real::{Real, dot, vectorised};
 use crate::platform::parallel::{self, *};
 use std::ops::Range;
@@ -79,22 +79,29 @@ pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumul
 
 /// Computes [`matmul`] in blocks for `threads` threads.
 fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: usize) {
-    let (across, down) = block_counts(out.cols, out.rows, a.cols, threads);
+    let transposed = b.row_stride == 1 && b.col_stride > 1;
+    let (across, down) = if threads == 1 && transposed { (column_blocks(out.cols, 1), 1) } else { block_counts(out.cols, out.rows, a.cols, threads) };
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     let block = |i: usize, j: usize| {
         let (rows, cols) = (part(out.rows, ROW_UNIT, down, i), part(out.cols, COLUMN_UNIT, across, j));
-        let (at, a, b) = ((rows.start, cols.start), a.row_range(rows), b.t().row_range(cols).t());
-        // SAFETY: `out` is borrowed mutably, and blocks do not overlap.
-        unsafe { blocks.product(at, a, b, accumulate) };
+        let (at, a, bt) = ((rows.start, cols.start), a.row_range(rows), b.t().row_range(cols));
+        if transposed {
+            // SAFETY: `out` is borrowed mutably, and blocks do not overlap.
+            bt.with_spread_rows(|bt| unsafe { blocks.product(at, a, bt.t(), accumulate) });
+        } else {
+            // SAFETY: as above.
+            unsafe { blocks.product(at, a, bt.t(), accumulate) };
+        }
     };
     match down * across {
         1 => block(0, 0),
+        _ if threads == 1 => (0..across).for_each(|j| block(0, j)),
         count => (0..count).into_par_iter().for_each(|at| block(at / across, at % across)),
     }
 }
 
 /// Computes `out (m, n) = x (m, k) · weightᵀ` for a `weight (n, k)` that is not stored as floats. `write` decodes a range
-/// of its rows into a buffer and returns them as a matrix `(k, rows)`. Each thread decodes a few hundred rows at a time, so
+/// of its rows into a buffer of [`spread_stride`]`(k)` elements for each, and returns them as a matrix `(k, rows)`. Each thread decodes a few hundred rows at a time, so
 /// that they stay in its cache.
 pub fn matmul_written<T: Real>(out: OutMat<'_, T>, x: Mat<'_, T>, accumulate: bool, write: impl for<'b> Fn(Range<usize>, &'b mut [T]) -> Mat<'b, T> + Sync) {
     let (n, k) = (out.cols, x.cols);
@@ -103,7 +110,7 @@ pub fn matmul_written<T: Real>(out: OutMat<'_, T>, x: Mat<'_, T>, accumulate: bo
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     (0..count).into_par_iter().for_each(|block| {
         let rows = part(n, COLUMN_UNIT, count, block);
-        T::with_scratch(k * rows.len(), |buffer| {
+        T::with_scratch(spread_stride::<T>(k) * rows.len(), |buffer| {
             let weight = write(rows.clone(), buffer);
             assert!((weight.rows, weight.cols) == (k, rows.len()), "product of matrices that do not fit");
             // SAFETY: `out` is borrowed mutably, and blocks do not overlap.

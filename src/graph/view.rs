@@ -90,6 +90,18 @@ impl<'a, T: Real> View<'a, T> {
             }
         }
     }
+
+    /// Returns row `r`: of the tensor itself if it is stored as floats, otherwise decoded into `buffer`.
+    #[inline(always)]
+    pub fn row_or_decode<'b>(&'b self, r: usize, buffer: &'b mut [T]) -> &'b [T] {
+        match self {
+            View::Real(data, spec) => &data[r * spec.cols..(r + 1) * spec.cols],
+            View::Words(..) => {
+                self.row(r, buffer);
+                buffer
+            }
+        }
+    }
 }
 
 /// A writable tensor.

@@ -373,7 +373,7 @@ impl<T: Real> Layers<'_, T> {
                 let row_words = self.signs.row_words();
                 matmul_written(target, Mat::new(scaled, tokens, k, k), false, |rows, block| {
                     let words = &self.words[(range.start + rows.start) * row_words..(range.start + rows.end) * row_words];
-                    signs_transposed(words, row_words, 0, block)
+                    signs_transposed(words, row_words, 0..k, block)
                 });
                 out.par_chunks_mut(n).zip(x.par_chunks(k)).for_each(|(out, x)| shift(x, beta, &mut out[range.clone()]));
             }
@@ -436,22 +436,21 @@ fn transposed_product<T: Real>(dy: &[T], tokens: usize, outs: usize, range: &Ran
     let left = Mat::new(&dy[range.start..], tokens, range.len(), outs);
     let row_words = signs.row_words();
     matmul_written(OutMat::new(u, tokens, signs.rows, signs.rows), left, false, |rows, block| {
-        signs_transposed(&words[rows.start * row_words..rows.end * row_words], row_words, range.start, block)
+        signs_transposed(&words[rows.start * row_words..rows.end * row_words], row_words, range.clone(), block)
     });
 }
 
-/// Writes rows of signs, from column `first` on, as ±1 into the columns of `block (columns, rows)`.
-fn signs_transposed<'b, T: Real>(words: &[u32], row_words: usize, first: usize, block: &'b mut [T]) -> Mat<'b, T> {
+/// Writes a range of columns of rows of signs as ±1 into the columns of a matrix `(columns, rows)`.
+fn signs_transposed<'b, T: Real>(words: &[u32], row_words: usize, columns: Range<usize>, block: &'b mut [T]) -> Mat<'b, T> {
     let rows = words.len() / row_words;
-    let columns = block.len() / rows;
     vectorised(
         #[inline(always)]
         || {
             let one = T::from_f32(1.0);
             let mut column = vec![0; rows];
-            for (i, out) in block.chunks_exact_mut(rows).enumerate() {
-                let (word, bit) = ((first + i) / 32, (first + i) % 32);
-                if i == 0 || bit == 0 {
+            for (i, out) in columns.clone().zip(block.chunks_exact_mut(rows)) {
+                let (word, bit) = (i / 32, i % 32);
+                if i == columns.start || bit == 0 {
                     column.iter_mut().zip(words[word..].iter().step_by(row_words)).for_each(|(to, &word)| *to = word);
                 }
                 for (x, &word) in out.iter_mut().zip(&column) {
@@ -460,7 +459,7 @@ fn signs_transposed<'b, T: Real>(words: &[u32], row_words: usize, first: usize, 
             }
         },
     );
-    Mat::new(block, columns, rows, rows)
+    Mat::new(block, columns.len(), rows, rows)
 }
 
 /// Computes Σ_i ±x[i] for each row of `words`; `x` is padded with zeros to whole words.

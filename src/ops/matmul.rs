@@ -3,7 +3,7 @@
 use super::check_operands;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, LINEAR_SIZES, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot,
-    grid, matmul, matmul_written, rows_per_task, unpack, vectorised,
+    grid, matmul, matmul_written, rows_per_task, spread_stride, unpack, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -167,13 +167,14 @@ impl Op for Matmul {
         let left = if self.transpose_a { left.t() } else { left };
         if let View::Words(words, Spec { storage, .. }) = io.inputs[1] {
             return matmul_written(OutMat::new(out, m, n, n), left, accumulate, |rows, wide| {
-                for (row, words) in wide.chunks_mut(k).zip(words[rows.start * b.row_words()..].chunks(b.row_words())) {
+                let stride = spread_stride::<T>(k);
+                for (row, words) in wide.chunks_mut(stride).zip(words[rows.start * b.row_words()..].chunks(b.row_words())) {
                     vectorised(
                         #[inline(always)]
-                        || unpack(storage, words, row),
+                        || unpack(storage, words, &mut row[..k]),
                     );
                 }
-                Mat::new(wide, rows.len(), k, k).t()
+                Mat::new(wide, rows.len(), k, stride).t()
             });
         }
         let right = Mat::new(io.inputs[1].real(), b.rows, b.cols, b.cols);
@@ -211,18 +212,19 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
     }
     let mut columns = vec![T::ZERO; n * m];
     columns.par_chunks_mut(BLOCK * m).enumerate().for_each(|(block, columns)| {
-        let mut row = vec![T::ZERO; k];
-        for (i, column) in columns.chunks_mut(m).enumerate() {
-            vectorised(
-                #[inline(always)]
-                || {
-                    weight.row(block * BLOCK + i, &mut row);
-                    for (x, y) in x.chunks(k).zip(column) {
-                        *y = dot(x, &row);
-                    }
-                },
-            );
-        }
+        T::with_scratch(k, |decoded| {
+            for (i, column) in columns.chunks_mut(m).enumerate() {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let row = weight.row_or_decode(block * BLOCK + i, decoded);
+                        for (x, y) in x.chunks(k).zip(column) {
+                            *y = dot(x, row);
+                        }
+                    },
+                );
+            }
+        });
     });
     for (o, column) in columns.chunks(m).enumerate() {
         for (b, &y) in column.iter().enumerate() {
