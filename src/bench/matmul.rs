@@ -23,8 +23,11 @@ pub struct MatmulReport {
 
 /// Tokens, inputs, outputs: linear layers of the 130M model in training, and its head and decoding.
 const SHAPES: [[usize; 3]; 5] = [[256, 768, 768], [256, 768, 2048], [256, 2048, 768], [1, 768, 2048], [1, 768, 32_000]];
-/// Timed runs of each product, after one for warm-up.
+/// The least number of timed runs of each product, and seconds of warm-up and of timed runs: the first product of a process
+/// also waits for threads and memory.
 const RUNS: usize = 7;
+const WARM_UP: f64 = 0.05;
+const TIMED: f64 = 0.15;
 
 /// Times all products and passes each result to `timed`.
 pub async fn matmul(machine: &mut Machine, timed: &mut dyn FnMut(&MatmulReport), progress: BenchProgress<'_>) -> Result<Vec<MatmulReport>> {
@@ -79,16 +82,24 @@ async fn time(machine: &mut Machine, kind: &str, shape: [usize; 3]) -> Result<Sp
     let [tokens, inputs, outputs] = shape;
     tape.keep(y);
     let mut program = machine.compile(tape)?;
-    let mut rates = Vec::new();
-    for run in 0..=RUNS {
+    let (warm_up, mut rates) = (Clock::start(), Vec::new());
+    let mut timed = None;
+    loop {
         let clock = Clock::start();
         machine.run(&mut program)?;
         machine.drain().await?;
-        if run > 0 {
-            rates.push(2e-9 * (tokens * inputs * outputs) as f64 / clock.seconds());
+        let seconds = clock.seconds();
+        match &timed {
+            None if warm_up.seconds() < WARM_UP => {}
+            None => timed = Some(Clock::start()),
+            Some(timed) => {
+                rates.push(2e-9 * (tokens * inputs * outputs) as f64 / seconds);
+                if rates.len() >= RUNS && timed.seconds() >= TIMED {
+                    return Ok(Spread::of(&rates));
+                }
+            }
         }
     }
-    Ok(Spread::of(&rates))
 }
 
 /// Allocates a persistent tensor with small random values.
