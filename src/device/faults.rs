@@ -93,9 +93,9 @@ impl Faults {
         locked(&self.record).lost.clone()
     }
 
-    /// Makes the next call return an out-of-memory error.
+    /// Makes the next call of any kind return an out-of-memory error.
     #[cfg(test)]
-    pub(super) fn fail_next_allocation(&self) {
+    pub(super) fn fail_next_call(&self) {
         locked(&self.record).errors.push(DeviceError::OutOfMemory { label: "a test".into(), bytes: 1 << 40 });
     }
 

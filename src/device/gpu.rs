@@ -12,7 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// wgpu's runtime checks in kernels: bounds, loops, divisions. Conformance tests run with and without them. Training
-/// runs without them: it runs no kernels but Signet's own, and bounded loops can be up to a hundred times slower.
+/// runs without them: it runs no kernels but Signet's own, and the check of loops can make them up to a hundred times
+/// slower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checks {
     /// No checks. A browser ignores this and always checks.
@@ -229,10 +230,10 @@ impl Gpu {
         self.faults.lost()
     }
 
-    /// Makes the next call fail with an out-of-memory error.
+    /// Makes the next call of any kind fail with an out-of-memory error.
     #[cfg(test)]
-    pub(crate) fn fail_next_allocation(&self) {
-        self.faults.fail_next_allocation();
+    pub(crate) fn fail_next_call(&self) {
+        self.faults.fail_next_call();
     }
 
     /// Destroys the device, so that later calls fail as after a loss. For tests, which cannot cause a real loss.

@@ -23,7 +23,7 @@ pub struct TensorLocation {
 impl TensorLocation {
     /// Rows `first..first + rows` of this tensor.
     pub fn rows(&self, first: usize, rows: usize) -> TensorLocation {
-        assert!(first + rows <= self.spec.rows, "rows {first}..{} of {:?}", first + rows, self.spec);
+        assert!(first + rows <= self.spec.rows, "rows {first}..{} are outside a tensor of {:?}", first + rows, self.spec);
         TensorLocation { offset: self.offset + first * self.spec.row_words(), spec: Spec { rows, ..self.spec }, ..*self }
     }
 }
@@ -140,7 +140,7 @@ impl Tape {
         id
     }
 
-    /// Adds a persistent tensor whose gradient is computed, but not accumulated.
+    /// Adds a persistent tensor whose gradient is not accumulated, but returned by [`Tape::backward`].
     pub fn variable(&mut self, location: TensorLocation) -> TensorId {
         let id = self.persistent(location);
         self.tensors[id.0].needs_gradient = true;
@@ -150,12 +150,13 @@ impl Tape {
     /// Adds a view of rows `first..first + rows` of a tensor. No gradient flows through it.
     pub fn rows(&mut self, tensor: TensorId, first: usize, rows: usize) -> TensorId {
         let info = self.tensors[tensor.0].clone();
-        assert!(first + rows <= info.spec.rows, "rows {first}..{} of {:?}", first + rows, info.spec);
+        assert!(first + rows <= info.spec.rows, "rows {first}..{} are outside a tensor of {:?}", first + rows, info.spec);
         let offset = info.offset + first * info.spec.row_words();
         self.tensor(info.buffer, offset, Spec { rows, ..info.spec }, false, None)
     }
 
-    /// Adds a tensor that several operations fill, each some of its rows; see [`Tape::rows`]. Its memory is pooled.
+    /// Adds a tensor whose rows are written by several operations, each through a view of some rows ([`Tape::rows`]). Like
+    /// an output, it shares memory with tensors that are used at other times.
     pub fn scratch(&mut self, spec: Spec) -> TensorId {
         self.pooled(spec, false)
     }

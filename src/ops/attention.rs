@@ -375,7 +375,7 @@ impl Op for AttentionBackward {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is a gradient itself")
+        Rule::None("second derivatives are not supported")
     }
 }
 

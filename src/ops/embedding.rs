@@ -136,7 +136,7 @@ impl Op for EmbeddingGradient {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is a gradient itself")
+        Rule::None("second derivatives are not supported")
     }
 }
 

@@ -235,7 +235,7 @@ impl Op for FbiLinearInput {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is a gradient itself")
+        Rule::None("second derivatives are not supported")
     }
 }
 
@@ -343,7 +343,7 @@ impl Op for FbiLinearWeight {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is a gradient itself")
+        Rule::None("second derivatives are not supported")
     }
 }
 

@@ -160,7 +160,7 @@ impl Op for RmsNormBackward {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is a gradient itself")
+        Rule::None("second derivatives are not supported")
     }
 }
 

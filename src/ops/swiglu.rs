@@ -119,7 +119,7 @@ impl Op for SwigluBackward {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is a gradient itself")
+        Rule::None("second derivatives are not supported")
     }
 }
 

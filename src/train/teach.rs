@@ -210,7 +210,7 @@ mod tests {
         .unwrap_err();
         let short = made(&dir.join("fault"), &|done, gpu| {
             if done == 16 {
-                gpu.fail_next_allocation()
+                gpu.fail_next_call()
             }
         })
         .unwrap_err();

@@ -348,7 +348,7 @@ mod tests {
             // At step 15, a checkpoint is due.
             let (result, tries) = run(scratch.request(&name, false), 9, &mut |step, gpu| {
                 if step == fault {
-                    gpu.fail_next_allocation();
+                    gpu.fail_next_call();
                 }
             });
             let error = format!("{:#}", result.unwrap_err());
