@@ -72,9 +72,9 @@ fn all_floats(source: &dyn TensorSource, length: usize) {
             _ => continue,
         };
         let most = 8 * length;
-        let band = 0..rows.min(most / cols.max(1));
-        let count = band.len() * cols;
-        let floats = source.band(&name, rows, cols, band);
+        let range = 0..rows.min(most / cols.max(1));
+        let count = range.len() * cols;
+        let floats = source.read_rows(&name, rows, cols, range);
         assert!(floats.is_err() || floats.is_ok_and(|values| values.len() == count && values.iter().all(|value| value.is_finite())));
     }
     let _ = source.checksum();

@@ -93,7 +93,7 @@ impl Golden {
     fn weights(&self, machine: &mut Machine, model: &str, linears: Linears, purpose: Purpose) -> Weights {
         let file = TensorFile::open(&self.at.join(model).join("model.safetensors")).unwrap();
         let weights = Weights::allocate(machine, &self.config(model), linears, purpose).unwrap();
-        load(machine, &weights, &mut |name, rows, cols, band| file.band(name, rows, cols, band).map_err(anyhow::Error::from)).unwrap();
+        load(machine, &weights, &mut |name, rows, cols, range| file.read_rows(name, rows, cols, range).map_err(anyhow::Error::from)).unwrap();
         weights
     }
 

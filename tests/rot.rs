@@ -5,7 +5,7 @@ use crate::runs::ask;
 use crate::shared::root;
 use crate::train::{Scratch, run};
 use signet::data::{CacheWriter, Callbacks, ChatRenderer, Corpus, Ids, Origin, TeacherCache, TokenStore, TokenizeOptions, Tokenizer};
-use signet::formats::seal;
+use signet::formats::to_checksummed_json;
 use signet::model::ModelFile;
 use signet::rng::Key;
 use signet::runner::{Command, Event, Loss, Outcome, TrainConfig, TrainEvent, TrainRequest};
@@ -189,7 +189,7 @@ fn intact_files_are_not_reported_as_damaged() {
     let right = std::fs::read_to_string(&file).unwrap();
     let mut state: serde_json::Value = serde_json::from_str(&right).unwrap();
     state["format"] = 99.into();
-    std::fs::write(&file, seal(state)).unwrap();
+    std::fs::write(&file, to_checksummed_json(state)).unwrap();
     let found = check(&step(12));
     assert!(matches!(&found[..], [(_, Outcome::Newer { problem })] if problem.contains("format 99") && problem.contains("Update")), "{found:?}");
     assert_eq!(signet::train::newest_intact(&run_path, 99), Some(8));

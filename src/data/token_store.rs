@@ -13,7 +13,7 @@ use super::data_error::DataError;
 use super::encode::{Callbacks, DocumentEncoder, IdSink, Reporter};
 use super::text::{self, ChatRenderer, TextFormat, TextInput, feed, format_of};
 use super::tokenizer::Tokenizer;
-use crate::formats::{Checksum, Digest, FormatError, checksum, seal, sealed};
+use crate::formats::{Checksum, Digest, FormatError, checksum, parse_checksummed_json, to_checksummed_json};
 use crate::platform::{self, Commit, CommitPart, Lock, RandomAccessFile};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -279,7 +279,7 @@ fn sweep(cache: &Path) {
 /// Reads `about.json` of a cache directory: the metadata, and the digest of the file `checksums` if there is one.
 fn info(dir: &Path) -> io::Result<(StoreInfo, Option<Digest>)> {
     let file = dir.join("about.json");
-    let value = sealed(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    let value = parse_checksummed_json(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     let sum = value.get("checksums").map(Digest::deserialize).transpose()?;
     let info: StoreInfo = serde_json::from_value(value)?;
     if info.width == 2 || info.width == 4 { Ok((info, sum)) } else { Err(io::Error::other("its ids have neither 2 nor 4 bytes")) }
@@ -391,7 +391,7 @@ impl TokenizeOptions<'_> {
         ids.end().and_then(|()| documents.end()).map_err(at)?;
         let mut info = serde_json::to_value(StoreInfo { bytes, files, ..info }).expect("plain data serializes");
         info["checksums"] = Digest::of(&sums).to_string().into();
-        for (name, bytes) in [("checksums", &sums[..]), ("about.json", seal(info).as_bytes())] {
+        for (name, bytes) in [("checksums", &sums[..]), ("about.json", to_checksummed_json(info).as_bytes())] {
             let mut part = commit.part(name).map_err(at)?;
             part.write_all(bytes).and_then(|()| part.end()).map_err(at)?;
         }

@@ -20,6 +20,6 @@ pub use digest::{Digest, Digester};
 pub use document::{json_file, template_file, toml_file};
 pub use format_error::FormatError;
 pub use shards::{OpenedSource, Shards, weight_map};
-pub use source::{TensorSource, bands};
-pub use sums::{FileSum, FileSums, TensorSums, header_digest, seal, sealed};
+pub use source::{TensorSource, row_ranges};
+pub use sums::{FileSum, FileSums, TensorSums, header_digest, parse_checksummed_json, to_checksummed_json};
 pub use torch::TorchFile;

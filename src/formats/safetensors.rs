@@ -1,9 +1,9 @@
 //! Safetensors: validated on opening, read in pieces, and written tensor by tensor.
 
-mod seal;
+mod checksummed_writer;
 mod verify_tensors;
 
-pub use seal::{SealedWriter, add_header_sum};
+pub use checksummed_writer::{ChecksummedWriter, add_header_sum};
 
 use super::bytes::{FileBytes, PIECE};
 use super::content::{self, ContentKind, MAX_HEADER};
@@ -91,24 +91,25 @@ impl TensorFile {
         self.header.info(name).map(|info| info.dtype)
     }
 
-    /// Reads a band of rows of an F16 tensor with `cols` columns, unconverted: two values per word, low half first; each
+    /// Reads a range of rows of an F16 tensor with `cols` columns, unconverted: two values per word, low half first; each
     /// row starts a new word.
-    pub fn read_halves(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<u32>, FormatError> {
-        let first = band.start * cols;
-        match self.read_any_halves(name, cols, band)? {
+    pub fn read_halves(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<u32>, FormatError> {
+        let first = range.start * cols;
+        match self.read_any_halves(name, cols, range)? {
             (words, None) => Ok(words),
             (_, Some(at)) => Err(self.problem(format!("tensor {name} is not finite at element {}", first + at))),
         }
     }
 
-    /// The same without the check; returns also the index in the band of the first value that is not finite, if any.
-    pub fn read_any_halves(&self, name: &str, cols: usize, band: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
+    /// The same without the check. Returns also the index of the first value that is not finite, if any, counted from the
+    /// first row of the range.
+    pub fn read_any_halves(&self, name: &str, cols: usize, range: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
         let dtype = self.info(name)?.dtype;
         if dtype != Dtype::F16 {
             return Err(self.problem(format!("tensor {name} holds {dtype:?}, not F16")));
         }
-        let first = band.start * cols;
-        let bytes = self.raw_part(name, 2 * first..2 * band.end * cols)?;
+        let first = range.start * cols;
+        let bytes = self.raw_part(name, 2 * first..2 * range.end * cols)?;
         let half = |pair: &[u8]| u32::from(u16::from_le_bytes([pair[0], pair[1]]));
         // All exponent bits set: infinity or NaN.
         let infinite = bytes.as_chunks::<2>().0.iter().position(|pair| half(pair) & 0x7c00 == 0x7c00);
@@ -205,8 +206,8 @@ impl TensorSource for TensorFile {
         self.dtype(name).map(|dtype| ElementType::of(dtype).name)
     }
 
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.values_at(name, band.start * cols..band.end * cols)
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.values_at(name, range.start * cols..range.end * cols)
     }
 
     fn has_sums(&self) -> bool {
@@ -289,7 +290,7 @@ impl<'a, W: Write + ?Sized> TensorWriter<'a, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bands;
+    use super::super::row_ranges;
     use super::*;
 
     fn sample() -> Vec<u8> {
@@ -316,10 +317,10 @@ mod tests {
     }
 
     #[test]
-    fn bands_and_pieces_equal_the_whole_tensor() {
+    fn ranges_of_rows_and_pieces_equal_the_whole_tensor() {
         const SHAPE: (usize, usize) = (4500, 1001);
         let halves: Vec<u16> = (0..SHAPE.0 * SHAPE.1).map(|i| (i * 7 % 0x7c00) as u16).collect();
-        let dir = std::env::temp_dir().join(format!("signet-bands-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("signet-ranges-{}", std::process::id()));
         crate::platform::make_dir(&dir).unwrap();
         let path = dir.join("file");
         let tensors = [("a".to_string(), Dtype::F16, vec![SHAPE.0, SHAPE.1]), ("b".to_string(), Dtype::F16, vec![halves.len()])];
@@ -331,11 +332,11 @@ mod tests {
         let whole = file.floats("a", SHAPE.0, SHAPE.1).unwrap();
         let want: Vec<f32> = halves.iter().map(|&half| half::f16::from_bits(half).to_f32()).collect();
         assert!(whole == want && file.raw_floats("b").unwrap() == want);
-        let parts: Vec<_> = bands(SHAPE.0, SHAPE.1).collect();
-        assert!(parts.len() == 3 && bands(1, halves.len()).eq(std::iter::once(0..1)));
-        let banded: Vec<f32> = parts.iter().cloned().flat_map(|band| file.read_finite("a", SHAPE.1, band).unwrap()).collect();
-        assert!(banded == want);
-        let words: Vec<u32> = parts.into_iter().flat_map(|band| file.read_halves("a", SHAPE.1, band).unwrap()).collect();
+        let parts: Vec<_> = row_ranges(SHAPE.0, SHAPE.1).collect();
+        assert!(parts.len() == 3 && row_ranges(1, halves.len()).eq(std::iter::once(0..1)));
+        let by_ranges: Vec<f32> = parts.iter().cloned().flat_map(|range| file.read_finite("a", SHAPE.1, range).unwrap()).collect();
+        assert!(by_ranges == want);
+        let words: Vec<u32> = parts.into_iter().flat_map(|range| file.read_halves("a", SHAPE.1, range).unwrap()).collect();
         assert!(words.len() == SHAPE.0 * 501 && words[501] == u32::from(halves[1001]) | u32::from(halves[1002]) << 16);
         assert_eq!(file.checksum().unwrap(), super::super::checksum(0, &bytes));
         crate::platform::remove_dir(&dir).unwrap();

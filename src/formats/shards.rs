@@ -128,8 +128,8 @@ impl TensorSource for Shards {
         }
     }
 
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.source_of(name).ok_or_else(|| self.missing(name))?.read_values(name, cols, band)
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.source_of(name).ok_or_else(|| self.missing(name))?.read_values(name, cols, range)
     }
 
     fn checksum(&self) -> Result<u64, FormatError> {

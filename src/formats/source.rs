@@ -4,8 +4,8 @@ use super::FormatError;
 use std::ops::Range;
 use std::path::Path;
 
-/// The most bytes of a band of rows, as f32.
-const BAND: usize = 8 << 20;
+/// The most bytes of a range of rows, as f32.
+const MAX_BYTES: usize = 8 << 20;
 
 /// One or more files of named float tensors. Implementations above this module use Hugging Face's names
 /// (`model.layers.0.self_attn.q_proj.weight`), shapes and order of rows.
@@ -32,14 +32,14 @@ pub trait TensorSource {
         no_tensor(self.path(), &self.display_name(name))
     }
 
-    /// Reads a band of rows of a float tensor with `cols` columns as f32: exact, except that F64 is rounded. Fails by
+    /// Reads a range of rows of a float tensor with `cols` columns as f32: exact, except that F64 is rounded. Fails by
     /// name if the tensor is missing, of another type or damaged.
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError>;
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError>;
 
     /// The same; fails also if a value is not finite.
-    fn read_finite(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        let first = band.start * cols;
-        finite(self.path(), &self.display_name(name), first, self.read_values(name, cols, band)?)
+    fn read_finite(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        let first = range.start * cols;
+        finite(self.path(), &self.display_name(name), first, self.read_values(name, cols, range)?)
     }
 
     /// Returns true if tensors have checksums, which are verified on first read.
@@ -62,21 +62,22 @@ pub trait TensorSource {
         if fits { Ok(()) } else { Err(problem(format!("tensor {} has shape {shape:?}; [{rows}, {cols}] is needed", self.display_name(name)))) }
     }
 
-    /// Reads rows `band` of a tensor of `rows × cols` floats, as [`TensorSource::read_finite`].
-    fn band(&self, name: &str, rows: usize, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    /// Reads a range of rows of a tensor of `rows × cols` floats, as [`TensorSource::read_finite`]. Fails also if the tensor
+    /// has another shape.
+    fn read_rows(&self, name: &str, rows: usize, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.expect_shape(name, rows, cols)?;
-        self.read_finite(name, cols, band)
+        self.read_finite(name, cols, range)
     }
 
     /// Reads a whole tensor of `rows × cols` floats.
     fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
-        self.band(name, rows, cols, 0..rows)
+        self.read_rows(name, rows, cols, 0..rows)
     }
 }
 
-/// Splits the rows of a tensor of `rows × cols` into bands of a few megabytes.
-pub fn bands(rows: usize, cols: usize) -> impl Iterator<Item = Range<usize>> {
-    let max_rows = (BAND / (4 * cols).max(1)).max(1);
+/// Splits the rows of a tensor of `rows × cols` into ranges of a few megabytes.
+pub fn row_ranges(rows: usize, cols: usize) -> impl Iterator<Item = Range<usize>> {
+    let max_rows = (MAX_BYTES / (4 * cols).max(1)).max(1);
     (0..rows).step_by(max_rows).map(move |first| first..rows.min(first + max_rows))
 }
 

@@ -59,7 +59,7 @@ impl FileSums {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(FormatError::new(&file, format!("cannot be read: {error}"))),
         };
-        match sealed(&file, &text) {
+        match parse_checksummed_json(&file, &text) {
             Ok(value) => Self::of_state(&file, &value),
             // Without a checkpoint next to it, a file of this name is not Signet's.
             Err(_) if !platform::exists(&dir.join("optimizer.safetensors")) => Ok(None),
@@ -91,19 +91,19 @@ impl FileSums {
 pub(super) const CHANGED: &str =
     "is damaged or was edited: its checksum in state.json does not match. If you edited it, copy the directory without state.json and use the copy";
 
-/// The prefix of a text's own checksum, as [`seal`] writes it.
+/// The prefix of a text's own checksum, as [`to_checksummed_json`] writes it.
 const OWN: &str = "\"checksum\": \"";
 
 /// Serializes a JSON object with a checksum of its own text, which is computed with zeros for its digits.
-pub fn seal(mut value: Value) -> String {
+pub fn to_checksummed_json(mut value: Value) -> String {
     value["checksum"] = Digest::UNKNOWN.to_string().into();
     let text = serde_json::to_string_pretty(&value).expect("plain data");
     let unknown = |digest: Digest| format!("{OWN}{digest}");
     text.replacen(&unknown(Digest::UNKNOWN), &unknown(Digest::of(text.as_bytes())), 1)
 }
 
-/// Parses a text that [`seal`] wrote, or one without checksums; fails if it is damaged.
-pub fn sealed(path: &Path, text: &str) -> Result<Value, FormatError> {
+/// Parses a text that [`to_checksummed_json`] wrote, or one without checksums; fails if it is damaged.
+pub fn parse_checksummed_json(path: &Path, text: &str) -> Result<Value, FormatError> {
     let damaged = || FormatError::new(path, "is damaged, or was edited since it was written: its checksum does not match");
     let length = Digest::UNKNOWN.to_string().len();
     let own = text.find(OWN).map(|at| at + OWN.len()).and_then(|at| Some((at, text.get(at..at + length)?.parse::<Digest>().ok()?)));
@@ -124,25 +124,25 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_flipped_bit_of_a_sealed_text_is_detected() {
+    fn every_flipped_bit_of_a_checksummed_text_is_detected() {
         let value = json!({ "format": 1, "checksums": { "a": Digest::of(b"a") }, "text": "a \"checksum\": \"xxh3:0\" ü", "number": 0.1 });
-        let text = seal(value);
+        let text = to_checksummed_json(value);
         let path = Path::new("state.json");
-        assert_eq!(sealed(path, &text).unwrap()["number"], 0.1);
+        assert_eq!(parse_checksummed_json(path, &text).unwrap()["number"], 0.1);
         for bit in 0..8 * text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let found = String::from_utf8(bytes).ok().and_then(|text| sealed(path, &text).ok());
+            let found = String::from_utf8(bytes).ok().and_then(|text| parse_checksummed_json(path, &text).ok());
             assert!(found.is_none(), "bit {bit}: {found:?}");
         }
         for length in 0..text.len() {
-            assert!(text.get(..length).is_none_or(|text| sealed(path, text).is_err()), "cut to {length}");
+            assert!(text.get(..length).is_none_or(|text| parse_checksummed_json(path, text).is_err()), "cut to {length}");
         }
     }
 
     #[test]
     fn a_text_of_an_earlier_version_has_no_checksums() {
-        let value = sealed(Path::new("state.json"), "{\"format\": 1}").unwrap();
+        let value = parse_checksummed_json(Path::new("state.json"), "{\"format\": 1}").unwrap();
         assert_eq!(FileSums::of_state(Path::new("state.json"), &value).unwrap(), None);
     }
 

@@ -9,7 +9,7 @@ use super::signs;
 use super::weights::{Linears, Purpose, Weights};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FormatError, TensorSource, bands};
+use crate::formats::{FormatError, TensorSource, row_ranges};
 use crate::graph::{Machine, Storage};
 use crate::ops::pack_signs;
 use crate::platform::parallel::*;
@@ -112,14 +112,14 @@ impl ModelFile {
         match &self.tensors {
             Tensors::Floats(source) if self.config.nonfinite_tensor().is_some() && matches!(purpose, Purpose::Inference(_)) => {
                 let mut unusable = Vec::new();
-                load(machine, &weights, &mut |name, rows, cols, band| match self.config.nonfinite_tensor() == Some(name) {
+                load(machine, &weights, &mut |name, rows, cols, range| match self.config.nonfinite_tensor() == Some(name) {
                     true => {
                         source.expect_shape(name, rows, cols)?;
-                        let values = source.read_values(name, cols, band.clone())?;
-                        unusable.extend(signs::nonfinite_rows(&values, cols, band));
+                        let values = source.read_values(name, cols, range.clone())?;
+                        unusable.extend(signs::nonfinite_rows(&values, cols, range));
                         Ok::<_, ModelError>(values)
                     }
-                    false => Ok(source.band(name, rows, cols, band)?),
+                    false => Ok(source.read_rows(name, rows, cols, range)?),
                 })?;
                 weights.set_unusable(unusable);
             }
@@ -137,7 +137,9 @@ impl ModelFile {
         self.check_head(weights)?;
         match &self.tensors {
             Tensors::Packed(file) => signs::fill(machine, weights, file, None).map(drop),
-            Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(self.stored_name(name), rows, cols, band)?)),
+            Tensors::Floats(source) => {
+                load(machine, weights, &mut |name, rows, cols, range| Ok(source.read_rows(self.stored_name(name), rows, cols, range)?))
+            }
         }
     }
 
@@ -159,7 +161,7 @@ impl ModelFile {
     /// Initializes a student of the same shape from this full-precision model, see [`init_from_dense`].
     pub fn init_student(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
         self.check_head(weights)?;
-        init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(self.stored_name(name), rows, cols, band)?))
+        init_from_dense(machine, weights, &mut |name, rows, cols, range| Ok(self.tensors().read_rows(self.stored_name(name), rows, cols, range)?))
     }
 
     /// The signs of a binarized layer `(rows, cols)`, packed by rows: bit j of a row's word k is column
@@ -221,6 +223,6 @@ pub(super) fn untied_if_different(config: ModelConfig, tensors: &dyn TensorSourc
 fn same_values(tensors: &dyn TensorSource, config: &ModelConfig) -> bool {
     let (rows, cols) = (config.vocab_size, config.hidden_size);
     let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
-    let part = |name, band| tensors.band(name, rows, cols, band);
-    bands(rows, cols).all(|band| part(embedding, band.clone()).is_ok_and(|values| part(head, band).is_ok_and(|head| head == values)))
+    let part = |name, range| tensors.read_rows(name, rows, cols, range);
+    row_ranges(rows, cols).all(|range| part(embedding, range.clone()).is_ok_and(|values| part(head, range).is_ok_and(|head| head == values)))
 }

@@ -3,7 +3,7 @@
 use super::config::ModelConfig;
 use super::tensors::{LayerGroup, Role};
 use super::weights::{BinaryGroup, Linears, Weights};
-use crate::formats::bands;
+use crate::formats::row_ranges;
 use crate::graph::{Machine, MachineError, Storage, TensorLocation, pack};
 use crate::ops::{pack_signs, transpose_signs};
 use crate::rng::Key;
@@ -13,26 +13,26 @@ use std::ops::Range;
 /// Standard deviation of initial weights.
 const STD: f64 = 0.02;
 
-/// Reads tensors of a model in bands of rows, so that the host needs no second copy of the model:
-/// `f(name, rows, cols, band)` returns the row-major values of rows `band` of a tensor `(rows, cols)`.
-pub type BandSource<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
+/// Reads tensors of a model by ranges of rows, so that the host needs no second copy of the model:
+/// `f(name, rows, cols, range)` returns the row-major values of rows `range` of a tensor `(rows, cols)`.
+pub type RowReader<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
 
 /// Random weights of a full-precision model: norms are 1, everything else is normal with standard deviation 0.02.
 pub fn init_dense(config: &ModelConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
     let embedding = format!("{:?}", config.vocab_size);
     let architecture = config.architecture();
-    move |name, _, cols, band| {
+    move |name, _, cols, range| {
         if architecture.row(name).is_some_and(|row| row.role == Role::Norm) {
-            return Ok(vec![1.0; band.len() * cols]);
+            return Ok(vec![1.0; range.len() * cols]);
         }
         let key = Key::new(seed, &format!("{name}/{embedding}"));
-        Ok(((band.start * cols) as u64..(band.end * cols) as u64).map(|i| (STD * key.normal(i)) as f32).collect())
+        Ok(((range.start * cols) as u64..(range.end * cols) as u64).map(|i| (STD * key.normal(i)) as f32).collect())
     }
 }
 
 /// Initializes `weights` from full-precision tensors. In a binary model they become the latent weights; for each
 /// column of a layer, β is the mean and α the mean of |W − β| (arXiv 2407.07093).
-pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut BandSource<'_, E>) -> Result<(), E> {
+pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut RowReader<'_, E>) -> Result<(), E> {
     for (name, rows, cols) in weights.config.others() {
         stream(machine, weights, &name, [rows, cols], source, &mut |_| {})?;
     }
@@ -58,7 +58,7 @@ pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &W
 }
 
 /// Loads tensors as stored, including α and β.
-pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut BandSource<'_, E>) -> Result<(), E> {
+pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut RowReader<'_, E>) -> Result<(), E> {
     let layers = weights.binary.iter().flat_map(BinaryGroup::layers);
     let latent: HashSet<String> = layers.map(|(name, _)| format!("{name}.weight")).collect();
     for name in weights.names().iter().filter(|name| !latent.contains(*name)) {
@@ -75,22 +75,22 @@ pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, sou
     Ok(())
 }
 
-/// Writes a tensor band by band and passes each band to `observe`.
+/// Writes a tensor in ranges of rows and passes the values of each to `observe`.
 fn stream<E: From<MachineError>>(
-    machine: &mut Machine, weights: &Weights, name: &str, [rows, cols]: [usize; 2], source: &mut BandSource<'_, E>, observe: &mut dyn FnMut(&[f32]),
+    machine: &mut Machine, weights: &Weights, name: &str, [rows, cols]: [usize; 2], source: &mut RowReader<'_, E>, observe: &mut dyn FnMut(&[f32]),
 ) -> Result<(), E> {
-    for band in bands(rows, cols) {
-        let values = source(name, rows, cols, band.clone())?;
+    for range in row_ranges(rows, cols) {
+        let values = source(name, rows, cols, range.clone())?;
         observe(&values);
-        write_rows(machine, weights, name, band, &values)?;
+        write_rows(machine, weights, name, range, &values)?;
     }
     Ok(())
 }
 
 /// Writes rows of a tensor. A packed layer has no latent weight: nothing is written then.
-fn write_rows(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
+fn write_rows(machine: &mut Machine, weights: &Weights, name: &str, range: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
     match weights.location(name) {
-        Some(location) => write_floats(machine, &location.rows(band.start, band.len()), values),
+        Some(location) => write_floats(machine, &location.rows(range.start, range.len()), values),
         None => Ok(()),
     }
 }

@@ -30,7 +30,7 @@ pub use file_formats::{
 };
 pub use floats::Floats;
 pub use forward::{Forward, KvCache, Positions, logits};
-pub use init::{BandSource, init_dense, init_from_dense, load};
+pub use init::{RowReader, init_dense, init_from_dense, load};
 pub use inspect::{Inspection, LayerReport, ModelSizes, Stats, inspect};
 pub use loss::{ChunkedLoss, TeacherOutput, chunk_rows};
 pub use memory_plan::{MemoryPlan, bytes_of};

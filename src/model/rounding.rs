@@ -3,7 +3,7 @@
 use super::file::ModelFile;
 use super::model_error::ModelError;
 use super::weights::Linears;
-use crate::formats::{FormatError, bands};
+use crate::formats::{FormatError, row_ranges};
 use crate::graph::{Spec, Storage, pack, unpack};
 use crate::platform::parallel::*;
 use serde::{Deserialize, Serialize};
@@ -65,9 +65,9 @@ impl Rounding {
         let storage = precision.storage();
         let mut sums = (0.0, 0.0, 0.0);
         for (name, rows, cols) in matrices(file).into_iter().filter(|_| storage != Storage::F32) {
-            for band in bands(rows, cols) {
-                let values = file.tensors().band(&name, rows, cols, band.clone())?;
-                let part = sums_of_rows(Spec { rows: band.len(), cols, storage }, &values);
+            for range in row_ranges(rows, cols) {
+                let values = file.tensors().read_rows(&name, rows, cols, range.clone())?;
+                let part = sums_of_rows(Spec { rows: range.len(), cols, storage }, &values);
                 if !part.0.is_finite() {
                     let problem = format!("tensor {name} has values too large for {precision}. Use q8 or f32");
                     return Err(FormatError::new(file.path(), problem).into());

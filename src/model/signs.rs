@@ -4,7 +4,7 @@ use super::init::write_floats;
 use super::model_error::ModelError;
 use super::weights::Weights;
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FormatError, TensorSource, bands};
+use crate::formats::{FormatError, TensorSource, row_ranges};
 use crate::graph::{Machine, Storage};
 use std::ops::Range;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(super) fn no_latent(path: &Path) -> FormatError {
     FormatError::new(path, "is a packed model, which has signs but no latent weights, so it cannot be trained. Use the checkpoint that it was packed from")
 }
 
-/// Loads weights from a packed file, one layer or band of rows at a time, so that only a small part of the file is in
+/// Loads weights from a packed file, one layer or range of rows at a time, so that only a small part of the file is in
 /// host memory. Rows of the tensor `free` may have non-finite values; returns these rows.
 pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, free: Option<&str>) -> Result<Vec<u32>, ModelError> {
     let mut unusable = Vec::new();
@@ -30,17 +30,17 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, 
         let location = weights.location(name).expect("named");
         let (rows, cols) = (location.spec.rows, location.spec.cols);
         file.expect_shape(name, rows, cols)?;
-        for band in bands(rows, cols) {
-            let part = location.rows(band.start, band.len());
+        for range in row_ranges(rows, cols) {
+            let part = location.rows(range.start, range.len());
             let free = free == Some(name.as_str());
             if free {
-                unusable.extend(nonfinite_rows(&file.read_values(name, cols, band.clone())?, cols, band.clone()));
+                unusable.extend(nonfinite_rows(&file.read_values(name, cols, range.clone())?, cols, range.clone()));
             }
             match (part.spec.storage, free) {
-                (Storage::F16, true) => machine.write(&part, &file.read_any_halves(name, cols, band)?.0)?,
-                (Storage::F16, false) => machine.write(&part, &file.read_halves(name, cols, band)?)?,
-                (_, true) => write_floats(machine, &part, &file.read_values(name, cols, band)?)?,
-                (_, false) => write_floats(machine, &part, &file.read_finite(name, cols, band)?)?,
+                (Storage::F16, true) => machine.write(&part, &file.read_any_halves(name, cols, range)?.0)?,
+                (Storage::F16, false) => machine.write(&part, &file.read_halves(name, cols, range)?)?,
+                (_, true) => write_floats(machine, &part, &file.read_values(name, cols, range)?)?,
+                (_, false) => write_floats(machine, &part, &file.read_finite(name, cols, range)?)?,
             }
         }
     }
@@ -66,10 +66,10 @@ fn row_with_bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<
     words.chunks(row_words).position(|row| row[row_words - 1] >> used != 0)
 }
 
-/// The rows of a band with non-finite values.
-pub(super) fn nonfinite_rows(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
+/// The rows of a range with non-finite values.
+pub(super) fn nonfinite_rows(values: &[f32], cols: usize, range: Range<usize>) -> impl Iterator<Item = u32> {
     let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
-    values.chunks(cols).zip(band).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)
+    values.chunks(cols).zip(range).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)
 }
 
 #[cfg(test)]

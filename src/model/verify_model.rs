@@ -3,7 +3,7 @@
 use super::file::ModelFile;
 use super::tensors::{Role, WEIGHT};
 use super::weights::Linears;
-use crate::formats::{FormatError, TensorSource, bands};
+use crate::formats::{FormatError, TensorSource, row_ranges};
 
 impl ModelFile {
     /// Reads all tensors of the model. Non-finite values, non-zero padding and checksum mismatches are errors.
@@ -43,8 +43,8 @@ impl ModelFile {
 /// Reads a tensor. Non-finite values are errors unless `any` is set.
 fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize, any: bool) -> Result<(), FormatError> {
     source.expect_shape(name, rows, cols)?;
-    bands(rows, cols).try_for_each(|band| match any {
-        true => source.read_values(name, cols, band).map(drop),
-        false => source.read_finite(name, cols, band).map(drop),
+    row_ranges(rows, cols).try_for_each(|range| match any {
+        true => source.read_values(name, cols, range).map(drop),
+        false => source.read_finite(name, cols, range).map(drop),
     })
 }

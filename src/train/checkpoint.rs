@@ -5,7 +5,7 @@ use super::guard::Guard;
 use super::record::RunRecord;
 use super::step::Step;
 use crate::formats::safetensors::{HeaderEntry, TensorFile, write_header};
-use crate::formats::{Digest, Digester, FileSum, FileSums, FormatError, TensorSource, TensorSums, header_digest, seal, sealed};
+use crate::formats::{Digest, Digester, FileSum, FileSums, FormatError, TensorSource, TensorSums, header_digest, parse_checksummed_json, to_checksummed_json};
 use crate::graph::{Machine, MachineError, Spec, Storage, TensorLocation};
 use crate::model::{ModelError, Role, Weights, load};
 use crate::platform::{self, Commit};
@@ -35,10 +35,11 @@ pub struct TrainState {
     pub taken: Option<u64>,
     /// Seconds of training.
     pub seconds: f64,
-    /// The state of the guard, which handles loss and gradient spikes, including the loss scale.
+    /// The state of the guard, which handles loss and gradient spikes; it includes the loss scale.
     pub guard: Guard,
-    /// The guard's threshold for the gradient norm of the next step, if the run waited for the last step before it launched
-    /// the next. The threshold does not depend on the last step's report, as in a run that does not wait.
+    /// The guard's gradient-norm threshold for the next step, if the last step's report was read before the next step is
+    /// launched, as for a checkpoint. It was computed before that report was read, so it is the same as in a run that launches
+    /// the next step first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
     /// True if a scheduled checkpoint was postponed because of a spike.
@@ -171,7 +172,7 @@ pub(super) async fn save(
     let mut value = serde_json::to_value(state).expect("state is plain data");
     value["checksums"] = serde_json::to_value(&sums).expect("checksums are plain data");
     value["run"] = serde_json::to_value(run).expect("a run record is plain data");
-    for (name, text) in files.iter().map(|(name, text)| (*name, text)).chain([("state.json", &seal(value))]) {
+    for (name, text) in files.iter().map(|(name, text)| (*name, text)).chain([("state.json", &to_checksummed_json(value))]) {
         let mut part = commit.part(name).map_err(at)?;
         part.write_all(text.as_bytes()).and_then(|()| part.end()).map_err(at)?;
     }
@@ -205,7 +206,7 @@ impl Checkpoint {
 
     /// Parses the text of a `state.json`. `file` is its path, for errors.
     pub fn parse(file: &Path, text: &str) -> Result<Self, CheckpointError> {
-        let value = sealed(file, text)?;
+        let value = parse_checksummed_json(file, text)?;
         let found = value["format"].as_u64().unwrap_or(0) as u32;
         if found > FORMAT {
             return Err(CheckpointError::Newer { path: file.to_path_buf(), found });
@@ -230,7 +231,7 @@ impl Checkpoint {
 pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<Checkpoint, CheckpointError> {
     let checkpoint = Checkpoint::read(path)?;
     let model = checkpoint.tensors(path, "model.safetensors")?;
-    load(machine, weights, &mut |name, rows, cols, band| model.band(name, rows, cols, band).map_err(CheckpointError::from))?;
+    load(machine, weights, &mut |name, rows, cols, range| model.read_rows(name, rows, cols, range).map_err(CheckpointError::from))?;
     let optimizer = checkpoint.tensors(path, "optimizer.safetensors")?;
     for (name, [first, second]) in weights.moments() {
         for (moment, location) in [("first", first), ("second", second)] {

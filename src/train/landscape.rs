@@ -94,8 +94,8 @@ pub async fn landscape(
     for y in 0..grid.points {
         for x in 0..grid.points {
             let (along, across) = (grid.at(x) as f32, grid.at(y) as f32);
-            load(machine, &weights, &mut |name, _, cols, band: Range<usize>| {
-                Ok::<_, ModelError>(tensors[name].moved(along, across, band.start * cols..band.end * cols))
+            load(machine, &weights, &mut |name, _, cols, range: Range<usize>| {
+                Ok::<_, ModelError>(tensors[name].moved(along, across, range.start * cols..range.end * cols))
             })?;
             let mut sum = 0.0;
             for window in tokens.chunks_exact(window) {

@@ -1,4 +1,4 @@
-//! llama.cpp's GGUF format, versions 2 and 3: validated on opening, and read in bands of rows.
+//! llama.cpp's GGUF format, versions 2 and 3: validated on opening, and read by ranges of rows.
 //! Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod ggml_types;
@@ -208,14 +208,14 @@ impl TensorSource for Gguf {
         self.tensors.get(name).map(|tensor| tensor.ggml_type.name())
     }
 
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let tensor = self.tensors.get(name).ok_or_else(|| no_tensor(&self.path, name))?;
         let row_bytes = cols / tensor.ggml_type.elements() * tensor.ggml_type.bytes();
         let at = |row: usize| tensor.bytes.start + (row * row_bytes) as u64;
-        assert!(band.start <= band.end && at(band.end) <= tensor.bytes.end, "rows {band:?} of {cols} columns of tensor {name}, {:?}", tensor.shape);
-        let bytes = self.bytes.part(at(band.start)..at(band.end));
+        assert!(range.start <= range.end && at(range.end) <= tensor.bytes.end, "rows {range:?} of {cols} columns of tensor {name}, {:?}", tensor.shape);
+        let bytes = self.bytes.part(at(range.start)..at(range.end));
         let bytes: Cow<'_, [u8]> = bytes.map_err(|error| self.metadata.problem(format!("tensor {name} cannot be read: {error}")))?;
-        let mut values = vec![0.0; band.len() * cols];
+        let mut values = vec![0.0; range.len() * cols];
         values.par_chunks_exact_mut(cols).zip(bytes.par_chunks_exact(row_bytes)).for_each(|(out, row)| tensor.ggml_type.widen(row, out));
         Ok(values)
     }

@@ -9,18 +9,18 @@ use std::io;
 
 /// Writes a file tensor by tensor as [`TensorWriter`] does, then fills in the checksums in its header, which has
 /// placeholders of the same length.
-pub struct SealedWriter<'a> {
+pub struct ChecksummedWriter<'a> {
     writer: TensorWriter<'a, dyn Output + 'a>,
     tensors: &'a [HeaderEntry],
     metadata: BTreeMap<String, String>,
     sums: BTreeMap<String, Digest>,
 }
 
-impl<'a> SealedWriter<'a> {
+impl<'a> ChecksummedWriter<'a> {
     /// Writes the header; the tensors must follow in the same order.
     pub fn new(out: &'a mut (dyn Output + 'a), tensors: &'a [HeaderEntry], metadata: BTreeMap<String, String>) -> io::Result<Self> {
         let sums = tensors.iter().map(|(name, ..)| (name.clone(), Digest::UNKNOWN)).collect();
-        let with_room = sealed_metadata(&metadata, &sums, Digest::UNKNOWN);
+        let with_room = with_sums(&metadata, &sums, Digest::UNKNOWN);
         Ok(Self { writer: TensorWriter::new(out, tensors, &with_room)?, tensors, metadata, sums })
     }
 
@@ -34,9 +34,9 @@ impl<'a> SealedWriter<'a> {
     /// Checks that all tensors were written, and writes the checksums.
     pub fn finish(self) -> io::Result<()> {
         let Self { writer, tensors, metadata, sums } = self;
-        let digest = digest_of(tensors, &sealed_metadata(&metadata, &sums, Digest::UNKNOWN));
+        let digest = digest_of(tensors, &with_sums(&metadata, &sums, Digest::UNKNOWN));
         let mut header = Vec::new();
-        write_header(&mut header, tensors, &sealed_metadata(&metadata, &sums, digest))?;
+        write_header(&mut header, tensors, &with_sums(&metadata, &sums, digest))?;
         writer.finish()?.rewrite(0, &header)
     }
 }
@@ -52,7 +52,7 @@ fn digest_of(tensors: &[HeaderEntry], metadata: &BTreeMap<String, String>) -> Di
     header_digest(tensors, metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
-fn sealed_metadata(metadata: &BTreeMap<String, String>, sums: &BTreeMap<String, Digest>, header: Digest) -> BTreeMap<String, String> {
+fn with_sums(metadata: &BTreeMap<String, String>, sums: &BTreeMap<String, Digest>, header: Digest) -> BTreeMap<String, String> {
     let tensors = serde_json::to_string(sums).expect("texts");
     let own = [(TENSORS_KEY.to_string(), tensors), (HEADER_KEY.to_string(), header.to_string())];
     metadata.iter().map(|(key, value)| (key.clone(), value.clone())).chain(own).collect()
@@ -68,7 +68,7 @@ mod tests {
     fn sample() -> Vec<u8> {
         let tensors: Vec<HeaderEntry> = vec![("b".into(), Dtype::U32, vec![2, 1]), ("a".into(), Dtype::F16, vec![3]), ("none".into(), Dtype::F32, vec![0, 4])];
         let mut out = Vec::new();
-        let mut writer = SealedWriter::new(&mut out, &tensors, BTreeMap::from([("key".into(), "value \"quoted\"\n".into())])).unwrap();
+        let mut writer = ChecksummedWriter::new(&mut out, &tensors, BTreeMap::from([("key".into(), "value \"quoted\"\n".into())])).unwrap();
         writer.tensor("b", bytemuck::cast_slice(&[7u32, 1 << 31])).unwrap();
         writer.tensor("a", &[0, 60, 0, 188, 0, 0]).unwrap();
         writer.tensor("none", &[]).unwrap();

@@ -142,9 +142,9 @@ impl TensorSource for TorchFile {
         self.contents.tensors.get(name).map(|found| found.element_type.name)
     }
 
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let found = self.found(name)?;
-        found.floats(&self.bytes, cols, band).map_err(|problem| FormatError::new(&self.path, format!("tensor {name} {problem}")))
+        found.floats(&self.bytes, cols, range).map_err(|problem| FormatError::new(&self.path, format!("tensor {name} {problem}")))
     }
 
     fn missing(&self, name: &str) -> FormatError {

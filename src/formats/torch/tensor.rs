@@ -68,20 +68,20 @@ impl LocatedTensor {
         })
     }
 
-    /// Reads rows `band` of `cols` elements as floats; an error describes the tensor.
-    pub(super) fn floats(&self, file: &FileBytes, cols: usize, band: Range<usize>) -> Result<Vec<f32>, String> {
+    /// Reads rows `range` of `cols` elements as floats; an error describes the tensor.
+    pub(super) fn floats(&self, file: &FileBytes, cols: usize, range: Range<usize>) -> Result<Vec<f32>, String> {
         self.element_type.expect_float()?;
         let bytes = self.unpacked.as_ref().unwrap_or(file);
         let mut values = match &self.strides {
-            None if !self.swapped => bytes.floats(self.element_type, self.start, band.start * cols..band.end * cols)?,
-            None => self.matrix(bytes, cols, band, [cols as u64, 1])?,
+            None if !self.swapped => bytes.floats(self.element_type, self.start, range.start * cols..range.end * cols)?,
+            None => self.matrix(bytes, cols, range, [cols as u64, 1])?,
             Some(strides) => {
                 let steps = match (&self.shape[..], &strides[..]) {
                     (&[n], &[step]) if n == cols => [0, step],
                     (&[_, n], &[row, col]) if n == cols => [row, col],
                     _ => return Err(format!("of shape {:?} has strides {strides:?}. Save it with .contiguous()", self.shape)),
                 };
-                self.matrix(bytes, cols, band, steps)?
+                self.matrix(bytes, cols, range, steps)?
             }
         };
         if self.negative {
@@ -91,12 +91,12 @@ impl LocatedTensor {
     }
 
     /// Reads the elements of some rows with the given strides, along the dimension with the smaller stride.
-    fn matrix(&self, bytes: &FileBytes, cols: usize, band: Range<usize>, [row, col]: [u64; 2]) -> Result<Vec<f32>, String> {
-        let mut out = vec![0.0; band.len() * cols];
-        let first = band.start as u64 * row;
+    fn matrix(&self, bytes: &FileBytes, cols: usize, range: Range<usize>, [row, col]: [u64; 2]) -> Result<Vec<f32>, String> {
+        let mut out = vec![0.0; range.len() * cols];
+        let first = range.start as u64 * row;
         if row < col {
             for n in 0..cols {
-                let column = self.run(bytes, first + n as u64 * col, band.len(), row)?;
+                let column = self.run(bytes, first + n as u64 * col, range.len(), row)?;
                 column.into_iter().enumerate().for_each(|(m, value)| out[m * cols + n] = value);
             }
         } else if cols > 0 {

@@ -5,7 +5,7 @@ use super::ModelFormat;
 use crate::assets;
 use crate::data::{EndTokens, Tokenizer};
 use crate::formats::content::{self, ContentKind, MAX_HEADER};
-use crate::formats::safetensors::{Dtype, HeaderEntry, SealedWriter, TensorFile};
+use crate::formats::safetensors::{ChecksummedWriter, Dtype, HeaderEntry, TensorFile};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::config::ModelConfig;
@@ -206,7 +206,7 @@ fn metadata(source: &PackedMetadata<'_>) -> Result<BTreeMap<String, String>, Mod
 /// Writes a packed file, tensor by tensor. An error in a tensor is a [`ModelError`] inside the I/O error.
 pub(in crate::model) async fn write(source_metadata: &PackedMetadata<'_>, tensors: &mut impl PackedTensors, out: &mut dyn Output) -> io::Result<()> {
     let layout = layout(source_metadata.config, source_metadata.linears);
-    let mut writer = SealedWriter::new(out, &layout, metadata(source_metadata).map_err(io::Error::other)?)?;
+    let mut writer = ChecksummedWriter::new(out, &layout, metadata(source_metadata).map_err(io::Error::other)?)?;
     let sizes: BTreeMap<String, usize> = source_metadata.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
     for (name, _, shape) in &layout {
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };

@@ -118,17 +118,17 @@ impl TensorSource for GgufTensors {
         own.map_or_else(|| name.into(), |own| format!("{own} ({name})"))
     }
 
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let (own, head) = (self.stored_name(name), self.tensors.get(name).and_then(|own| own.head));
         self.file.shape(own).ok_or_else(|| self.missing(name))?;
-        let Some(head) = head else { return self.file.read_values(own, cols, band) };
+        let Some(head) = head else { return self.file.read_values(own, cols, range) };
         // Read whole heads, since rows are permuted within each.
-        let first = band.start / head * head;
-        let values = self.file.read_values(own, cols, first..band.end.next_multiple_of(head))?;
+        let first = range.start / head * head;
+        let values = self.file.read_values(own, cols, first..range.end.next_multiple_of(head))?;
         let row = |row: usize| &values[(permuted_row(row, head) - first) * cols..][..cols];
-        let mut reordered = vec![0.0; band.len() * cols];
+        let mut reordered = vec![0.0; range.len() * cols];
         if cols > 0 {
-            reordered.par_chunks_exact_mut(cols).zip(band).for_each(|(to, at)| to.copy_from_slice(row(at)));
+            reordered.par_chunks_exact_mut(cols).zip(range).for_each(|(to, at)| to.copy_from_slice(row(at)));
         }
         Ok(reordered)
     }

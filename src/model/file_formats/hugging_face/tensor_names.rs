@@ -129,8 +129,8 @@ impl TensorSource for RenamedTensors {
         self.inner.missing(self.stored_name(name))
     }
 
-    fn read_values(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.inner.read_values(self.stored_name(name), cols, band)
+    fn read_values(&self, name: &str, cols: usize, range: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.inner.read_values(self.stored_name(name), cols, range)
     }
 
     fn has_sums(&self) -> bool {
