@@ -382,7 +382,8 @@ fn damage_in_a_token_cache_is_detected_or_the_cache_is_rebuilt() {
         std::fs::write(&file, &bytes).unwrap();
         match open() {
             Err(error) => {
-                assert!(error.to_string().contains("damaged") && error.to_string().contains("Delete it"), "{error}");
+                let error = error.to_string();
+                assert!(error.matches("is damaged").count() == 1 && error.contains(name) && error.contains("Delete it"), "{error}");
                 std::fs::remove_dir_all(&dir).unwrap();
             }
             Ok(ids) => assert!(ids == right && std::fs::read(&file).unwrap() == whole, "{name}: other ids"),
@@ -397,6 +398,11 @@ fn damage_in_a_token_cache_is_detected_or_the_cache_is_rebuilt() {
     std::fs::write(dir.join("about.json"), serde_json::to_vec_pretty(about).unwrap()).unwrap();
     assert_eq!(check(&dir), [(dir.clone(), Outcome::NoChecksum)]);
     assert!(open().unwrap() == right && !dir.join("checksums").exists());
+    let mut offsets = std::fs::read(dir.join("documents")).unwrap();
+    offsets[15] = 0xff;
+    std::fs::write(dir.join("documents"), offsets).unwrap();
+    let problem = format!("{}: is damaged: the offsets of document 0 are invalid. Delete it", dir.display());
+    assert!(matches!(&check(&dir)[..], [(_, Outcome::Damaged { problem: found })] if found.starts_with(&problem)), "{:?}", check(&dir));
 }
 
 #[test]

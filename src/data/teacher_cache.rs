@@ -404,8 +404,8 @@ impl CacheWriter {
         let layout = CacheLayout::new(WindowGrid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
         platform::make_dir(dir).map_err(at)?;
         let lock = Lock::try_acquire(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
-        platform::sweep(dir);
-        platform::sweep_named(dir, |name| (name == FILE).then_some(()));
+        platform::remove_leftovers(dir);
+        platform::remove_old_leftovers(dir, |name| (name == FILE).then_some(()));
         if !platform::exists(&path) {
             let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a writer's origin has all fields")));
             let notes = notes.iter().map(|(name, text)| (name.to_string(), text.clone()));

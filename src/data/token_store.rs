@@ -23,11 +23,20 @@ use std::path::{Path, PathBuf};
 
 /// The version of tokenization, a part of each key; it is incremented when the same files would give other ids.
 const FORMAT: u64 = 1;
-/// Files of document offsets of up to this many bytes are held in memory, since a training window of shuffled documents
-/// looks up dozens of them.
+/// The file `documents` is held in memory up to this many bytes, since one training window over shuffled documents looks
+/// up dozens of offsets.
 const DOCUMENTS_IN_MEMORY: u64 = 64 << 20;
 /// Texts whose files have up to this many bytes in total are not cached, but tokenized on each start.
 const UNCACHED_BYTES: u64 = 1 << 20;
+
+/// The file of the ids.
+const IDS: &str = "ids";
+/// The file of the document offsets.
+const DOCUMENTS: &str = "documents";
+/// The file of their checksums.
+const CHECKSUMS: &str = "checksums";
+/// The file of the metadata.
+const ABOUT: &str = "about.json";
 
 /// Advice for a damaged store.
 const ADVICE: &str = "Delete it; the next run tokenizes the text again";
@@ -73,20 +82,21 @@ impl StoreBytes {
         Self { source: ByteStorage::Memory(bytes), blocks: None }
     }
 
-    /// Opens a file of `bytes` bytes, and reads it into memory if it has at most `memory`. Its checksums are taken from
-    /// the start of `sums`.
-    fn open(path: &Path, bytes: u64, memory: u64, sums: &mut Option<&[u8]>) -> io::Result<Self> {
-        let file = RandomAccessFile::open(path)?;
+    /// Opens the file `name` of a store, which must have `bytes` bytes, and reads it into memory if it has at most `memory`.
+    /// Its checksums are taken from the start of `sums`.
+    fn open(dir: &Path, name: &str, bytes: u64, memory: u64, sums: &mut Option<&[u8]>) -> Result<Self, FormatError> {
+        let failed = |error| read_error(dir, name, &error);
+        let file = RandomAccessFile::open(&dir.join(name)).map_err(failed)?;
         if file.bytes() != bytes {
-            return Err(io::Error::other("its length is wrong"));
+            return Err(damaged(dir, format!("the length of its file {name} is wrong")));
         }
         let blocks = sums.as_mut().map(|sums| {
-            let (own, rest) = sums.split_at_checked(Blocks::bytes(bytes) as usize).ok_or_else(|| io::Error::other("checksums are missing"))?;
+            let (own, rest) = sums.split_at_checked(Blocks::bytes(bytes) as usize).ok_or_else(|| damaged(dir, "its file checksums is too short"))?;
             *sums = rest;
-            Ok::<_, io::Error>(Blocks::new(bytes, own))
+            Ok::<_, FormatError>(Blocks::new(bytes, own))
         });
         let blocks = blocks.transpose()?;
-        let source = if bytes <= memory { ByteStorage::Memory(file.part(0..bytes)?.into_owned()) } else { ByteStorage::File(file) };
+        let source = if bytes <= memory { ByteStorage::Memory(file.part(0..bytes).map_err(failed)?.into_owned()) } else { ByteStorage::File(file) };
         Ok(Self { source, blocks })
     }
 
@@ -103,7 +113,7 @@ impl StoreBytes {
         Ok(part)
     }
 
-    /// Verifies all blocks. `progress` receives the bytes read and the bytes in all; it returns false to stop.
+    /// Verifies all blocks. `progress` receives the bytes read and the total; it returns false to stop.
     fn verify(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<()> {
         const PART: u64 = 8 << 20;
         for start in (0..self.length()).step_by(PART as usize) {
@@ -172,7 +182,7 @@ impl TokenStore {
         }
         let inputs: Vec<TextInput> = files.iter().cloned().map(TextInput::File).collect();
         let Some(cache) = options.cache.filter(|_| bytes > UNCACHED_BYTES) else { return options.in_memory(&inputs, bytes, callbacks) };
-        sweep(cache);
+        remove_leftovers(cache);
         let key = options.key(files, bytes, callbacks)?;
         let dir = cache.join(format!("{key:016x}"));
         let at = |error| DataError::Cache { path: dir.clone(), error };
@@ -193,35 +203,35 @@ impl TokenStore {
             return Ok(store);
         }
         options.on_disk(&inputs, bytes, &dir, callbacks)?;
-        Self::open_dir(&dir, options).map_err(at)
+        Ok(Self::open_dir(&dir, options)?)
     }
 
     /// Opens a directory of the cache.
-    fn open_dir(dir: &Path, options: &TokenizeOptions<'_>) -> io::Result<Self> {
+    fn open_dir(dir: &Path, options: &TokenizeOptions<'_>) -> Result<Self, FormatError> {
         Self::in_directory(dir, options.tokenizer.vocabulary()).map(|(store, _)| store)
     }
 
     /// Opens a directory of the cache. The second value is true if it has checksums.
-    fn in_directory(dir: &Path, vocabulary: usize) -> io::Result<(Self, bool)> {
+    fn in_directory(dir: &Path, vocabulary: usize) -> Result<(Self, bool), FormatError> {
         let (info, sum) = info(dir)?;
         let sums = sum.map(|sum| {
-            let sums = platform::read(&dir.join("checksums"))?;
-            if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its file `checksums` is damaged")) }
+            let sums = platform::read(&dir.join(CHECKSUMS)).map_err(|error| read_error(dir, CHECKSUMS, &error))?;
+            if Digest::of(&sums) == sum { Ok(sums) } else { Err(damaged(dir, "the checksum of its file checksums does not match")) }
         });
         let sums = sums.transpose()?;
         let mut rest = sums.as_deref();
-        let ids = StoreBytes::open(&dir.join("ids"), info.tokens.saturating_mul(info.width as u64), 0, &mut rest)?;
-        let documents = StoreBytes::open(&dir.join("documents"), info.documents.saturating_add(1).saturating_mul(8), DOCUMENTS_IN_MEMORY, &mut rest)?;
+        let ids = StoreBytes::open(dir, IDS, info.tokens.saturating_mul(info.width as u64), 0, &mut rest)?;
+        let documents = StoreBytes::open(dir, DOCUMENTS, info.documents.saturating_add(1).saturating_mul(8), DOCUMENTS_IN_MEMORY, &mut rest)?;
         Ok((Self { info, ids, documents, directory: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
     }
 
     /// Verifies a directory of the cache; returns true if it has checksums. `progress` receives the bytes read and the
-    /// bytes in all; it returns false to stop.
+    /// total; it returns false to stop.
     pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<bool, FormatError> {
-        let damaged = |error: io::Error| FormatError::new(dir, format!("is damaged: {error}. {ADVICE}"));
-        let (store, sums) = Self::in_directory(dir, usize::MAX).map_err(damaged)?;
-        store.documents.verify(&mut |_, _| true).and_then(|()| store.ids.verify(progress)).map_err(damaged)?;
-        (0..store.info.documents).try_for_each(|n| store.document(n).map(drop)).map_err(|error| damaged(io::Error::other(error.to_string())))?;
+        let (store, sums) = Self::in_directory(dir, usize::MAX)?;
+        store.documents.verify(&mut |_, _| true).map_err(|error| read_error(dir, DOCUMENTS, &error))?;
+        store.ids.verify(progress).map_err(|error| read_error(dir, IDS, &error))?;
+        (0..store.info.documents).try_for_each(|n| store.range_of(n).map(drop))?;
         Ok(sums)
     }
 
@@ -235,59 +245,77 @@ impl TokenStore {
         self.directory.as_deref()
     }
 
-    fn damaged(&self) -> DataError {
-        let path = self.directory.clone().unwrap_or_default();
-        FormatError::new(&path, format!("is damaged: its ids do not match the text. {ADVICE}")).into()
-    }
-
-    /// Converts a failed read to an error: a damaged store, or a read error of the disk.
-    fn read_error(&self, error: io::Error) -> DataError {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
-            _ => FormatError::new(&self.directory.clone().unwrap_or_default(), format!("cannot be read: {error}")).into(),
-        }
+    /// Its directory for errors; empty if it is in memory, where reads do not fail.
+    fn path(&self) -> &Path {
+        self.directory.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The range of a document's ids.
     pub fn document(&self, n: u64) -> Result<Range<u64>, DataError> {
-        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| self.read_error(error))?;
+        Ok(self.range_of(n)?)
+    }
+
+    fn range_of(&self, n: u64) -> Result<Range<u64>, FormatError> {
+        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| read_error(self.path(), DOCUMENTS, &error))?;
         let words = bytes.as_chunks().0;
         let range = u64::from_le_bytes(words[0])..u64::from_le_bytes(words[1]);
-        if range.start <= range.end && range.end <= self.info.tokens { Ok(range) } else { Err(self.damaged()) }
+        let valid = range.start <= range.end && range.end <= self.info.tokens;
+        if valid { Ok(range) } else { Err(damaged(self.path(), format!("the offsets of document {n} are invalid"))) }
     }
 
     /// Appends a range of ids to `out`.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u32>) -> Result<(), DataError> {
         let width = self.info.width as u64;
-        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| self.read_error(error))?;
+        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| read_error(self.path(), IDS, &error))?;
         let first = out.len();
         match width {
             2 => out.extend(bytes.as_chunks().0.iter().map(|id| u32::from(u16::from_le_bytes(*id)))),
             _ => out.extend(bytes.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))),
         }
-        if out[first..].iter().all(|&id| (id as usize) < self.vocabulary) { Ok(()) } else { Err(self.damaged()) }
+        match out[first..].iter().find(|&&id| id as usize >= self.vocabulary) {
+            Some(id) => Err(damaged(self.path(), format!("it contains the id {id}, but the tokenizer has {} tokens", self.vocabulary)).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error of a damaged store.
+fn damaged(dir: &Path, reason: impl std::fmt::Display) -> FormatError {
+    FormatError::new(dir, format!("is damaged: {reason}. {ADVICE}"))
+}
+
+/// The error of a failed read of a store's file: the store is damaged, or the disk failed.
+fn read_error(dir: &Path, file: &str, error: &io::Error) -> FormatError {
+    match error.kind() {
+        io::ErrorKind::NotFound => damaged(dir, format!("its file {file} is missing")),
+        io::ErrorKind::UnexpectedEof => damaged(dir, format!("its file {file} is too short")),
+        io::ErrorKind::InvalidData => damaged(dir, format!("in its file {file}, {error}")),
+        _ => FormatError::new(&dir.join(file), format!("cannot be read: {error}")),
     }
 }
 
 /// Removes leftovers of killed processes from a cache, also those of earlier versions, `.KEY.part`.
-fn sweep(cache: &Path) {
-    platform::sweep(cache);
+fn remove_leftovers(cache: &Path) {
+    platform::remove_leftovers(cache);
     let is_key = |name: &str| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    platform::sweep_named(cache, |name| if is_key(name) { Lock::try_acquire(&cache.join(format!("{name}.lock"))).ok()? } else { None });
+    platform::remove_old_leftovers(cache, |name| if is_key(name) { Lock::try_acquire(&cache.join(format!("{name}.lock"))).ok()? } else { None });
 }
 
 /// Reads `about.json` of a cache directory: the metadata, and the digest of the file `checksums` if there is one.
-fn info(dir: &Path) -> io::Result<(StoreInfo, Option<Digest>)> {
-    let file = dir.join("about.json");
-    let value = parse_checksummed_json(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-    let sum = value.get("checksums").map(Digest::deserialize).transpose()?;
-    let info: StoreInfo = serde_json::from_value(value)?;
-    if info.width == 2 || info.width == 4 { Ok((info, sum)) } else { Err(io::Error::other("its ids have neither 2 nor 4 bytes")) }
+fn info(dir: &Path) -> Result<(StoreInfo, Option<Digest>), FormatError> {
+    let file = dir.join(ABOUT);
+    let text = platform::read_text(&file).map_err(|error| read_error(dir, ABOUT, &error))?;
+    // The error says that the file is damaged, or describes the JSON.
+    let value = parse_checksummed_json(&file, &text).map_err(|error| FormatError::new(&file, format!("{}. {ADVICE}", error.reason)))?;
+    let failed = |error: serde_json::Error| damaged(dir, format!("in its file {ABOUT}, {error}"));
+    let sum = value.get("checksums").map(Digest::deserialize).transpose().map_err(failed)?;
+    let info: StoreInfo = serde_json::from_value(value).map_err(failed)?;
+    if info.width == 2 || info.width == 4 { Ok((info, sum)) } else { Err(damaged(dir, "its ids have neither 2 nor 4 bytes")) }
 }
 
 /// Returns true if a directory is a store.
 pub fn is_store(dir: &Path) -> bool {
-    ["ids", "documents", "about.json"].iter().all(|name| platform::is_file(&dir.join(name)))
+    [IDS, DOCUMENTS, ABOUT].iter().all(|name| platform::is_file(&dir.join(name)))
 }
 
 /// The number of stores in a cache, and their bytes.
@@ -321,14 +349,14 @@ impl TokenizeOptions<'_> {
         }
         // The end token may come from the model instead of the tokenizer.
         key = checksum(key, self.end().as_bytes());
-        if files.iter().any(|path| format_of(path) == TextFormat::Rows) {
+        if files.iter().any(|path| format_of(path) == TextFormat::JsonLines) {
             key = checksum(checksum(key, self.field.as_bytes()), &self.chat.id.to_le_bytes());
         }
         let mut done = 0;
         for path in files {
             let failed = |error| FormatError::new(path, format!("cannot be read: {error}"));
             let length = platform::length(path).map_err(failed)?;
-            let mut sum = Checksum::new(checksum(key, &[u8::from(format_of(path) == TextFormat::Rows)]), length);
+            let mut sum = Checksum::new(checksum(key, &[u8::from(format_of(path) == TextFormat::JsonLines)]), length);
             let mut at = 0;
             key = loop {
                 let (piece, now) = platform::read_part(path, at, text::PIECE as u64).map_err(failed)?;
@@ -378,7 +406,7 @@ impl TokenizeOptions<'_> {
         let at = |error| DataError::Cache { path: dir.to_path_buf(), error };
         let mut commit = Commit::begin(dir).map_err(at)?;
         let mut part = |name| commit.part(name).map(BlockWriter::new).map_err(at);
-        let (ids, mut documents) = (part("ids")?, part("documents")?);
+        let (ids, mut documents) = (part(IDS)?, part(DOCUMENTS)?);
         documents.write_all(&0u64.to_le_bytes()).map_err(at)?;
         let mut writer = DiskSink { dir, writer: IdWriter { ids, documents, info: StoreInfo { width: self.width(), ..StoreInfo::default() } } };
         let bytes = self.tokenize(inputs, bytes, &mut writer, callbacks)?;
@@ -391,7 +419,7 @@ impl TokenizeOptions<'_> {
         ids.end().and_then(|()| documents.end()).map_err(at)?;
         let mut info = serde_json::to_value(StoreInfo { bytes, files, ..info }).expect("plain data serializes");
         info["checksums"] = Digest::of(&sums).to_string().into();
-        for (name, bytes) in [("checksums", &sums[..]), ("about.json", to_checksummed_json(info).as_bytes())] {
+        for (name, bytes) in [(CHECKSUMS, &sums[..]), (ABOUT, to_checksummed_json(info).as_bytes())] {
             let mut part = commit.part(name).map_err(at)?;
             part.write_all(bytes).and_then(|()| part.end()).map_err(at)?;
         }

@@ -16,7 +16,7 @@ pub use file_write::{Commit, CommitPart, PositionedWriter, append, reserve, stre
 pub use lock::Lock;
 pub use model_store::{delete_model, fetch_model, stored_models};
 pub use random_access::RandomAccessFile;
-pub use temporary::{discard_dir, sweep, sweep_named};
+pub use temporary::{discard_dir, remove_leftovers, remove_old_leftovers};
 
 use super::ThreadHandle;
 use std::fs;

@@ -109,10 +109,10 @@ impl RunDir {
     /// Removes incomplete files and checkpoints of a killed process.
     fn remove_leftovers(&self) {
         let checkpoints = self.path.join("checkpoints");
-        platform::sweep(&self.path);
-        platform::sweep(&checkpoints);
-        platform::sweep_named(&self.path, |name| REPLACED.contains(&name).then_some(()));
-        platform::sweep_named(&checkpoints, |name| name.starts_with("step-").then_some(()));
+        platform::remove_leftovers(&self.path);
+        platform::remove_leftovers(&checkpoints);
+        platform::remove_old_leftovers(&self.path, |name| REPLACED.contains(&name).then_some(()));
+        platform::remove_old_leftovers(&checkpoints, |name| name.starts_with("step-").then_some(()));
     }
 
     /// Creates the directory of a new run under the first free name of [`numbered`], also if other processes do so

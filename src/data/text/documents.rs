@@ -46,7 +46,7 @@ pub(in crate::data) fn feed(inputs: &[TextInput], end: &str, field: &str, chat: 
         let mut reader = Utf8Reader::open(input)?;
         match input.format() {
             TextFormat::Text => documents.text(&mut reader, n + 1 == inputs.len())?,
-            TextFormat::Rows => documents.rows(&mut reader, field, chat)?,
+            TextFormat::JsonLines => documents.rows(&mut reader, field, chat)?,
         }
         documents.before += reader.consumed();
     }
@@ -63,7 +63,7 @@ pub(super) fn feed_beginning(
     let mut documents = Documents { end, mode: SplitMode::Split, open: false, last: String::new(), sink, before: 0 };
     match format {
         TextFormat::Text => documents.text(reader, true),
-        TextFormat::Rows => documents.rows(reader, field, chat),
+        TextFormat::JsonLines => documents.rows(reader, field, chat),
     }
 }
 

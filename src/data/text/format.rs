@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 pub enum TextFormat {
     /// Plain text.
     Text,
-    /// JSON lines.
-    Rows,
+    /// JSON Lines.
+    JsonLines,
 }
 
 /// An input of text.
@@ -33,7 +33,7 @@ impl TextInput {
 pub fn format_of(path: &Path) -> TextFormat {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let inner = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
-    if [".jsonl", ".ndjson", ".json"].iter().any(|ending| inner.ends_with(ending)) { TextFormat::Rows } else { TextFormat::Text }
+    if [".jsonl", ".ndjson", ".json"].iter().any(|ending| inner.ends_with(ending)) { TextFormat::JsonLines } else { TextFormat::Text }
 }
 
 #[cfg(test)]
@@ -44,9 +44,9 @@ mod tests {
     fn formats_are_detected_by_extension() {
         for (name, format) in [
             ("a.txt", TextFormat::Text),
-            ("A.JSONL", TextFormat::Rows),
-            ("a.jsonl.gz", TextFormat::Rows),
-            ("a.ndjson.zst", TextFormat::Rows),
+            ("A.JSONL", TextFormat::JsonLines),
+            ("a.jsonl.gz", TextFormat::JsonLines),
+            ("a.ndjson.zst", TextFormat::JsonLines),
             ("a.gz", TextFormat::Text),
             ("jsonl", TextFormat::Text),
         ] {

@@ -101,7 +101,7 @@ impl Disk {
         if ROOTS.iter().any(|root| !disk.tree.contains_key(*root)) {
             disk.change(|tree, now| ROOTS.iter().try_for_each(|root| make_dirs(tree, root, now))).map_err(failed)?;
         }
-        disk.sweep();
+        disk.empty_unused();
         Ok(disk)
     }
 
@@ -112,7 +112,7 @@ impl Disk {
         edit(&mut next, (self.now)())?;
         self.save(&next)?;
         self.tree = next;
-        self.sweep();
+        self.empty_unused();
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl Disk {
     }
 
     /// Empties unused stores.
-    pub(crate) fn sweep(&mut self) {
+    pub(crate) fn empty_unused(&mut self) {
         if self.lost.is_some() {
             return;
         }
@@ -162,7 +162,7 @@ impl Disk {
     /// Adds a store to the pool.
     pub(crate) fn add(&mut self, number: u32, store: Box<dyn ByteStore>) {
         self.slots.entry(number).or_insert_with(|| Rc::new(StoreSlot::new(number, store)));
-        self.sweep();
+        self.empty_unused();
     }
 
     /// The lowest unused numbers.

@@ -154,7 +154,7 @@ fn operations_are_atomic_at_any_interruption() {
         // After a failure, the disk still has its old state; and so does the next program.
         assert!(disk.lost.is_some() || all(&disk) == states[done], "budget {budget}");
         rack.left.set(usize::MAX);
-        disk.sweep();
+        disk.empty_unused();
         drop(disk);
         let found = all(&rack.mount().unwrap());
         let at = states.iter().position(|state| *state == found).unwrap_or_else(|| panic!("budget {budget}: {found:?}"));
@@ -178,12 +178,12 @@ fn stores_are_reused_but_not_while_they_are_read() {
     let full = write(&mut disk, "/runs/a/x", b"newest").unwrap_err();
     assert!(full.kind() == io::ErrorKind::StorageFull && text(&disk, "/runs/a/x").unwrap() == "new", "{full}");
     drop(reader);
-    disk.sweep();
+    disk.empty_unused();
     write(&mut disk, "/runs/a/x", b"newest").unwrap();
     assert_eq!((text(&disk, "/runs/a/x").unwrap().as_str(), disk.free()), ("newest", 1));
     // A dropped draft leaves nothing.
     disk.draft().unwrap().write_all(b"x").unwrap();
-    disk.sweep();
+    disk.empty_unused();
     assert_eq!(disk.free(), 1);
     assert!(rack.files[2..].iter().any(|file| file.bytes.borrow().is_empty()));
     assert_eq!(disk.numbers(2), [0, 1]);

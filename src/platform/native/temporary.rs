@@ -36,7 +36,7 @@ impl TemporaryFile {
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "this name is a directory or device"));
         }
-        sweep(parent(path));
+        remove_leftovers(parent(path));
         for _ in 0..TRIES {
             let path = parent(path).join(unique());
             if let Some(file) = claim_file(&path)? {
@@ -80,7 +80,7 @@ impl TemporaryDir {
     pub(super) fn beside(path: &Path) -> io::Result<Self> {
         let parent = parent(path);
         make_dir(parent)?;
-        sweep(parent);
+        remove_leftovers(parent);
         for _ in 0..TRIES {
             let path = parent.join(unique());
             match fs::create_dir(&path) {
@@ -143,7 +143,7 @@ impl TemporaryDir {
         sync_dir(parent(path))
     }
 
-    /// Moves the directory at `path` into this one; after a crash, the next sweep restores it.
+    /// Moves the directory at `path` into this one; after a crash, [`remove_leftovers`] restores it.
     fn set_aside(&self, path: &Path) -> io::Result<()> {
         let old = self.path.join("old");
         remove_dir(&old)?;
@@ -165,8 +165,8 @@ impl Drop for TemporaryDir {
     }
 }
 
-/// Removes a directory, if it exists, atomically with respect to kills: it is first renamed to a temporary name, which the
-/// next sweep removes. If that is impossible, it is removed in place.
+/// Removes a directory, if it exists, atomically with respect to kills: it is first renamed to a temporary name, which
+/// [`remove_leftovers`] removes after a kill. If that is impossible, it is removed in place.
 pub fn discard_dir(path: &Path) -> io::Result<()> {
     let Ok(temporary) = TemporaryDir::beside(path) else { return remove_dir(path) };
     match fs::rename(path, temporary.new_dir().join("removed")) {
@@ -195,11 +195,11 @@ fn discard(path: &Path) {
 
 /// Removes temporaries in `dir` whose writers are gone, and restores a directory that one of them was replacing.
 /// Failures are ignored.
-pub fn sweep(dir: &Path) {
+pub fn remove_leftovers(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| is_temporary(&entry.file_name())) {
         let path = entry.path();
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => sweep_dir(&path),
+            Ok(kind) if kind.is_dir() => remove_leftover_dir(&path),
             Ok(kind) if kind.is_file() => {
                 if let Some(_held) = abandoned(&path) {
                     let _ = fs::remove_file(&path);
@@ -212,7 +212,7 @@ pub fn sweep(dir: &Path) {
 
 /// Removes the temporaries of earlier versions, `.NAME.part`, if `owns` returns a guard for the name, which keeps such
 /// versions from writing and is held meanwhile.
-pub fn sweep_named<Held>(dir: &Path, owns: impl Fn(&str) -> Option<Held>) {
+pub fn remove_old_leftovers<Held>(dir: &Path, owns: impl Fn(&str) -> Option<Held>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if let Some(_held) = name.to_str().and_then(|name| owns(name.strip_prefix('.')?.strip_suffix(END)?)) {
@@ -222,7 +222,7 @@ pub fn sweep_named<Held>(dir: &Path, owns: impl Fn(&str) -> Option<Held>) {
     }
 }
 
-fn sweep_dir(path: &Path) {
+fn remove_leftover_dir(path: &Path) {
     // An empty one may be too new to be locked; its writer then creates another.
     if fs::remove_dir(path).is_ok() {
         return;

@@ -304,7 +304,7 @@ fn write_file(path: &Path, write: &mut dyn FnMut(&mut Draft) -> io::Result<()>) 
     let mut draft = with(|disk| disk.draft())?;
     let written = write(&mut draft).and_then(|()| with(|disk| disk.put(&path, draft)));
     if written.is_err() {
-        with(|disk| disk.sweep());
+        with(|disk| disk.empty_unused());
     }
     written
 }
@@ -320,11 +320,11 @@ pub fn sync(_dir: &Path, _names: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes temporaries: does nothing, since unfinished files have no names.
-pub fn sweep(_dir: &Path) {}
+/// Removes temporaries of writers that are gone: does nothing, since unfinished files have no names.
+pub fn remove_leftovers(_dir: &Path) {}
 
 /// Removes temporaries of earlier versions, which left none either.
-pub fn sweep_named<Held>(_dir: &Path, _owns: impl Fn(&str) -> Option<Held>) {}
+pub fn remove_old_leftovers<Held>(_dir: &Path, _owns: impl Fn(&str) -> Option<Held>) {}
 
 /// A file for positioned writes.
 pub struct PositionedWriter(Rc<StoreSlot>);

@@ -29,8 +29,8 @@ pub use browser_gpu::browser_gpu;
 pub use fetch::{asset, fetch_asset};
 pub use file_system::{
     Commit, CommitPart, Lock, PositionedWriter, RandomAccessFile, Stamp, append, claim_dir, discard_dir, exists, is_dir, is_file, length, list, make_dir,
-    matching, modified, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, stamp, stream_atomic, sweep, sweep_named, sync,
-    write_atomic,
+    matching, modified, read, read_part, read_start, read_text, read_up_to, remove_dir, remove_leftovers, remove_old_leftovers, rename_dir, reserve, stamp,
+    stream_atomic, sync, write_atomic,
 };
 pub use model_store::{delete_model, fetch_model, stored_models};
 pub use tasks::{Clock, block_for, now, seed, sleep, spawn, wait, yield_now};

@@ -190,7 +190,7 @@ pub(super) async fn grow() {
         let check = Date::now() - state.checked > CHECK_INTERVAL;
         if check {
             state.checked = Date::now();
-            state.disk.sweep();
+            state.disk.empty_unused();
         }
         // Closed files are opened again.
         let reopened = state.disk.remove_large();

@@ -84,7 +84,7 @@ fn describe_text(path: &Path) -> Result<String> {
             bail!("{}: the file is empty", path.display());
         }
         bytes += length;
-        rows += usize::from(format_of(path) == TextFormat::Rows);
+        rows += usize::from(format_of(path) == TextFormat::JsonLines);
         // Of several files, only the beginnings are validated, to keep it fast.
         if let ([_], TextFormat::Text, false) = (&files[..], format_of(path), is_compressed(path)?) {
             check_beginning(path)?;

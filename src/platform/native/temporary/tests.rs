@@ -62,7 +62,7 @@ fn a_file_is_read_while_its_writer_has_it_open() {
     let dir = scratch("temporary-open");
     let temporary = TemporaryFile::beside(&dir.join("file")).unwrap();
     temporary.file().write_all(b"text").unwrap();
-    sweep(&dir);
+    remove_leftovers(&dir);
     assert_eq!(fs::read(&temporary.path).unwrap(), b"text");
     let path = dir.join("file");
     fs::rename(&temporary.path, &path).unwrap();
@@ -74,7 +74,7 @@ fn a_file_is_read_while_its_writer_has_it_open() {
 
 #[test]
 fn leftovers_of_killed_writers_are_removed_and_live_ones_kept() {
-    let dir = scratch("temporary-sweep");
+    let dir = scratch("temporary-leftovers");
     let live = (TemporaryFile::beside(&dir.join("live")).unwrap(), TemporaryDir::beside(&dir.join("live")).unwrap());
     let kept = names(&dir);
     for dead in [".signet-00000000000000aa.part", ".signet-00000000000000bb.part/lock", ".signet-00000000000000cc.part/new/half"] {
@@ -107,7 +107,7 @@ fn a_directory_that_was_being_replaced_is_restored() {
     killed.lock = None;
     std::mem::forget(killed);
     assert!(!at.exists());
-    sweep(&dir);
+    remove_leftovers(&dir);
     assert_eq!((fs::read_to_string(at.join("a")).unwrap(), names(&dir)), ("old".into(), vec!["state".to_string()]));
     commit(&at, "new").unwrap();
     assert_eq!((fs::read_to_string(at.join("a")).unwrap(), names(&dir)), ("new".into(), vec!["state".to_string()]));
@@ -165,7 +165,7 @@ fn a_directory_is_removed_under_a_temporary_name() {
 }
 
 #[test]
-fn a_removal_that_was_killed_is_finished_by_the_next_sweep() {
+fn a_removal_that_was_killed_is_finished_later() {
     let dir = scratch("temporary-discard-killed");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
@@ -173,7 +173,7 @@ fn a_removal_that_was_killed_is_finished_by_the_next_sweep() {
     fs::rename(&at, killed.new_dir().join("removed")).unwrap();
     killed.lock = None;
     std::mem::forget(killed);
-    sweep(&dir);
+    remove_leftovers(&dir);
     assert!(names(&dir).is_empty(), "{:?}", names(&dir));
     remove_dir(&dir).unwrap();
 }
