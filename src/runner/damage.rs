@@ -2,7 +2,7 @@
 
 use super::kind::has_settings;
 use super::protocol::TrainRequest;
-use super::resume_command;
+use super::resume::{AdvisedError, resume_command};
 use crate::train::{Checkpoint, checkpoint, checkpoints, newest_intact};
 use anyhow::{Result, anyhow, bail};
 use std::path::{Path, PathBuf};
@@ -33,12 +33,12 @@ pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow
     match newest_intact(run, step.saturating_add(1)) {
         // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
-        Some(older) => anyhow!(
-            "{error:#}. The newest intact checkpoint is that of step {older}. Resume from it with `{} --from-step {older}`; later ones are moved \
-             aside, not deleted",
-            resume_command(run, &request.device, request.memory)
-        ),
-        None => anyhow!("{error:#}. No older checkpoint is intact. Start a new run under another --name"),
+        Some(older) => {
+            let command = resume_command(run, &request.device, request.memory);
+            let advice = format!("Resume from it with `{command} --from-step {older}`; later ones are moved aside, not deleted");
+            AdvisedError(format!("{error:#}. The newest intact checkpoint is that of step {older}. {advice}")).into()
+        }
+        None => AdvisedError(format!("{error:#}. No older checkpoint is intact. Start a new run under another --name")).into(),
     }
 }
 

@@ -38,6 +38,11 @@ pub(super) fn command(words: &[&str], options: &[(&str, OsString)]) -> String {
     platform::command_line(line.iter().map(OsString::as_os_str))
 }
 
+/// An error that already says how to continue, so that [`with_resume`] adds nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct AdvisedError(pub(super) String);
+
 /// Returns the error of the run's directory that caused an error of a training, if any.
 pub(super) fn run_error(error: &Error) -> Option<&RunError> {
     match error.downcast_ref::<TrainError>() {
@@ -54,9 +59,8 @@ pub fn with_resume(error: Error, begun: bool, command: &str) -> Error {
     let elsewhere = matches!(run_error(&error), Some(RunError::Replaced(_) | RunError::Gone(_) | RunError::InUse(_)));
     // A resumed run would diverge at the same step.
     let diverged = matches!(error.downcast_ref(), Some(TrainError::Diverged(_)));
-    let text = format!("{error:#}");
-    // A damaged checkpoint is reported with the command that resumes from an older one.
-    if exists || begun && !diverged && !elsewhere && !text.contains("--resume") { anyhow!("{text}\nResume it with: {command}") } else { error }
+    let resumable = begun && !diverged && !elsewhere && !error.is::<AdvisedError>();
+    if exists || resumable { anyhow!("{error:#}\nResume it with: {command}") } else { error }
 }
 
 #[cfg(test)]
@@ -70,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_not_at_its_path_is_not_resumed_there() {
+    fn the_resume_command_is_added_only_where_it_helps() {
         let elsewhere: [fn(PathBuf) -> RunError; 3] = [RunError::Replaced, RunError::Gone, RunError::InUse];
         for error in elsewhere {
             for error in [Error::from(error("run".into())), Error::from(TrainError::from(error("run".into())))] {
@@ -78,6 +82,8 @@ mod tests {
                 assert!(!text.contains("Resume it"), "{text}");
             }
         }
+        let advised = with_resume(Error::from(AdvisedError("use another checkpoint".into())).context("training"), true, "COMMAND");
+        assert_eq!(format!("{advised:#}"), "training: use another checkpoint");
         let error = RunError::Io { path: "run".into(), error: std::io::ErrorKind::StorageFull.into() };
         assert!(with_resume(TrainError::from(error).into(), true, "COMMAND").to_string().ends_with("Resume it with: COMMAND"));
     }

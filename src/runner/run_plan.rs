@@ -101,10 +101,13 @@ impl RunPlan {
         )
     }
 
-    /// Lists changes of one setting that make the run fit on the device. If its memory is unknown, these are the changes that
-    /// save at least a quarter of the plan.
+    /// Lists changes of one setting that make the run fit on the device, or, if the plan seems to fit, those that save at
+    /// least a quarter of it: the device ran out of memory all the same.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
-        let target = self.device_memory.usable.unwrap_or(self.memory.total() * 3 / 4);
+        let (target, benefit) = match self.device_memory.usable.filter(|_| !self.fits()) {
+            Some(usable) => (usable, "is enough"),
+            None => (self.memory.total() * 3 / 4, "saves at least a quarter"),
+        };
         let total = |config: &TrainConfig| {
             let mut shapes = shapes.clone();
             if let Some(teacher) = &mut shapes.teacher {
@@ -113,38 +116,39 @@ impl RunPlan {
             train::plan(config, &shapes, max_recompute(config.recompute), self.device_memory.counter.clone()).map(|plan| plan.total())
         };
         let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
-        let mut enough: Vec<(String, TrainConfig)> = Vec::new();
+        let mut changes: Vec<(String, TrainConfig)> = Vec::new();
         let recompute = TrainConfig { recompute: Recomputation::On, ..config.clone() };
         if self.recompute == Recompute::Off {
-            enough.push(("recompute = light".into(), TrainConfig { recompute: Recomputation::Light, ..config.clone() }));
+            changes.push(("recompute = light".into(), TrainConfig { recompute: Recomputation::Light, ..config.clone() }));
         }
         if self.recompute != Recompute::On {
-            enough.push(("recompute = on".into(), recompute.clone()));
+            changes.push(("recompute = on".into(), recompute.clone()));
         }
         if config.moments == Moments::F32 {
-            enough.push(("moments = q8".into(), TrainConfig { moments: Moments::Q8, ..config.clone() }));
+            changes.push(("moments = q8".into(), TrainConfig { moments: Moments::Q8, ..config.clone() }));
         }
         if shapes.teacher.is_some() && config.teacher_storage != MatrixStorage::Q8 {
-            enough.push(("teacher_storage = q8".into(), TrainConfig { teacher_storage: MatrixStorage::Q8, ..config.clone() }));
+            changes.push(("teacher_storage = q8".into(), TrainConfig { teacher_storage: MatrixStorage::Q8, ..config.clone() }));
         }
         if let Some(batch) = largest(config.batch, 1, |batch| fits(&TrainConfig { batch, ..config.clone() })) {
             let accumulate = (config.batch as u64 * config.accumulate as u64).div_ceil(batch as u64);
-            enough.push((
+            changes.push((
                 format!("batch = {batch} (with accumulate = {accumulate} for at least as many tokens per step)"),
                 TrainConfig { batch, ..config.clone() },
             ));
         }
         if let Some(seq) = largest(config.seq, 64, |seq| fits(&TrainConfig { seq, ..config.clone() })) {
-            enough.push((format!("seq = {seq}"), TrainConfig { seq, ..config.clone() }));
+            changes.push((format!("seq = {seq}"), TrainConfig { seq, ..config.clone() }));
         }
-        enough.retain(|(_, config)| fits(config));
-        if enough.is_empty() {
+        changes.retain(|(_, config)| fits(config));
+        if changes.is_empty() {
             let smallest = TrainConfig { batch: 1, ..recompute };
             let bytes = total(&smallest).map_or("more".into(), format_bytes);
             return format!("even batch = 1 with recompute = on needs {bytes}: use a smaller model, teacher or seq, or another device");
         }
-        let list: Vec<String> = enough.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), format_bytes))).collect();
-        format!("each of these is enough: {}", list.join("; "))
+        let list: Vec<String> =
+            changes.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), format_bytes))).collect();
+        format!("each of these {benefit}: {}", list.join("; "))
     }
 }
 
@@ -181,4 +185,29 @@ pub(super) fn check_fits(planned: &RunPlan, config: &TrainConfig, shapes: &Shape
         planned.line(),
         planned.advice(config, shapes)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::plan_cache::PlanCache;
+    use crate::runner::shapes::cached_shapes;
+
+    #[test]
+    fn advice_lists_changes_that_fit_or_that_save_a_quarter() {
+        let config = TrainConfig { recompute: Recomputation::Off, ..TrainConfig::default() };
+        let (shapes, _) = cached_shapes(&config, None, None, &mut PlanCache::default()).unwrap();
+        let plan = |config: &TrainConfig, given| RunPlan::new(config, &shapes, DeviceMemory::new(Machine::cpu().counter(), None, given)).unwrap();
+        let total = plan(&config, None).memory.total();
+        // Without a limit, or with one that the plan keeps, the device ran out of memory.
+        for given in [None, Some(total)] {
+            assert!(plan(&config, given).advice(&config, &shapes).starts_with("each of these saves at least a quarter: "));
+        }
+        let advice = plan(&config, None).advice(&config, &shapes);
+        let batch = advice.split_once("batch = ").unwrap().1.split_once(' ').unwrap().0.parse().unwrap();
+        let with = |batch| plan(&TrainConfig { batch, ..config.clone() }, None).memory.total();
+        assert!(with(batch) <= total * 3 / 4 && with(batch + 1) > total * 3 / 4, "{advice}");
+        let short = plan(&config, Some(total - 1)).advice(&config, &shapes);
+        assert!(short.starts_with("each of these is enough: ") && short.contains(&format!("batch = {} ", config.batch - 1)), "{short}");
+    }
 }

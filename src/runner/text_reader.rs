@@ -71,7 +71,7 @@ pub(super) fn expand_data(config: TrainConfig) -> Result<TrainConfig> {
 }
 
 /// Returns an error if the text of a run is standard input, which a resumed run could not read again.
-pub(super) fn refuse_stdin(config: TrainConfig) -> Result<TrainConfig> {
+pub(super) fn reject_stdin(config: TrainConfig) -> Result<TrainConfig> {
     for (name, mut paths) in [("data", config.data.iter()), ("held_out", config.held_out.as_slice().iter())] {
         if paths.any(|path| path.as_os_str() == "-") {
             return Err(refused(name, "standard input (-) cannot be read again when the run resumes. Write the text to a file first"));

@@ -28,7 +28,7 @@ pub(super) async fn train(
         if !request.numbered {
             RunDir::check_free(&request.run)?;
         }
-        (None, text_reader::refuse_stdin(text_reader::expand_data(request.config.clone().unwrap_or_default())?)?)
+        (None, text_reader::reject_stdin(text_reader::expand_data(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
     if let (Some(run), None) = (&mut opened, request.from_step)
@@ -134,7 +134,7 @@ fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: 
     emit(Event::Note { text: planned.line() });
     run_plan::check_fits(&planned, config, &inputs.shapes)?;
     let setup = Setup::new(machine, config, &inputs.shapes, planned.recompute).map_err(|error| match run_plan::out_of_memory(&error) {
-        true => anyhow::Error::from(error).context(format!("{}. To use less memory, {}", planned.line(), planned.advice(config, &inputs.shapes))),
+        true => anyhow::Error::from(error).context(format!("{}. The device ran out of memory; {}", planned.line(), planned.advice(config, &inputs.shapes))),
         false => error.into(),
     })?;
     if let (Some(file), Some(teacher)) = (&inputs.teacher, &setup.step.teacher) {
