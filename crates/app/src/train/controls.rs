@@ -2,7 +2,7 @@
 
 use super::live::{Live, Phase};
 use crate::widgets::section;
-use eframe::egui::{self, Ui};
+use eframe::egui::{self, Role, Ui, WidgetInfo};
 use signet::runner::CommandErrorKind;
 
 /// An action that the user chose.
@@ -22,7 +22,7 @@ pub(super) enum ControlAction {
     Stop,
     Sample,
     /// Set the learning rate.
-    Rate(f64),
+    LearningRate(f64),
     /// Set the prompt of the samples.
     Prompt(String),
 }
@@ -30,7 +30,7 @@ pub(super) enum ControlAction {
 /// The text fields, whose text may differ from the run's values until it is set.
 #[derive(Default)]
 pub(super) struct Controls {
-    rate: String,
+    learning_rate: String,
     prompt: String,
     /// Error in the typed learning rate.
     problem: Option<String>,
@@ -40,26 +40,25 @@ impl Controls {
     /// Draws the controls; returns the chosen action. `obstacle` is the reason why no run can be resumed.
     pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<ControlAction> {
         if let Some((rate, prompt)) = live.reported.take() {
-            (self.rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
+            (self.learning_rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
         }
         let pressed = buttons(ui, &live.phase, obstacle);
         let can_change = matches!(live.phase, Phase::Training | Phase::Paused);
-        let changed = if can_change { section(ui, "rate", |ui| self.rate(ui)).or(section(ui, "prompt", |ui| self.prompt(ui))) } else { None };
+        let changed = if can_change { section(ui, "rate", |ui| self.learning_rate(ui)).or(section(ui, "prompt", |ui| self.prompt(ui))) } else { None };
         pressed.or(changed).or(failure(ui, live))
     }
 
-    fn rate(&mut self, ui: &mut Ui) -> Option<ControlAction> {
+    fn learning_rate(&mut self, ui: &mut Ui) -> Option<ControlAction> {
         let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Rate from now on");
-            let typed = ui.add(egui::TextEdit::singleline(&mut self.rate).desired_width(80.0)).labelled_by(label.id);
+            let label = ui.label("Learning-rate override");
+            let typed = ui.add(egui::TextEdit::singleline(&mut self.learning_rate).desired_width(80.0)).labelled_by(label.id);
             let entered = typed.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-            if ui.button("Set rate").on_hover_text("Applies from the next step on. It is recorded, so a resumed run uses it at the same step").clicked()
-                || entered
-            {
-                match self.rate.trim().parse::<f64>() {
-                    Ok(rate) => (self.problem, pressed) = (None, Some(ControlAction::Rate(rate))),
-                    Err(_) => self.problem = Some(format!("{:?} is not a number; enter one such as 0.001 or 1e-3", self.rate)),
+            let help = "Applies from the next step on. It is recorded, so a resumed run uses it at the same step";
+            if apply(ui, "Apply learning rate", help) || entered {
+                match self.learning_rate.trim().parse::<f64>() {
+                    Ok(rate) => (self.problem, pressed) = (None, Some(ControlAction::LearningRate(rate))),
+                    Err(_) => self.problem = Some(format!("{:?} is not a number; enter one such as 0.001 or 1e-3", self.learning_rate)),
                 }
             }
             if let Some(problem) = &self.problem {
@@ -72,18 +71,25 @@ impl Controls {
     fn prompt(&mut self, ui: &mut Ui) -> Option<ControlAction> {
         let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Samples continue");
+            let label = ui.label("Sample prompt");
             let width = (ui.available_width() - 220.0).clamp(120.0, 480.0);
             ui.add(egui::TextEdit::singleline(&mut self.prompt).desired_width(width)).labelled_by(label.id);
-            if ui.button("Set prompt").on_hover_text("Prompt of the next samples").clicked() {
+            if apply(ui, "Apply prompt", "Use this prompt for the next samples") {
                 pressed = Some(ControlAction::Prompt(self.prompt.clone()));
             }
-            if ui.button("Sample now").clicked() {
+            if ui.button("Generate sample").clicked() {
                 pressed = Some(ControlAction::Sample);
             }
         });
         pressed
     }
+}
+
+/// Draws a button that applies a field. `name` is its accessible name.
+fn apply(ui: &mut Ui, name: &str, help: &str) -> bool {
+    let button = ui.button("Apply").on_hover_text(help);
+    button.widget_info(|| WidgetInfo::labeled(Role::Button, true, name));
+    button.clicked()
 }
 
 fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<ControlAction> {
@@ -103,9 +109,9 @@ fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Control
     let mut pressed = None;
     ui.horizontal_wrapped(|ui| {
         for (enabled, (name, press, help)) in buttons {
-            let disabled = if press == ControlAction::Resume && !phase.runs() { obstacle.unwrap_or_default() } else { "" };
+            let why_disabled = if press == ControlAction::Resume && !phase.runs() { obstacle.unwrap_or_default() } else { "" };
             let button = ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(help);
-            if (if disabled.is_empty() { button } else { button.on_disabled_hover_text(disabled) }).clicked() {
+            if (if why_disabled.is_empty() { button } else { button.on_disabled_hover_text(why_disabled) }).clicked() {
                 pressed = Some(press);
             }
         }
@@ -121,7 +127,7 @@ fn failure(ui: &mut Ui, live: &mut Live) -> Option<ControlAction> {
         (begun, "Resume the run", ControlAction::Resume),
         (begun, "Resume on the CPU", ControlAction::ResumeOnCpu),
         (!begun, "Choose the CPU", ControlAction::ChooseCpu),
-        (error.kind == CommandErrorKind::RunInUse, "Show it among the runs", ControlAction::ShowRuns),
+        (error.kind == CommandErrorKind::RunInUse, "Show run", ControlAction::ShowRuns),
     ];
     let (mut pressed, mut dismissed) = (None, false);
     egui::Frame::group(ui.style()).show(ui, |ui| {

@@ -212,7 +212,7 @@ impl TrainTab {
             ControlAction::StepOnce => self.order(Order::StepOnce),
             ControlAction::Save => self.order(Order::Save),
             ControlAction::Sample => self.order(Order::Sample),
-            ControlAction::Rate(lr) => self.order(Order::Change { what: Changed::new("lr", lr) }),
+            ControlAction::LearningRate(lr) => self.order(Order::Change { what: Changed::new("lr", lr) }),
             ControlAction::Prompt(text) => self.order(Order::Change { what: Changed::new("sample_prompt", text) }),
         }
     }
