@@ -286,9 +286,10 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
             return Err(format!("{name}: bindings must be in group 0, one variable each"));
         }
     }
-    // A kernel that reads num_workgroups cannot be dispatched in bands.
+    // A kernel reads num_workgroups to find its index in a folded grid.
     let counts = |argument: &naga::FunctionArgument| matches!(argument.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::NumWorkGroups)));
-    let bands = !entry.function.arguments.iter().any(counts) && has_first_band(module, info);
+    let folded = entry.function.arguments.iter().any(counts);
+    let bands = has_first_band(module, info);
     let (Some((AddressSpace::Uniform, ..)), Some(block)) = (bindings.remove(&0), block) else {
         return Err("@group(0) @binding(0) must be a var<uniform> that the entry point reads: the parameters".into());
     };
@@ -304,7 +305,7 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
         });
     }
     Ok(format!(
-        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {}, bands: {bands}, operands: &[{}]",
+        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {}, bands: {bands}, folded: {folded}, operands: &[{}]",
         entry.workgroup_size,
         params(module, block)?,
         operands.join(", ")

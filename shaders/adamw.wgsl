@@ -111,15 +111,17 @@ fn step(i: u32) -> f32 {
 
 struct Plain {
     n: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Plain;
 
 @compute @workgroup_size(256)
 fn plain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, p.first_band, lane);
 #if q8
-    let block = wid.x + wid.y * groups.x;
+    let block = wid.x + (wid.y + p.first_band) * groups.x;
     if block * 256u < p.n {
         step_block(block * BLOCK_WORDS, min(256u, p.n - block * 256u), i, lane);
     }
@@ -141,6 +143,8 @@ struct Latent {
     // First rows of the second and of the third layer of the group.
     second: u32,
     third: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> latent: Latent;
@@ -201,7 +205,7 @@ fn store_signs(word: u32, slot: u32) -> u32 {
 @compute @workgroup_size(256)
 fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let blocks = (latent.columns + 255u) / 256u;
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + latent.first_band) * groups.x;
     let row = group / blocks;
     let start = group % blocks * 256u;
     if row >= latent.rows {
@@ -229,7 +233,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 @compute @workgroup_size(256)
 fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     clear_signs(lane);
-    let from_word = (wid.x + wid.y * groups.x) * WORDS;
+    let from_word = (wid.x + (wid.y + latent.first_band) * groups.x) * WORDS;
     for (var slot = lane / 32u; slot < WORDS; slot += 8u) {
         step_bit(from_word + slot, lane % 32u, slot);
     }
@@ -251,6 +255,8 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 struct Signs {
     rows: u32,
     columns: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> matrix: Signs;
@@ -261,7 +267,7 @@ struct Signs {
 // have neighbouring columns, so that they read the same words.
 @compute @workgroup_size(256)
 fn transpose(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, matrix.first_band, lane);
     let column = i % matrix.columns;
     let block = i / matrix.columns;
     if block >= words_in(matrix.rows) {

@@ -3,6 +3,8 @@
 
 struct Params {
     n: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -12,7 +14,7 @@ struct Params {
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, p.first_band, lane);
     if i < p.n {
         out[i] = a[i] + b[i];
     }

@@ -207,7 +207,7 @@ fn masked(scores: vec4<f32>, key: u32, seen: u32) -> vec4<f32> {
 
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + p.first_band) * groups.x;
     if group >= p.batch * ((p.queries + BLOCK - 1u) / BLOCK) * p.heads {
         return;
     }
@@ -309,7 +309,7 @@ fn deltas_of(lane: u32, block: Block) -> vec4<f32> {
 // Computes dq, and Δ for the next kernel.
 @compute @workgroup_size(64)
 fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + p.first_band) * groups.x;
     if group >= p.batch * ((p.queries + BLOCK - 1u) / BLOCK) * p.heads {
         return;
     }
@@ -392,7 +392,7 @@ fn weights_of(lane: u32, scores: mat4x4<f32>, dp: mat4x4<f32>, after: u32, count
 // Computes dk and dv of 32 keys, from all queries that attend to them.
 @compute @workgroup_size(64)
 fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + p.first_band) * groups.x;
     let blocks = (p.keys + BLOCK - 1u) / BLOCK;
     if group >= p.batch * blocks * p.kv_heads {
         return;

@@ -114,7 +114,7 @@ fn weighted_v(at: u32, count: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + p.first_band) * groups.x;
     if group >= p.batch * p.queries * p.heads {
         return;
     }
@@ -183,7 +183,7 @@ fn scored_k(at: u32, count: u32) -> f32 {
 // Computes dq, and Δ for the next kernel.
 @compute @workgroup_size(64)
 fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + p.first_band) * groups.x;
     if group >= p.batch * p.queries * p.heads {
         return;
     }
@@ -242,7 +242,7 @@ fn scored_queries(at: u32, upstream_at: u32, count: u32) -> vec2<f32> {
 
 @compute @workgroup_size(64)
 fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let group = wid.x + wid.y * groups.x;
+    let group = wid.x + (wid.y + p.first_band) * groups.x;
     if group >= p.batch * p.keys * p.kv_heads {
         return;
     }

@@ -28,6 +28,8 @@ struct Params {
     temperature: f32,
     kept: u32,
     divergence: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -93,7 +95,7 @@ fn report(row: u32, term: u32, value: f32) {
 
 @compute @workgroup_size(256)
 fn without_teacher(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.x + wid.y * groups.x;
+    let row = wid.x + (wid.y + p.first_band) * groups.x;
     if row >= p.rows {
         return;
     }
@@ -161,7 +163,7 @@ fn row_to_mixture(first: u32, lane: u32, top: f32, teacher_max: f32, sums: Sums,
 
 @compute @workgroup_size(256)
 fn with_teacher(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.x + wid.y * groups.x;
+    let row = wid.x + (wid.y + p.first_band) * groups.x;
     if row >= p.rows {
         return;
     }
@@ -299,7 +301,7 @@ fn kept_to_mixture(first: u32, taught: u32, lane: u32, top: f32, spread: f32) ->
 
 @compute @workgroup_size(256)
 fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.x + wid.y * groups.x;
+    let row = wid.x + (wid.y + p.first_band) * groups.x;
     if row >= p.rows {
         return;
     }

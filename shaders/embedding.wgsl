@@ -11,6 +11,8 @@ struct Params {
     // The bound part of the table: first row and number of rows.
     first: u32,
     rows: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -49,7 +51,7 @@ fn table_at(row: u32, column: u32) -> f32 {
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, p.first_band, lane);
     if i >= p.positions * p.width {
         return;
     }
@@ -71,7 +73,7 @@ var<workgroup> same: array<atomic<u32>, 8>;
 
 @compute @workgroup_size(256)
 fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let position = wid.x + wid.y * groups.x;
+    let position = wid.x + (wid.y + p.first_band) * groups.x;
     if position >= p.positions {
         return;
     }

@@ -149,7 +149,7 @@ fn fold_lanes(lane: u32) {
 
 @compute @workgroup_size(64)
 fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = (wid.x + wid.y * groups.x) * 4u;
+    let row = (wid.x + (wid.y + p.first_band) * groups.x) * 4u;
     if row >= p.rows {
         return;
     }
@@ -287,6 +287,8 @@ struct Scales {
     layers: u32,
     tiles: u32,
     width: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> scaled: Scales;
@@ -297,7 +299,7 @@ struct Scales {
 // Sums the partial sums of one column of one layer per invocation.
 @compute @workgroup_size(256)
 fn scales(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, scaled.first_band, lane);
     if i >= scaled.layers * scaled.width {
         return;
     }

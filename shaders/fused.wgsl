@@ -21,6 +21,8 @@ struct Params {
     // Flags of the fused operations: NORM, GATED, RESIDUAL.
     around: u32,
     epsilon: f32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 const NORM: u32 = 1u;
@@ -198,7 +200,7 @@ fn silu(x: f32) -> f32 {
 
 @compute @workgroup_size(256)
 fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let part = part_of(wid.x + wid.y * groups.x);
+    let part = part_of(wid.x + (wid.y + p.first_band) * groups.x);
     if part.first >= part.end {
         return;
     }

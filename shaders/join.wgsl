@@ -8,6 +8,8 @@ struct Params {
     source_first: u32,
     target_width: u32,
     target_first: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -16,7 +18,7 @@ struct Params {
 
 @compute @workgroup_size(256)
 fn copy(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, p.first_band, lane);
     if i < p.rows * p.cols {
         let row = i / p.cols;
         let column = i % p.cols;

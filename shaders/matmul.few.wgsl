@@ -47,7 +47,7 @@ fn few(
     @builtin(subgroup_invocation_id) within: u32,
 #endif
 ) {
-    let column = (wid.x + wid.y * groups.x) * COLUMNS;
+    let column = (wid.x + (wid.y + p.first_band) * groups.x) * COLUMNS;
     if column >= p.n {
         return;
     }

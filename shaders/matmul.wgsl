@@ -129,7 +129,7 @@ fn rows_at(first: u32, k: u32) -> vec4<f32> {
 
 @compute @workgroup_size(64)
 fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let column = wid.x + wid.y * groups.x;
+    let column = wid.x + (wid.y + p.first_band) * groups.x;
     if column >= p.n {
         return;
     }

@@ -10,6 +10,8 @@ struct Params {
     epsilon: f32,
     // 1 if dx is added to an earlier gradient of x.
     add: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -29,7 +31,7 @@ fn inverse_norm(first: u32, lane: u32) -> f32 {
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.x + wid.y * groups.x;
+    let row = wid.x + (wid.y + p.first_band) * groups.x;
     if row >= p.rows {
         return;
     }
@@ -47,7 +49,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.x + wid.y * groups.x;
+    let row = wid.x + (wid.y + p.first_band) * groups.x;
     if row >= p.rows {
         return;
     }
@@ -73,7 +75,7 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 
 @compute @workgroup_size(256)
 fn gain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let column = (wid.x + wid.y * groups.x) * COLUMNS + lane % COLUMNS;
+    let column = (wid.x + (wid.y + p.first_band) * groups.x) * COLUMNS + lane % COLUMNS;
     var sum = 0.0;
     if column < p.width {
         for (var row = lane / COLUMNS; row < p.rows; row += ROW_LANES) {

@@ -14,6 +14,8 @@ struct Params {
     inverse: u32,
     positions: u32,
     capacity: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -43,7 +45,7 @@ fn rotated(row: u32, head: u32, j: u32) -> vec2<f32> {
 #if !f16
 @compute @workgroup_size(256)
 fn rotate(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let pair = linear(wid, groups, lane);
+    let pair = linear(wid, groups, p.first_band, lane);
     let head = pair / p.half_dim;
     if head >= p.rows * heads_in_row() {
         return;
@@ -96,9 +98,9 @@ fn cache_at(row: u32, head: u32, j: u32) -> u32 {
 @compute @workgroup_size(256)
 fn cache(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
 #if f16
-    let first = linear(wid, groups, lane) * 2u;
+    let first = linear(wid, groups, p.first_band, lane) * 2u;
 #else
-    let first = linear(wid, groups, lane);
+    let first = linear(wid, groups, p.first_band, lane);
 #endif
     let j = first % p.half_dim;
     let head = first / p.half_dim % heads_in_row();

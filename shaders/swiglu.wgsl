@@ -5,6 +5,8 @@
 struct Params {
     rows: u32,
     wide: u32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -30,7 +32,7 @@ fn gate_at(i: u32) -> u32 {
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, p.first_band, lane);
     if i < p.rows * p.wide {
         let gate = x[gate_at(i)];
         out[i] = gate * sigmoid(gate) * x[gate_at(i) + p.wide];
@@ -39,7 +41,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 
 @compute @workgroup_size(256)
 fn backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear(wid, groups, lane);
+    let i = linear(wid, groups, p.first_band, lane);
     if i < p.rows * p.wide {
         let gate = x[gate_at(i)];
         let s = sigmoid(gate);

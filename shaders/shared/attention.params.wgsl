@@ -12,4 +12,6 @@ struct Params {
     k_first: u32,
     v_first: u32,
     scale: f32,
+    // Workgroups along y in earlier bands.
+    first_band: u32,
 }

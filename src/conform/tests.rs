@@ -34,7 +34,7 @@ impl Op for Wrong {
         let (spec, n) = (specs.inputs[0], specs.inputs[0].elements() as i32 + self.extra_elements);
         let variant = |name, kernel, params, groups| {
             let operands = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
-            Variant { name, storage: Storage::F32, launches: vec![Launch { kernel, operands, params, groups }] }
+            Variant { name, storage: Storage::F32, launches: vec![Launch { kernel, operands, params, groups, operations: None }] }
         };
         // The outer product of a column and a row.
         let (rows, cols) = (spec.rows as u32, spec.cols as u32);
@@ -257,4 +257,34 @@ fn a_lost_device_ends_the_run() {
     }));
     assert!(report.cut.as_ref().is_some_and(|why| why.starts_with("the GPU was lost after 1 of ")), "{:?}", report.cut);
     assert!(!report.passed() && report.rows.len() == 1, "{}", report.table());
+}
+
+#[test]
+fn every_kernel_gives_the_same_bits_in_bands() {
+    let ConformTarget::Gpu(gpus) = gpu() else { unreachable!() };
+    let mut random = Random::new(5, &["bands"]);
+    let mut differ = Vec::new();
+    for case in ops::ALL.iter().flat_map(|entry| (entry.cases)()) {
+        let contents = OperandContents::draw(&case, &mut random);
+        let gradient = Trial::gradient(&case, &contents, &mut random).ok();
+        for trial in [Trial::forward(&case, &contents).ok(), gradient].into_iter().flatten() {
+            let offers = GpuMachine::new(gpus[0].clone(), ops::FUSIONS).variant_support(&trial.tape);
+            for name in offers.iter().filter(|offer| offer.missing_requirement.is_none()).map(|offer| offer.variant).collect::<std::collections::BTreeSet<_>>()
+            {
+                let run = |longest: f64| {
+                    let mut machine = machine_with_variant(&gpus[0], name);
+                    let Machine::Gpu(gpu) = &mut machine else { unreachable!() };
+                    gpu.set_max_submit_seconds(longest);
+                    pollster::block_on(trial.run_on(machine)).expect("runs").results
+                };
+                if run(0.0) != run(1e9) {
+                    differ.push(format!("{} {}, {name}", case.op.name(), case.label));
+                }
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{differ:#?}");
+    let untried: Vec<_> =
+        crate::device::KERNELS.iter().filter(|row| row.bands && gpus[0].can_run(row) && !gpus[0].compiled().contains(&row.name)).map(|row| row.name).collect();
+    assert!(untried.is_empty(), "not tried: {untried:?}");
 }

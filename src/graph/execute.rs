@@ -9,12 +9,13 @@ use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::params::encode_params;
 use super::plan::{BufferSlot, Plan, Pool, check_overlaps};
 use super::shape::Spec;
-use super::submits;
+use super::submits::{self, Split};
 use super::tape::{BufferOwner, Node, Tape, TapeTensor, TensorLocation};
 use super::variants::Variants;
 use super::work::Work;
 use crate::device::{Access, Bound, Dispatch, Gpu, Kernel, Readback, kernel};
 use crate::platform::{Clock, IN_PAGE};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Alignment of the offsets of bound ranges, in bytes: WebGPU's guaranteed limit, so that a tape that runs on
@@ -39,8 +40,8 @@ pub struct GpuMachine {
     kept_words: u64,
     /// Longest expected duration of a submit, in seconds.
     max_submit_seconds: f64,
-    /// Operations per second of the slowest dispatch that was too long.
-    rate: f64,
+    /// Of kernels that took too long: measured by assumed duration.
+    slowdowns: HashMap<&'static str, f64>,
     /// True if the last run waited for each of its dispatches.
     waited: bool,
 }
@@ -100,7 +101,7 @@ impl GpuMachine {
             words: 0,
             variants: Variants::default(),
             max_submit_seconds: submits::MAX_SUBMIT_SECONDS,
-            rate: submits::ASSUMED_RATE,
+            slowdowns: HashMap::new(),
             waited: false,
             pool: Pool::default(),
             slots: Vec::new(),
@@ -259,7 +260,13 @@ impl GpuMachine {
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
                 let kernel = self.check_launch(node, &launch)?;
                 let work = Work::of(&launch, Specs { inputs: &inputs, updates: &updates }, &outputs);
-                for (band, share) in submits::bands(launch, kernel.bands, work.operations, self.max_submit_seconds, self.rate) {
+                let split = match kernel.bands {
+                    false => Split::None,
+                    true if kernel.folded => Split::Folded,
+                    true => Split::Rows,
+                };
+                let seconds = submits::assumed_seconds(&work) * self.slowdowns.get(kernel.name).unwrap_or(&1.0);
+                for (band, share) in submits::bands(launch, split, seconds, self.max_submit_seconds) {
                     launches.push((node, kernel, band));
                     works.push(work.share(share));
                 }
@@ -403,12 +410,15 @@ impl GpuMachine {
         }
         // Dispatches that took too long are split further and timed again.
         let cut = program.dispatches.len();
-        let can_be_cut = |dispatch: &Dispatch| kernel(dispatch.kernel()).is_some_and(|kernel| kernel.bands);
-        let timed = program.dispatches.iter().zip(&program.works).zip(&program.seconds);
-        let too_long = timed.filter(|&((dispatch, _), &seconds)| seconds > self.max_submit_seconds && can_be_cut(dispatch));
-        let slowest = too_long.map(|((_, work), seconds)| work.operations / seconds).fold(f64::INFINITY, f64::min);
-        if slowest.is_finite() {
-            self.rate = self.rate.min(slowest);
+        let mut is_too_long = false;
+        for ((dispatch, work), &seconds) in program.dispatches.iter().zip(&program.works).zip(&program.seconds) {
+            if seconds > self.max_submit_seconds && kernel(dispatch.kernel()).is_some_and(|kernel| kernel.bands) {
+                is_too_long = true;
+                let slowdown = self.slowdowns.entry(dispatch.kernel()).or_insert(1.0);
+                *slowdown = slowdown.max(seconds / submits::assumed_seconds(work));
+            }
+        }
+        if is_too_long {
             self.record(program)?;
         }
         match program.dispatches.len() == cut {

@@ -52,6 +52,8 @@ pub struct Launch {
     pub params: Params,
     /// Workgroups in each dimension.
     pub groups: [u32; 3],
+    /// Arithmetic operations, if more than the shapes of the operands show: see [`Work`](super::Work).
+    pub operations: Option<f64>,
 }
 
 /// One implementation of an operation on a GPU. It requires the features that its kernels require; see
@@ -235,7 +237,8 @@ impl RunCpu for Traced {
 }
 
 /// Returns the dispatch size for `n` workgroups, folded into two dimensions of at most 65,535. Kernels compute
-/// their index as `wid.x + wid.y * num_workgroups.x` and return past the end.
+/// their index as `wid.x + (wid.y + first_band) * num_workgroups.x` and return past the end, because a grid that is split
+/// into bands is folded differently.
 pub fn grid(n: usize) -> [u32; 3] {
     const MAX_GROUPS: usize = 65_535;
     if n <= MAX_GROUPS {

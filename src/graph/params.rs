@@ -80,7 +80,7 @@ mod tests {
     fn fields_are_encoded_by_name_and_errors_name_the_field() {
         let norm = kernel("rms_norm/forward").unwrap();
         let right = params! { epsilon: 0.5, width: 7_u32, add: false, rows: 3_usize };
-        assert_eq!(encode_params(norm, &right).unwrap(), [3, 7, 0.5_f32.to_bits(), 0]);
+        assert_eq!(encode_params(norm, &right).unwrap(), [3, 7, 0.5_f32.to_bits(), 0, 0]);
         let refused = |params: Params| encode_params(norm, &params).unwrap_err();
         assert_eq!(refused(params! { rows: 3_u32, width: 7_u32, epsilon: 0.5 }), "the launch does not set add");
         assert!(refused(params! { row: 3_u32 }).contains("no field row"));

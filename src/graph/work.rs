@@ -8,7 +8,8 @@ use super::shape::{Spec, Storage};
 pub struct Work {
     /// Bytes of its operands; those both read and written count twice.
     pub bytes: u64,
-    /// Multiplications and additions of a matrix product; otherwise the elements of the largest operand.
+    /// Multiplications and additions of a matrix product; those that the launch states; otherwise the elements of the
+    /// largest operand.
     pub operations: f64,
 }
 
@@ -18,7 +19,7 @@ impl Work {
         Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
     }
 
-    /// Returns the work of a launch. Operands of shapes (m, k), (k, n) and (m, n) count as a matrix product.
+    /// Returns the work of a launch. Unless it states its operations, operands of shapes (m, k), (k, n) and (m, n) count as a matrix product.
     pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {
         let operands: Vec<(Spec, u64)> = launch
             .operands
@@ -33,7 +34,8 @@ impl Work {
         let sizes: Vec<Spec> = operands.iter().map(|(spec, _)| *spec).filter(|spec| spec.storage != Storage::U32).collect();
         let largest = sizes.iter().map(Spec::elements).max().unwrap_or(0) as f64;
         let product = |three: [&Spec; 3]| 2.0 * three.iter().map(|spec| spec.elements() as f64).product::<f64>().sqrt();
-        let mut operations = largest;
+        let mut operations = launch.operations.unwrap_or(largest);
+        let sizes = if launch.operations.is_some() { &[] } else { &sizes[..] };
         for (n, a) in sizes.iter().enumerate() {
             for (m, b) in sizes.iter().enumerate().skip(n + 1) {
                 let products = sizes[m + 1..].iter().map(|c| [a, b, c]).filter(is_product).map(product);
@@ -60,7 +62,7 @@ mod tests {
     #[test]
     fn products_are_seen_among_any_operands() {
         let operations = |inputs: &[Spec], outputs: &[Spec], operands: Vec<Operand>| {
-            let launch = Launch { kernel: "", operands, params: Vec::new(), groups: [1, 1, 1] };
+            let launch = Launch { kernel: "", operands, params: Vec::new(), groups: [1, 1, 1], operations: None };
             Work::of(&launch, Specs { inputs, updates: &[] }, outputs).operations
         };
         let (tokens, width, out) = (8192, 768, 2304);

@@ -37,6 +37,9 @@ fn step<T: Real>(control: &Control<T>, norm: &[T], state: ElementState<'_, T>) {
     }
 }
 
+/// Arithmetic operations of [`step`] for each element.
+const OPERATIONS: f64 = 15.0;
+
 /// The moments of consecutive elements.
 enum MomentSlices<'a, T> {
     Floats(&'a mut [T], &'a mut [T]),
@@ -141,6 +144,7 @@ impl Op for AdamW {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3)],
             params: params! { n: n },
             groups: grid(n.div_ceil(256)),
+            operations: Some(OPERATIONS * n as f64),
         }])
     }
 
@@ -208,12 +212,14 @@ impl Op for AdamWSigns {
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
                 params: params! { rows: rows, columns: cols, counter: self.counter, second: second, third: third },
                 groups: grid(groups),
+                operations: Some(OPERATIONS * latent.elements() as f64),
             },
             Launch {
                 kernel: "adamw/transpose",
                 operands: vec![Operand::Up(4), Operand::Up(5)],
                 params: params! { rows: rows, columns: cols },
                 groups: grid(specs.updates[5].words().div_ceil(256)),
+                operations: None,
             },
         ])
     }

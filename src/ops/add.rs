@@ -32,6 +32,7 @@ impl Op for Add {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: params! { n: n },
             groups: grid(n.div_ceil(256)),
+            operations: None,
         }])
     }
 

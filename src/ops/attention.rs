@@ -146,6 +146,7 @@ impl Op for Attention {
             operands: inputs.map(Operand::In).into_iter().chain([Operand::Out(0), Operand::Out(1)]).collect(),
             params: self.params(sizes, columns),
             groups: grid(self.batch * queries * self.heads.query),
+            operations: Some(4.0 * self.pairs(sizes)),
         };
         let mut variants = Variant::portable(vec![launch(kernels[0], sizes.queries)]);
         if sizes.blocked() {
@@ -199,6 +200,14 @@ impl Op for Attention {
 }
 
 impl Attention {
+    /// Returns the multiplications of one of its products: the elements of a head for each query and each key that it
+    /// sees. A cache counts as full.
+    fn pairs(&self, sizes: AttentionSizes) -> f64 {
+        let (queries, keys) = (sizes.queries as f64, sizes.keys as f64);
+        let seen = queries * (keys - (queries - 1.0).min(keys) / 2.0);
+        seen * (self.batch * sizes.heads.query * sizes.head_dim) as f64
+    }
+
     /// Computes every sequence in blocks of queries. `k` and `v` begin at their first element.
     fn sequences<T: Real>(&self, sizes: AttentionSizes, start: usize, (q, k, v): (&[T], &[T], &[T]), o: &mut [T], lse: &mut [T]) {
         let (wide, heads) = (sizes.wide(), sizes.heads.query);
@@ -332,14 +341,15 @@ impl Op for AttentionBackward {
         let shared = [0, 0, 0, 1, 3].map(Operand::In);
         // There are as many keys as queries.
         let launches = |[query, key]: [&'static str; 2], blocks: usize| {
-            let launch = |kernel, others: &[Operand], heads: usize| Launch {
+            let launch = |kernel, others: &[Operand], heads: usize, products: f64| Launch {
                 kernel,
                 operands: [&shared[..], others].concat(),
                 params: params.clone(),
                 groups: grid(self.0.batch * blocks * heads),
+                operations: Some(products * self.0.pairs(sizes)),
             };
             let (delta, dx) = (Operand::Out(1), Operand::Out(0));
-            vec![launch(query, &[Operand::In(2), delta, dx], sizes.heads.query), launch(key, &[delta, dx], sizes.heads.key_value)]
+            vec![launch(query, &[Operand::In(2), delta, dx], sizes.heads.query, 6.0), launch(key, &[delta, dx], sizes.heads.key_value, 8.0)]
         };
         let mut variants = Variant::portable(launches(["attention/query_gradient", "attention/key_gradient"], sizes.queries));
         if sizes.blocked() {

@@ -102,6 +102,7 @@ impl Op for Distill {
             operands,
             params: params(self.objective, self.gradient, logits, 0),
             groups: grid(logits.rows),
+            operations: Some(operations(logits, has_teacher, self.gradient)),
         }])
     }
 
@@ -133,6 +134,18 @@ fn params(objective: Objective, gradient: bool, logits: Spec, kept: usize) -> Pa
         kept: kept,
         divergence: divergence as u32,
     }
+}
+
+/// Returns the arithmetic operations of the loss kernels: of each logit 4 in the log-sum-exp, 12 in the sums at
+/// temperature τ, 10 in each divergence beyond, and 12 in the gradient, with an exponential as one.
+fn operations(logits: Spec, has_teacher: bool, gradient: bool) -> f64 {
+    let of_each = match (has_teacher, gradient) {
+        (false, false) => 4.0,
+        (false, true) => 8.0,
+        (true, false) => 26.0,
+        (true, true) => 28.0,
+    };
+    of_each * logits.elements() as f64
 }
 
 /// Returns the divergences that are reported besides those that always are: the training objective, or all without a gradient.
@@ -249,6 +262,7 @@ impl Op for LossSum {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: params! { rows: specs.inputs[0].rows },
             groups: [1, 1, 1],
+            operations: None,
         }])
     }
 

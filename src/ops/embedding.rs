@@ -43,6 +43,7 @@ impl Op for Embedding {
             operands: vec![Operand::In(part), Operand::In(tables.len()), Operand::Out(0)],
             params: params! { positions: n, width: table.cols, vocabulary: vocabulary, first: first, rows: tables[part].rows },
             groups: grid((n * table.cols).div_ceil(256)),
+            operations: None,
         };
         Variant::portable(parts(tables).map(launch).collect())
     }
@@ -116,6 +117,8 @@ impl Op for EmbeddingGradient {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: params! { positions: dy.rows, width: dy.cols, vocabulary: self.vocabulary, first: self.first, rows: specs.updates[0].rows },
             groups: grid(dy.rows),
+            // Each position is compared with all.
+            operations: Some((dy.rows * dy.rows + dy.elements()) as f64),
         }])
     }
 

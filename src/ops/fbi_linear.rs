@@ -101,6 +101,7 @@ impl Op for FbiLinear {
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
             params: self.params(x, signs, false),
             groups: grid(signs.rows.div_ceil(4)),
+            operations: None,
         }])
     }
 
@@ -147,6 +148,7 @@ impl FbiLinear {
             operands: inputs.into_iter().chain([Operand::Out(0), bound]).collect(),
             params: self.params(x, signs, residual.is_some()),
             groups: tier.groups(x.rows, signs.rows),
+            operations: None,
         };
         LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }
@@ -200,12 +202,14 @@ impl Op for FbiLinearInput {
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
             params: product_params(&self.members, dy.rows, signs, params! { add: false }),
             groups: tier.groups(dy.rows, signs.rows),
+            operations: None,
         };
         let scales = || Launch {
             kernel: "fbi_linear/scales",
             operands: vec![Operand::Out(1), Operand::Up(0), Operand::Up(1)],
             params: params! { layers: layers, tiles: tiles, width: width },
             groups: grid((layers * width).div_ceil(256) as usize),
+            operations: None,
         };
         LinearTier::variants(&self.members, signs.rows, |tier| vec![input(tier), scales()])
     }
@@ -324,6 +328,7 @@ impl Op for FbiLinearWeight {
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
             params: params! { outs: dy.cols, ins: x.cols, tokens: dy.rows, second: second, third: third },
             groups: tier.groups(dy.cols, x.cols),
+            operations: None,
         };
         LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }

@@ -35,6 +35,7 @@ impl Op for SumSquares {
             operands: vec![Operand::In(0), Operand::Up(0)],
             params: params! { n: specs.inputs[0].elements() },
             groups: [PARTIALS as u32, 1, 1],
+            operations: None,
         }])
     }
 
@@ -86,6 +87,7 @@ impl Op for GradNorm {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: params! { n: specs.inputs[0].elements() },
             groups: [1, 1, 1],
+            operations: None,
         }])
     }
 

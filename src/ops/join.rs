@@ -8,7 +8,7 @@ use crate::params;
 /// Returns a copy of columns; `source` and `target` are width and first column.
 fn launch(rows: usize, cols: usize, source: (usize, usize), target: (usize, usize), operands: Vec<Operand>) -> Launch {
     let params = params! { rows: rows, cols: cols, source_width: source.0, source_first: source.1, target_width: target.0, target_first: target.1 };
-    Launch { kernel: "join/copy", operands, params, groups: grid((rows * cols).div_ceil(256)) }
+    Launch { kernel: "join/copy", operands, params, groups: grid((rows * cols).div_ceil(256)), operations: None }
 }
 
 /// Any number of inputs `(rows, nᵢ)`, side by side → `(rows, Σ nᵢ)`.

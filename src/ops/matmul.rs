@@ -137,6 +137,7 @@ impl Op for Matmul {
             operands: vec![Operand::In(0), Operand::In(1), out],
             params: params! { m: m, n: n, k: k, a_row: a_row, a_col: a_col, b_row: b_row, b_col: b_col, accumulate: accumulate },
             groups,
+            operations: None,
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;
         // Only the portable kernels read 8-bit blocks.

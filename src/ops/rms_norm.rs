@@ -48,6 +48,7 @@ impl Op for RmsNorm {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: params! { rows: x.rows, width: x.cols, epsilon: self.epsilon, add: false },
             groups: grid(x.rows),
+            operations: None,
         }])
     }
 
@@ -101,12 +102,14 @@ impl RmsNormBackward {
                 operands: inputs.into_iter().chain([earlier, Operand::Out(0), Operand::Out(1)]).collect(),
                 params: params.clone(),
                 groups: grid(x.rows),
+                operations: None,
             },
             Launch {
                 kernel: "rms_norm/gain",
                 operands: vec![Operand::In(0), Operand::In(2), Operand::Out(1), Operand::Up(0)],
                 params,
                 groups: grid(x.cols.div_ceil(16)),
+                operations: None,
             },
         ]
     }

@@ -84,7 +84,7 @@ impl Op for Rope {
                 if cache.storage == Storage::F16 { "rope/cache.f16" } else { "rope/cache" }
             }
         };
-        Variant::portable(vec![Launch { kernel, operands, params, groups: grid(invocations.div_ceil(256)) }])
+        Variant::portable(vec![Launch { kernel, operands, params, groups: grid(invocations.div_ceil(256)), operations: None }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -210,6 +210,7 @@ impl Op for Sample {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2)],
             params: params! { vocabulary: specs.inputs[0].cols },
             groups: [1, 1, 1],
+            operations: None,
         }])
     }
 

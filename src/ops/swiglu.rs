@@ -43,6 +43,7 @@ impl Op for Swiglu {
             operands: vec![Operand::In(0), Operand::Out(0)],
             params: params! { rows: rows, wide: cols / 2 },
             groups: grid((rows * cols / 2).div_ceil(256)),
+            operations: None,
         }])
     }
 
@@ -96,6 +97,7 @@ impl Op for SwigluBackward {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: params! { rows: rows, wide: cols / 2 },
             groups: grid((rows * cols / 2).div_ceil(256)),
+            operations: None,
         }])
     }
 

@@ -27,6 +27,7 @@ impl Op for BrokenAdd {
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: crate::params! { n: n },
             groups: crate::graph::grid(n.div_ceil(256)),
+            operations: None,
         };
         let variant = |name, n| Variant { name, storage: Storage::F32, launches: vec![launch(n)] };
         vec![variant(Variant::PORTABLE, n), variant("careless", n / 16), variant("careful", n)]

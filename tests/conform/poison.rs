@@ -131,6 +131,7 @@ fn half(@builtin(local_invocation_index) lane: u32) {
     workgroup_bytes: 272,
     params: &[ParamField { name: "n", float: false }],
     bands: false,
+    folded: false,
     operands: &[Access::Write],
 };
 

@@ -1,7 +1,7 @@
 //! The loss against the top-k tokens of a teacher.
 
 use super::divergence::{TopRow, gaps};
-use super::{Objective, TERMS, Term, params, reported, softmax};
+use super::{Objective, TERMS, Term, operations, params, reported, softmax};
 use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, sum, vectorised};
 use crate::ops::check_operands;
 use crate::platform::parallel::*;
@@ -58,6 +58,7 @@ impl Op for DistillTop {
             operands: operands.to_vec(),
             params: params(self.objective, self.gradient, logits, specs.inputs[3].cols),
             groups: grid(logits.rows),
+            operations: Some(operations(logits, true, self.gradient)),
         }])
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn kernel() -> Kernel {
         workgroup_bytes: 0,
         params: &[ParamField { name: "count", float: false }],
         bands: false,
+        folded: false,
         operands: &[Access::Write],
     }
 }
