@@ -66,8 +66,9 @@ fn four_bytes(lane: u32, shift: u32) -> u32 {
 }
 
 // Updates the `count` elements of a block, whose moments begin at word `base`; this lane has element `i`,
-// and returns its new value. Uniform control flow only.
-fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
+// and returns its new value. The rounding depends on `index`, that of the element in the whole matrix. Uniform
+// control flow only.
+fn step_block(base: u32, count: u32, i: u32, index: u32, lane: u32) -> f32 {
     var next = Updated(0.0, 0.0, 0.0);
     if lane < count && is_taken() {
         let word = base + 1u + lane / 4u;
@@ -79,7 +80,7 @@ fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
     }
     let first_scale = scale_of(reduce_max(lane, abs(next.first)));
     let second_scale = scale_of(reduce_max(lane, next.second));
-    let noise = dither(i, u32(control[STEP]));
+    let noise = dither(index, u32(control[STEP]));
     bytes[lane] = first_byte(next.first, first_scale, noise.x) | (second_byte(next.second, second_scale, noise.y) << 8u);
     workgroupBarrier();
     storageBarrier();
@@ -123,7 +124,7 @@ fn plain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 #if q8
     let block = wid.x + (wid.y + p.first_band) * groups.x;
     if block * 256u < p.n {
-        step_block(block * BLOCK_WORDS, min(256u, p.n - block * 256u), i, lane);
+        step_block(block * BLOCK_WORDS, min(256u, p.n - block * 256u), i, i, lane);
     }
 #else
     if i >= p.n {
@@ -140,7 +141,9 @@ struct Latent {
     rows: u32,
     columns: u32,
     counter: u32,
-    // First rows of the second and of the third layer of the group.
+    // The first row of the block that is bound, in the whole matrix; in the block, the first rows of the second and of
+    // the third layer of the group.
+    first: u32,
     second: u32,
     third: u32,
     // Workgroups along y in earlier bands.
@@ -214,7 +217,8 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     clear_signs(lane);
     let count = min(256u, latent.columns - start);
     let base = row * moment_row(latent.columns) + start / 256u * BLOCK_WORDS;
-    let value = step_block(base, count, row * latent.columns + start + lane, lane);
+    let i = row * latent.columns + start + lane;
+    let value = step_block(base, count, i, latent.first * latent.columns + i, lane);
     if lane < count && is_positive(value) {
         atomicOr(&packed[lane / 32u], 1u << (lane % 32u));
     }
@@ -255,6 +259,9 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 struct Signs {
     rows: u32,
     columns: u32,
+    // Words in a row of the transpose, and the first of them that these rows fill.
+    words: u32,
+    first: u32,
     // Workgroups along y in earlier bands.
     first_band: u32,
 }
@@ -279,6 +286,6 @@ fn transpose(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
         let bits = rows_of_signs[(block * 32u + r) * row_words + column / 32u];
         word |= ((bits >> (column % 32u)) & 1u) << r;
     }
-    transposed[column * words_in(matrix.rows) + block] = word;
+    transposed[column * matrix.words + matrix.first + block] = word;
 }
 #endif

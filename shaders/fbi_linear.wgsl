@@ -336,9 +336,9 @@ fn layer_x_at(token: u32, i: u32) -> f32 {
 }
 
 fn add_latent(o: u32, i: u32, sum: f32) {
-    if o < w.outs && i < w.ins {
+    if o < w.end && i < w.ins {
         let layer = u32(o >= w.second) + u32(o >= w.third);
-        d_latent[o * w.ins + i] += latent_alpha[layer * w.ins + i] * sum;
+        d_latent[(o - w.first) * w.ins + i] += latent_alpha[layer * w.ins + i] * sum;
     }
 }
 
@@ -355,7 +355,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
     let right = lane % 16u;
     let down = lane / 16u;
     let band = wid.y + w.first_band;
-    let o = band * TILE + place.quad * 4u;
+    let o = w.first + band * TILE + place.quad * 4u;
     let i = wid.x * TILE + place.quad * 4u;
     var sums = mat4x4<f32>();
     for (var k = 0u; k < w.tokens; k += STEP) {
@@ -366,7 +366,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
         sums = tile_multiply(sums, down, right);
         workgroupBarrier();
     }
-    let row = band * TILE + down * 4u;
+    let row = w.first + band * TILE + down * 4u;
     let column = wid.x * TILE + right * 4u;
     add_latent_quad(row, column, sums[0]);
     add_latent_quad(row + 1u, column, sums[1]);

@@ -239,10 +239,10 @@ fn layer_x_quad(token: u32, i: u32) -> vec4<f32> {
 // Adds α ⊙ `block` to the latent weight's gradient. `block` is dyᵀ·x of four outputs, which belong to one
 // layer, and four inputs.
 fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
-    if o < w.outs && i < w.ins {
+    if o < w.end && i < w.ins {
         let layer = u32(o >= w.second) + u32(o >= w.third);
         let scale = latent_alpha[(layer * w.ins + i) / 4u];
-        let at = (o * w.ins + i) / 4u;
+        let at = ((o - w.first) * w.ins + i) / 4u;
         let row = w.ins / 4u;
         d_latent[at] += scale * block[0];
         d_latent[at + row] += scale * block[1];
@@ -264,7 +264,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
     for (var k = 0u; k < w.tokens; k += STEP) {
         let t = k + first;
         if lane < 128u {
-            let o = band * TILE + quad * 4u;
+            let o = w.first + band * TILE + quad * 4u;
             fill_left(quad, first, mat4x4(dy_quad(t, o), dy_quad(t + 1u, o), dy_quad(t + 2u, o), dy_quad(t + 3u, o)));
         } else {
             let i = wid.x * TILE + quad * 4u;
@@ -274,7 +274,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
         sums = multiply(sums, down, right);
         workgroupBarrier();
     }
-    let o = band * TILE + down * 4u;
+    let o = w.first + band * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
     add_latent(o, i, sums.near);
     add_latent(o, i + 64u, sums.right);

@@ -1,29 +1,35 @@
-// The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges; then norm = √Σ ÷ scale,
+// The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges, of which some may be bound at once; then norm = √Σ ÷ scale,
 // factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, a flag whether the step is taken, and AdamW's bias
 // corrections, which depend on whether the step before was taken.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
-const PARTIALS: u32 = 256u;
 
 struct Params {
     n: u32,
 }
 
+// `n` elements are bound, in ranges of `length`, the first of which is range `first`.
+struct Ranges {
+    n: u32,
+    length: u32,
+    first: u32,
+}
+
 @group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> ranges: Ranges;
 @group(0) @binding(1) var<storage, read> terms: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(256)
 fn squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let chunk = (p.n + PARTIALS - 1u) / PARTIALS;
-    let end = min((wid.x + 1u) * chunk, p.n);
+    let end = min((wid.x + 1u) * ranges.length, ranges.n);
     var sum = 0.0;
-    for (var i = wid.x * chunk + lane; i < end; i += LANES) {
+    for (var i = wid.x * ranges.length + lane; i < end; i += LANES) {
         sum += terms[i] * terms[i];
     }
     let total = reduce_sum(lane, sum);
     if lane == 0u {
-        partials[wid.x] = total;
+        partials[ranges.first + wid.x] = total;
     }
 }
 

@@ -82,7 +82,7 @@ fn one_buffer_read_and_written_by_an_operation_is_refused() {
     let x = allocate(&mut machine, Spec::f32(2, PARTIALS));
     let mut tape = Tape::new();
     let [row, sums] = [x.rows(0, 1), x.rows(1, 1)].map(|location| tape.persistent(location));
-    tape.push(SumSquares, &[row], &[sums]).expect("fits");
+    tape.push(SumSquares::new(PARTIALS), &[row], &[sums]).expect("fits");
     let error = machine.compile(tape).expect_err("refused").to_string();
     assert!(error.contains("both read-only and read-write"), "{error}");
 }

@@ -8,7 +8,7 @@ use signet::data::Batch;
 use signet::device::{Checks, Gpu, KNOWN_FAILURES, adapters};
 use signet::graph::{Machine, Recompute, Storage};
 use signet::infer::Engine;
-use signet::model::{Linears, ModelConfig, Purpose, Weights, init_dense, init_from_dense};
+use signet::model::{Linears, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::Control;
 use signet::ops::FUSIONS;
 use signet::rng::Key;
@@ -54,16 +54,16 @@ fn a_plan_equals_the_memory_of_a_run() {
     assert_eq!(totals[0], totals[1]);
 }
 
-/// The first adapter with a binding limit below a third of the head.
-fn narrow_machine() -> Machine {
+/// The first adapter with a binding limit of `bytes`.
+fn narrow_machine(bytes: u64) -> Machine {
     let adapters = block_on(adapters());
-    let gpu = block_on(Gpu::open_within(&adapters[0], Checks::Off, 48 << 10, KNOWN_FAILURES)).unwrap();
+    let gpu = block_on(Gpu::open_within(&adapters[0], Checks::Off, bytes, KNOWN_FAILURES)).unwrap();
     Machine::gpu(Arc::new(gpu), FUSIONS)
 }
 
 #[test]
 fn a_matrix_larger_than_a_binding_is_split_without_changing_results() {
-    let (mut wide, mut narrow) = (machine().1, narrow_machine());
+    let (mut wide, mut narrow) = (machine().1, narrow_machine(48 << 10));
     assert!(narrow.max_words() * 3 < 1000 * 48, "the head must be split");
     let model = ModelConfig { vocab_size: 1000, ..student() };
     let decoded = [&mut wide, &mut narrow].map(|machine| {
@@ -74,12 +74,12 @@ fn a_matrix_larger_than_a_binding_is_split_without_changing_results() {
         [logits, block_on(engine.feed(machine, &[767])).unwrap()]
     });
     assert_eq!(decoded[0], decoded[1]);
-    let steps = [machine().1, narrow_machine()].map(|mut machine| {
+    let steps = [machine().1, narrow_machine(48 << 10)].map(|mut machine| {
         let config = TrainConfig { batch: 1, seq: 12, ..settings(true) };
         let mut shapes = shapes(true);
         shapes.student = model.clone();
         shapes.teacher.as_mut().unwrap().config.vocab_size = 1000;
-        let words = first_steps(&mut machine, &config, &shapes, Recompute::Off);
+        let words = first_steps(&mut machine, &config, &shapes, Recompute::Off, 1.0);
         assert_eq!(machine.bytes(), plan(&config, &shapes, Recompute::Off, machine.counter()).unwrap().total());
         words
     });
@@ -90,14 +90,46 @@ fn a_matrix_larger_than_a_binding_is_split_without_changing_results() {
     assert!(apart * 1000 < pairs().count(), "{apart} of {} parameters differ", pairs().count());
 }
 
+#[test]
+fn latent_weights_larger_than_a_binding_train_to_the_same_bits() {
+    const LIMIT: u64 = 160 << 10;
+    let steps = [machine().1, narrow_machine(LIMIT)].map(|mut machine| {
+        let config = TrainConfig { batch: 1, ..settings(true) };
+        let mut shapes = shapes(true);
+        shapes.student = ModelConfig { hidden_size: 128, intermediate_size: 400, ..student() };
+        // Clipping would differ by the rounding of the norm, which is summed page by page.
+        first_steps(&mut machine, &config, &shapes, Recompute::On, f32::MAX)
+    });
+    let gate_and_up = 2 * 400 * 128 * 4;
+    assert!(gate_and_up > 2 * LIMIT && (VOCABULARY * 128 * 4) as u64 <= LIMIT, "latent weights are split in three, the head is not");
+    assert!(steps[0] == steps[1], "blocks of latent weights gave other bits");
+}
+
+#[test]
+fn a_model_of_7b_trains_within_bindings_of_128_mib() {
+    let largest = |max_words: usize| {
+        let mut machine = Machine::counting(max_words, FUSIONS);
+        let config = TrainConfig { batch: 1, seq: 1024, moments: Moments::Q8, ..TrainConfig::default() };
+        let student = ModelConfig::preset("7B", 32_000).unwrap();
+        let teacher = TeacherShape { config: student.clone(), linears: Linears::Dense, purpose: Purpose::Inference(Storage::F16) };
+        let shapes = Shapes { student, teacher: Some(teacher), top: None, prompt: vec![1, 2, 3] };
+        Setup::new(&mut machine, &config, &shapes, Recompute::On).unwrap();
+        let Machine::Counting(counter) = &machine else { unreachable!() };
+        counter.largest_operand()
+    };
+    let limit = 128 << 20;
+    assert!(4 * largest(limit / 4) <= limit, "{} bytes are bound", 4 * largest(limit / 4));
+    assert!(4 * largest(usize::MAX) > limit, "without a limit, no operand is split");
+}
+
 /// The parameters after two steps, and the bytes of activations.
 fn trained(machine: &mut Machine, recompute: Recompute) -> (Vec<Vec<u32>>, u64) {
-    let words = first_steps(machine, &settings(true), &shapes(true), recompute);
+    let words = first_steps(machine, &settings(true), &shapes(true), recompute, 1.0);
     (words, machine.slot_bytes())
 }
 
 /// The parameters after two steps of two micro-steps.
-fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: Recompute) -> Vec<Vec<u32>> {
+fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: Recompute, clip: f32) -> Vec<Vec<u32>> {
     let Setup { mut step, .. } = Setup::new(machine, config, shapes, recompute).unwrap();
     init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, 1)).unwrap();
     let teacher = step.teacher.as_ref().unwrap();
@@ -111,7 +143,7 @@ fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, rec
             decay: 0.1,
             correction1: [1.0 - 0.9f32.powi(n); 2],
             correction2: [(1.0 - 0.95f32.powi(n)).sqrt(); 2],
-            clip: 1.0,
+            clip,
             inverse_scale: 1.0,
             threshold: f32::MAX,
             step: 1.0,

@@ -13,6 +13,9 @@ struct Weight {
     tokens: u32,
     second: u32,
     third: u32,
+    // The rows of the block of the gradient that is bound: first, and end.
+    first: u32,
+    end: u32,
     // A long launch is dispatched in several bands of workgroups: the number of workgroups along y in earlier bands.
     first_band: u32,
 }

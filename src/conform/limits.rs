@@ -123,7 +123,7 @@ fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<Long
             let partials = allocate(machine, Spec::f32(1, PARTIALS))?;
             let update = tape.persistent(partials);
             let flat = tape.persistent(TensorLocation { spec: Spec::f32(1, rows * COLUMNS), ..table });
-            tape.push(SumSquares, &[flat], &[update]).expect("fits");
+            tape.push(SumSquares::new(rows * COLUMNS), &[flat], &[update]).expect("fits");
             Err(partials)
         }
     };

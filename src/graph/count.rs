@@ -16,6 +16,7 @@ pub struct Counter {
     memory: Vec<usize>,
     pool: Pool,
     kept: u64,
+    largest: usize,
     choices: BTreeMap<String, (ShapedOp, usize)>,
 }
 
@@ -31,12 +32,17 @@ pub struct CountedProgram {
 impl Counter {
     /// A counter for a machine with tensors of at most `max_words` words and these fusions.
     pub fn new(max_words: usize, fusions: &'static [Fusion]) -> Self {
-        Self { max_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
+        Self { max_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, largest: 0, choices: BTreeMap::new() }
     }
 
     /// Most words of an allocation.
     pub fn max_words(&self) -> usize {
         self.max_words
+    }
+
+    /// Words of the largest operand of all tapes, which a device must bind.
+    pub fn largest_operand(&self) -> usize {
+        self.largest
     }
 
     /// The sequences that it fuses.
@@ -80,6 +86,9 @@ impl Counter {
         for (key, (choice, times)) in tape.choices() {
             self.choices.entry(key).or_insert((choice, 0)).1 += times;
         }
+        let operands = tape.nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.updates).chain(&node.outputs));
+        let largest = operands.map(|&id| tape.spec(id).words()).max();
+        self.largest = self.largest.max(largest.unwrap_or(0));
         let launches = tape.nodes.iter().map(|node| {
             let (inputs, updates) = tape.specs_of(node);
             node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()

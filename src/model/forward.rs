@@ -122,7 +122,7 @@ impl Forward<'_> {
         let mut inputs = vec![x, signs, alpha, beta];
         if let Some(transposed) = binary.transposed {
             inputs.push(tape.persistent(transposed));
-            inputs.push(self.weights.tensor(tape, &format!("{name}.weight")));
+            inputs.extend(self.weights.tensors(tape, &format!("{name}.weight")));
         }
         let members = Members::new(&group.outs())?;
         tape.push_one(FbiLinear { members }, &inputs, &[])

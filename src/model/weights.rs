@@ -5,6 +5,7 @@ use super::tensors::LayerGroup;
 use crate::graph::{BufferKind, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId, TensorLocation};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 /// The kind of the blocks' linear layers. Head and embedding are always dense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -425,23 +426,39 @@ impl Weights {
 
     /// Like [`Weights::tensor`], in as many blocks of rows as the binding limit requires.
     pub fn tensors(&self, tape: &mut Tape, name: &str) -> Vec<TensorId> {
-        let whole = self.locations.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
-        // Blocks are aligned for bindings. A row that is too large alone is an error of the machine.
+        let whole = self.locations.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"));
+        let block = |rows: Range<usize>| {
+            let part = |location: TensorLocation| location.rows(rows.start, rows.len());
+            match self.trained.get(name) {
+                Some(trained) => tape.parameter(part(trained.value), part(trained.gradient)),
+                None => tape.persistent(part(*whole)),
+            }
+        };
+        self.row_blocks(whole.spec).map(block).collect()
+    }
+
+    /// The latent weight of a group in training, in as many blocks of rows as the binding limit requires: the first row of
+    /// each, and the block with its signs.
+    pub fn latent_blocks(&self, binary: &BinaryGroup) -> impl Iterator<Item = (usize, TrainedTensor, TensorLocation)> {
+        let trained = self.trained(&format!("{}.weight", binary.group.name)).expect("a latent weight in training");
+        let signs = binary.signs;
+        self.row_blocks(trained.value.spec).map(move |rows| (rows.start, trained.rows(rows.start, rows.len()), signs.rows(rows.start, rows.len())))
+    }
+
+    /// Most words of a tensor on a tape.
+    pub fn max_words(&self) -> usize {
+        self.max_words
+    }
+
+    /// Returns the blocks of rows in which a tensor can be bound. They are aligned for bindings. A row that is too large
+    /// alone is an error of the machine.
+    fn row_blocks(&self, whole: Spec) -> impl Iterator<Item = Range<usize>> + use<> {
         let rows = match self.max_words / whole.row_words() / ALIGN * ALIGN {
+            _ if whole.words() <= self.max_words => whole.rows,
             0 => whole.rows,
             rows => rows,
         };
-        if whole.words() <= self.max_words || rows >= whole.rows {
-            return vec![self.tensor(tape, name)];
-        }
-        let block = |first: usize| {
-            let part = |location: TensorLocation| location.rows(first, rows.min(whole.rows - first));
-            match self.trained.get(name) {
-                Some(trained) => tape.parameter(part(trained.value), part(trained.gradient)),
-                None => tape.persistent(part(self.locations[name])),
-            }
-        };
-        (0..whole.rows).step_by(rows).map(block).collect()
+        (0..whole.rows).step_by(rows).map(move |first| first..whole.rows.min(first + rows))
     }
 
     /// Tokens with a non-finite row in the embedding, which texts must not contain.

@@ -164,35 +164,39 @@ impl Op for AdamW {
     }
 }
 
-/// Like [`AdamW`], for one latent matrix `(out, in)`; further updates: its `signs (out, in)`,
-/// `signsᵀ (in, out)`, and the counters of sign flips `(1, layers)`, to which it adds.
+/// Like [`AdamW`], for one latent matrix `(out, in)`, or a block of its rows; further updates: `signs` of these rows,
+/// `signsᵀ (in, out)` of the whole matrix, and the counters of sign flips `(1, layers)`, to which it adds.
 #[derive(Clone, Debug)]
 pub struct AdamWSigns {
     /// The layers that are stacked in the matrix.
     pub members: Members,
     /// The index of the first layer's counter.
     pub counter: usize,
+    /// The first row of the block, a multiple of 32; 0 for the whole matrix.
+    pub first: usize,
 }
 
 impl Op for AdamWSigns {
     const NAME: &'static str = "adamw";
 
     fn key(&self) -> String {
-        format!("AdamWSigns {{ members: {}, counter: {} }}", self.members.key(), self.counter)
+        let first = if self.first == 0 { String::new() } else { format!(", first: {}", self.first) };
+        format!("AdamWSigns {{ members: {}, counter: {}{first} }}", self.members.key(), self.counter)
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         check(specs, &[Storage::Signs, Storage::Signs, Storage::U32]).map_err(Self::shape_error)?;
         let [latent, signs, transposed, flips] = [0, 4, 5, 6].map(|n| specs.updates[n]);
-        let transposed_spec = Spec::signs(latent.cols, latent.rows);
+        let transposed_spec = Spec::signs(latent.cols, self.members.rows());
         if !signs.same_shape(&latent)
             || !transposed.same_shape(&transposed_spec)
-            || self.members.rows() != latent.rows
+            || !self.first.is_multiple_of(32)
+            || self.first + latent.rows > self.members.rows()
             || flips.elements() < self.counter + self.members.count()
         {
             return Err(Self::shape_error(format!(
-                "latent {latent} of {:?}, signs {signs}, signsᵀ {transposed}, counter {} of {flips}",
-                self.members, self.counter
+                "latent {latent} from row {} on of {:?}, signs {signs}, signsᵀ {transposed}, counter {} of {flips}",
+                self.first, self.members, self.counter
             )));
         }
         Ok(vec![])
@@ -204,21 +208,22 @@ impl Op for AdamWSigns {
         let codes = has_coded_moments(specs);
         // A workgroup updates a block of 256 columns with 8-bit codes, otherwise 32 words of signs.
         let groups = if codes { latent.rows * latent.cols.div_ceil(LOG_BLOCK) } else { specs.updates[4].words().div_ceil(32) };
-        let [second, third] = self.members.bounds();
+        let first = self.first as u32;
+        let [second, third] = self.members.bounds().map(|bound| bound.saturating_sub(first));
         // Two kernels, because one would bind nine storage buffers, and WebGPU guarantees eight.
         Variant::portable(vec![
             Launch {
                 kernel: if codes { "adamw/signs.q8" } else { "adamw/signs" },
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
-                params: params! { rows: rows, columns: cols, counter: self.counter, second: second, third: third },
+                params: params! { rows: rows, columns: cols, counter: self.counter, first: first, second: second, third: third },
                 groups: grid(groups),
                 operations: Some(OPERATIONS * latent.elements() as f64),
             },
             Launch {
                 kernel: "adamw/transpose",
                 operands: vec![Operand::Up(4), Operand::Up(5)],
-                params: params! { rows: rows, columns: cols },
-                groups: grid(specs.updates[5].words().div_ceil(256)),
+                params: params! { rows: rows, columns: cols, words: specs.updates[5].row_words(), first: first / 32 },
+                groups: grid((latent.rows.div_ceil(32) * latent.cols).div_ceil(256)),
                 operations: None,
             },
         ])
@@ -237,17 +242,20 @@ impl Op for AdamWSigns {
         let rows = rows.zip(signs.words().par_chunks_mut(row_words)).enumerate();
         let flipped: Vec<u32> = rows
             .map(|(row, (((parameter, gradient), moments), signs))| {
-                moments.step(&control, norm, parameter, gradient, row * cols);
+                moments.step(&control, norm, parameter, gradient, (self.first + row) * cols);
                 vectorised(
                     #[inline(always)]
                     || repack(parameter, signs),
                 )
             })
             .collect();
+        let block = self.first..self.first + latent.rows;
         for (counter, rows) in flips.words()[self.counter..].iter_mut().zip(self.members.ranges()) {
-            *counter += flipped[rows].iter().sum::<u32>();
+            let rows = rows.start.clamp(block.start, block.end)..rows.end.clamp(block.start, block.end);
+            *counter += flipped[rows.start - block.start..rows.end - block.start].iter().sum::<u32>();
         }
-        transpose_signs(signs.words(), latent.rows, latent.cols, transposed.words());
+        let out_words = transposed.spec().row_words();
+        transpose_rows(signs.words(), latent.rows, latent.cols, transposed.words(), (self.first / 32, out_words));
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
@@ -280,16 +288,21 @@ pub fn pack_signs<T: Real>(latent: &[T], cols: usize, signs: &mut [u32]) {
 
 /// Packs the transpose of `signs (rows, cols)` into `out (cols, rows)`.
 pub fn transpose_signs(signs: &[u32], rows: usize, cols: usize, out: &mut [u32]) {
-    let (row_words, out_words) = (Storage::Signs.row_words(cols), Storage::Signs.row_words(rows));
+    transpose_rows(signs, rows, cols, out, (0, Storage::Signs.row_words(rows)));
+}
+
+/// Like [`transpose_signs`], into the words from `first` on of rows of `out_words` words.
+fn transpose_rows(signs: &[u32], rows: usize, cols: usize, out: &mut [u32], (first, out_words): (usize, usize)) {
+    let row_words = Storage::Signs.row_words(cols);
     out.par_chunks_mut(out_words * 32).enumerate().for_each(|(k, band)| {
-        for block in 0..out_words {
+        for block in 0..rows.div_ceil(32) {
             let mut tile = [0u32; 32];
             for (r, word) in tile.iter_mut().enumerate().take(rows - block * 32) {
                 *word = signs[(block * 32 + r) * row_words + k];
             }
             transpose_tile(&mut tile);
             for (row, &word) in band.chunks_mut(out_words).zip(&tile) {
-                row[block] = word;
+                row[first + block] = word;
             }
         }
     });
@@ -393,7 +406,7 @@ fn signs_case(label: &str, outs: &[usize], cols: usize, taken: bool, [first, sec
     let (spec, ranges) = (Spec::f32(rows, cols), members.ranges().collect::<Vec<_>>());
     let expect = |derived: Expect| if taken { derived } else { Expect::Reference };
     let label = format!("{outs:?}×{cols} with signs{label}{}", if taken { "" } else { ", not taken" });
-    control_blocks(Case::new(label, AdamWSigns { members, counter }), taken)
+    control_blocks(Case::new(label, AdamWSigns { members, counter, first: 0 }), taken)
         .update(spec, Fill::Latent)
         .update(spec, first)
         .update(spec, second)
@@ -406,6 +419,9 @@ fn signs_case(label: &str, outs: &[usize], cols: usize, taken: bool, [first, sec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{Checks, Gpu, adapters};
+    use crate::graph::{BufferKind, Machine, Tape, TensorLocation};
+    use std::sync::Arc;
 
     #[test]
     fn transposed_signs_are_the_transpose() {
@@ -419,6 +435,51 @@ mod tests {
             transpose_signs(&signs, rows, cols, &mut got);
             pack_signs(&transposed_spec, rows, &mut want);
             assert_eq!(got, want, "{rows} × {cols}");
+        }
+    }
+
+    /// The state after a step of a group of 64 + 40 rows, in blocks of `rows` rows.
+    fn in_blocks(mut machine: Machine, rows: usize, moments: [Storage; 2]) -> Vec<Vec<u32>> {
+        let members = Members::new(&[64, 40]).expect("two layers");
+        let (all, cols) = (members.rows(), 300);
+        let matrix = |storage| Spec { rows: all, cols, storage };
+        let specs = [matrix(Storage::F32), matrix(moments[0]), matrix(moments[1]), matrix(Storage::F32), Spec::signs(all, cols), Spec::signs(cols, all)];
+        let mut allocate = |spec: Spec, seed: usize| {
+            let memory = machine.allocate(BufferKind::of(spec.storage), spec.words()).expect("allocates");
+            let location = TensorLocation { memory, offset: 0, spec };
+            if spec.storage == Storage::F32 {
+                let values: Vec<f32> = (0..spec.words()).map(|n| ((n * 37 + seed * 11) % 97) as f32 / 97.0 - 0.4 * (seed % 2) as f32).collect();
+                machine.write_f32(&location, &values).expect("writes");
+            }
+            location
+        };
+        let (norm, control) = (allocate(Spec::f32(1, NORM), 2), allocate(Spec::f32(1, CONTROL), 4));
+        let state: Vec<_> = [1, 1, 2, 3, 0, 0].iter().zip(specs).map(|(&seed, spec)| allocate(spec, seed)).collect();
+        let flips = allocate(Spec::u32(1, 3), 0);
+        let mut tape = Tape::new();
+        let inputs = [norm, control].map(|location| tape.persistent(location));
+        for first in (0..all).step_by(rows) {
+            let block: Vec<_> = state[..5].iter().map(|location| tape.persistent(location.rows(first, rows.min(all - first)))).collect();
+            let whole = [state[5], flips].map(|location| tape.persistent(location));
+            tape.push(AdamWSigns { members: members.clone(), counter: 1, first }, &inputs, &[block, whole.to_vec()].concat()).expect("fits");
+        }
+        let mut program = machine.compile(tape).expect("compiles");
+        machine.run(&mut program).expect("runs");
+        state.iter().chain([&flips]).map(|location| pollster::block_on(machine.read(location)).expect("reads")).collect()
+    }
+
+    #[test]
+    fn a_latent_matrix_in_blocks_of_rows_gets_the_same_bits() {
+        let gpu = || {
+            let adapters = pollster::block_on(adapters());
+            Machine::gpu(Arc::new(pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect("the first adapter opens")), crate::ops::FUSIONS)
+        };
+        for moments in [[Storage::F32; 2], [Storage::SignedLog, Storage::UnsignedLog]] {
+            for machine in [|| Machine::cpu(), gpu] {
+                let whole = in_blocks(machine(), 104, moments);
+                assert!(whole == in_blocks(machine(), 64, moments), "{moments:?}");
+                assert!(whole[6][1] > 100 && whole[6][2] > 100 && whole[6][0] == 0, "{:?}", whole[6]);
+            }
         }
     }
 }

@@ -7,14 +7,16 @@
 //! straight-through estimator (the identity) dW = α ⊙ (dyᵀ·x).
 
 mod linear_cases;
+mod weight_gradient;
 
 pub(crate) use linear_cases::cases;
+pub use weight_gradient::FbiLinearWeight;
 
 use super::check_operands;
 use super::group::Members;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul,
-    matmul_written, rows_per_task, sum, vectorised,
+    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, matmul_written, rows_per_task,
+    sum, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -25,6 +27,9 @@ pub(crate) const FEW: usize = 8;
 
 /// Number of tokens in each partial sum of dα and dβ. It is the same in every variant, whatever its tile size.
 const PARTIAL_TOKENS: usize = 64;
+
+/// The index of the first block of the latent weight among the inputs.
+const LATENTS: usize = 5;
 
 /// A tier: kernels that compute all products in tiles of one size. Tiers are alternatives for more than [`FEW`] tokens;
 /// the tuner times them and picks the fastest.
@@ -61,7 +66,7 @@ impl LinearTier {
 /// A group of up to three layers with the same input `x`, such as query, key and value. Their sign matrices are stacked
 /// in one with `out` rows.
 /// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (layers, in)`, `β (layers, in)`; in training also
-/// `signsᵀ (in, out)` and the latent weight W `(out, in)`, which only the backward pass needs.
+/// `signsᵀ (in, out)` and the latent weight W `(out, in)`, in blocks of rows, which only the backward pass needs.
 /// Output: `y (tokens, out)`, the layers' outputs side by side.
 #[derive(Clone, Debug)]
 pub struct FbiLinear {
@@ -78,15 +83,18 @@ impl Op for FbiLinear {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, Signs};
-        let training = specs.inputs.len() == 6;
-        let storages: &[Storage] = if training { &[F32, Signs, F32, F32, Signs, F32] } else { &[F32, Signs, F32, F32] };
-        check_operands(specs, storages, &[]).map_err(Self::shape_error)?;
+        let latents = specs.inputs.get(LATENTS..).unwrap_or_default();
+        let training = !latents.is_empty();
+        let last = if training { &[Signs][..] } else { &[] };
+        check_operands(specs, &[&[F32, Signs, F32, F32], last, &vec![F32; latents.len()]].concat(), &[]).map_err(Self::shape_error)?;
         let [x, signs, alpha, beta] = [specs.inputs[0], specs.inputs[1], specs.inputs[2], specs.inputs[3]];
         let scales = Spec::f32(self.members.count(), x.cols);
         let fits = x.cols == signs.cols && signs.rows == self.members.rows() && alpha.same_shape(&scales) && beta.same_shape(&scales);
         let transposed = !training || (specs.inputs[4].rows == signs.cols && specs.inputs[4].cols == signs.rows);
-        if !fits || !transposed {
-            return Err(Self::shape_error(format!("x {x}, signs {signs} of {:?}, α {alpha}, β {beta} do not fit", self.members)));
+        let whole =
+            !training || (latents.iter().all(|latent| latent.cols == signs.cols) && latents.iter().map(|latent| latent.rows).sum::<usize>() == signs.rows);
+        if !fits || !transposed || !whole {
+            return Err(Self::shape_error(format!("x {x}, signs {signs} of {:?}, α {alpha}, β {beta}, W {latents:?} do not fit", self.members)));
         }
         Ok(vec![Spec::f32(x.rows, signs.rows)])
     }
@@ -118,18 +126,23 @@ impl Op for FbiLinear {
     }
 
     fn backward(&self, tape: &mut dyn Backward) -> Rule {
-        if tape.inputs() != 6 {
+        if tape.inputs() <= LATENTS {
             return Rule::None("a packed layer has no latent weight");
         }
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let [x, alpha, beta, transposed] = [0, 2, 3, 4].map(|n| tape.input(n));
-        let (Some(d_alpha), Some(d_beta), Some(d_latent)) = (tape.accumulator(2), tape.accumulator(3), tape.accumulator(5)) else {
+        let d_latents: Option<Vec<_>> = (LATENTS..tape.inputs()).map(|n| tape.accumulator(n)).collect();
+        let (Some(d_alpha), Some(d_beta), Some(d_latents)) = (tape.accumulator(2), tape.accumulator(3), d_latents) else {
             return Rule::None("α, β and the latent weight are trained together");
         };
         let members = self.members.clone();
         let outputs = tape.push(FbiLinearInput { members }, &[upstream, transposed, alpha, beta, x], &[d_alpha, d_beta]);
-        let members = self.members.clone();
-        tape.push(FbiLinearWeight { members }, &[upstream, x, alpha], &[d_latent]);
+        let mut first = 0;
+        for d_latent in d_latents {
+            let members = self.members.clone();
+            tape.push(FbiLinearWeight { members, first }, &[upstream, x, alpha], &[d_latent]);
+            first += tape.spec(d_latent).rows;
+        }
         if tape.needs_gradient(0) {
             tape.add_gradient(0, outputs.first().copied());
         }

@@ -6,25 +6,61 @@ use super::control::{CONTROL, Control, NORM};
 use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, vectorised};
 use crate::params;
 use crate::platform::parallel::*;
+use std::ops::Range;
 
 /// Partial sums of a range.
 pub const PARTIALS: usize = 256;
 
-/// `gradients (1, n)`; replaces the update, [`PARTIALS`] partial sums of squares `(1, 256)`.
+/// `gradients (1, n)`; replaces the update, [`PARTIALS`] partial sums of squares `(1, 256)`, or those of some of
+/// the ranges, if the gradients are a part of a tensor.
 #[derive(Clone, Debug)]
-pub struct SumSquares;
+pub struct SumSquares {
+    /// Elements in a range.
+    length: usize,
+    /// The ranges.
+    ranges: Range<usize>,
+}
+
+impl SumSquares {
+    /// Sums `elements` gradients in 256 ranges.
+    pub fn new(elements: usize) -> Self {
+        Self { length: elements.div_ceil(PARTIALS).max(1), ranges: 0..PARTIALS }
+    }
+
+    /// Splits the sum over `elements` gradients into parts of whole ranges, each of at most `max` gradients and beginning
+    /// at a multiple of `align` of them, with the part's gradients. The sums are the same, since no range is split. Where
+    /// such parts do not exist, they are larger than `max`.
+    pub fn parts(elements: usize, max: usize, align: usize) -> Vec<(Self, Range<usize>)> {
+        let whole = Self::new(elements);
+        let aligned = (1..=align).find(|ranges| (ranges * whole.length).is_multiple_of(align)).unwrap_or(align);
+        let ranges = (max / whole.length / aligned * aligned).max(aligned);
+        if elements <= max || ranges >= PARTIALS {
+            return vec![(whole, 0..elements)];
+        }
+        let used = elements.div_ceil(whole.length);
+        let part = |first: usize| {
+            let end = if first + ranges >= used { PARTIALS } else { first + ranges };
+            let gradients = first * whole.length..elements.min(end * whole.length);
+            (Self { ranges: first..end, ..whole.clone() }, gradients)
+        };
+        (0..used).step_by(ranges).map(part).collect()
+    }
+}
 
 impl Op for SumSquares {
     const NAME: &'static str = "grad_norm";
 
     fn key(&self) -> String {
-        "SumSquares".into()
+        if self.ranges == (0..PARTIALS) { "SumSquares".into() } else { format!("SumSquares {{ length: {}, ranges: {:?} }}", self.length, self.ranges) }
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         check_operands(specs, &[Storage::F32], &[Storage::F32]).map_err(Self::shape_error)?;
         if specs.updates[0].elements() != PARTIALS {
             return Err(Self::shape_error(format!("{PARTIALS} partial sums do not fit {}", specs.updates[0])));
+        }
+        if specs.inputs[0].elements() > self.ranges.len() * self.length {
+            return Err(Self::shape_error(format!("{} in {} ranges of {} elements", specs.inputs[0], self.ranges.len(), self.length)));
         }
         Ok(vec![])
     }
@@ -33,16 +69,16 @@ impl Op for SumSquares {
         Variant::portable(vec![Launch {
             kernel: "grad_norm/squares",
             operands: vec![Operand::In(0), Operand::Up(0)],
-            params: params! { n: specs.inputs[0].elements() },
-            groups: [PARTIALS as u32, 1, 1],
+            params: params! { n: specs.inputs[0].elements(), length: self.length, first: self.ranges.start },
+            groups: [self.ranges.len() as u32, 1, 1],
             operations: None,
         }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
         let gradients = io.inputs[0].real();
-        let chunk = gradients.len().div_ceil(PARTIALS).max(1);
-        io.updates[0].real().par_iter_mut().enumerate().for_each(|(n, partial)| {
+        let chunk = self.length;
+        io.updates[0].real()[self.ranges.clone()].par_iter_mut().enumerate().for_each(|(n, partial)| {
             let (first, end) = ((n * chunk).min(gradients.len()), ((n + 1) * chunk).min(gradients.len()));
             let part = &gradients[first..end];
             *partial = vectorised(
@@ -118,7 +154,7 @@ impl Op for GradNorm {
 pub(crate) fn cases() -> Vec<Case> {
     let squares = [1, 7, 255, 256, 257, 1000, 5000, 70_001].map(|n| {
         let gradients = Spec::f32(1, n);
-        Case::new(format!("squares of {n}"), SumSquares).input(gradients, Fill::Normal(0.1, 1.0)).update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0))
+        Case::new(format!("squares of {n}"), SumSquares::new(n)).input(gradients, Fill::Normal(0.1, 1.0)).update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0))
     });
     let after = |before: f32, label: &str, ranges: usize, partials: Fill, clip: f32, threshold: f32, expect: Expect| {
         let control = Control {
@@ -142,7 +178,12 @@ pub(crate) fn cases() -> Vec<Case> {
     let norm = |label: &str, ranges, partials, clip, threshold, expect| after(1.0, label, ranges, partials, clip, threshold, expect);
     let positive = || Fill::Uniform(0.0, 1e6);
     let mut cases = squares.to_vec();
-    let huge = Case::new("squares of 300, beyond f32", SumSquares).input(Spec::f32(1, 300), Fill::Uniform(1e25, 1e30));
+    for (part, gradients) in SumSquares::parts(5000, 1999, 4) {
+        let spec = Spec::f32(1, gradients.len());
+        let case = Case::new(format!("squares of {gradients:?} of 5000"), part).input(spec, Fill::Normal(0.1, 1.0));
+        cases.push(case.update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0)));
+    }
+    let huge = Case::new("squares of 300, beyond f32", SumSquares::new(300)).input(Spec::f32(1, 300), Fill::Uniform(1e25, 1e30));
     cases.push(huge.update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0)));
     cases.extend([
         norm("not clipped", 1, positive(), 1e3, 1e6, Expect::Reference),

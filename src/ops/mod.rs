@@ -136,7 +136,7 @@ mod tests {
         tape.backward(&[(out, d_out)], Arc::new(Add)).unwrap();
         for (n, gradient) in [d_gain, d_weight].into_iter().enumerate() {
             let (gradient, row) = (tape.persistent(gradient), tape.persistent(partials.rows(n, 1)));
-            tape.push(SumSquares, &[gradient], &[row]).unwrap();
+            tape.push(SumSquares::new(tape.spec(gradient).elements()), &[gradient], &[row]).unwrap();
         }
         let (all, control_in, norm_in) = (tape.persistent(partials), tape.persistent(control), tape.persistent(norm));
         tape.push(GradNorm, &[all, control_in], &[norm_in]).unwrap();

@@ -57,6 +57,9 @@ impl PendingReport {
     }
 }
 
+/// Alignment of a part of a gradient in words: 256 bytes, as of all bindings.
+const BINDING_WORDS: usize = 64;
+
 /// Allocates a tensor that the host writes or reads in each step.
 fn feed(machine: &mut Machine, spec: Spec) -> Result<TensorLocation, MachineError> {
     Ok(TensorLocation { memory: machine.allocate(BufferKind::of(spec.storage), spec.words())?, offset: 0, spec })
@@ -300,9 +303,12 @@ fn record_update(
     let mut tape = Tape::new();
     let (control, norm) = (tape.persistent(control), tape.persistent(norm));
     for (n, location) in gradients.iter().enumerate() {
-        let gradient = tape.persistent(*location);
         let row = tape.persistent(partials.rows(n, 1));
-        tape.push(SumSquares, &[gradient], &[row])?;
+        for (squares, part) in SumSquares::parts(location.spec.elements(), student.max_words(), BINDING_WORDS) {
+            let spec = Spec::f32(1, part.len());
+            let gradient = tape.persistent(TensorLocation { offset: location.offset + part.start, spec, ..*location });
+            tape.push(squares, &[gradient], &[row])?;
+        }
     }
     let all = tape.persistent(partials);
     tape.push(GradNorm, &[all, control], &[norm])?;
@@ -312,11 +318,12 @@ fn record_update(
     }
     let mut counter = 0;
     for binary in &student.binary {
-        let trained = student.trained(&format!("{}.weight", binary.group.name)).expect("a latent weight in training");
         let (Some(transposed), Some(flips)) = (binary.transposed, flips) else { unreachable!("binary layers have both in training") };
-        let state = [trained.value, trained.first, trained.second, trained.gradient, binary.signs, transposed, flips].map(|location| tape.persistent(location));
-        let members = Members::new(&binary.group.outs())?;
-        tape.push(AdamWSigns { members, counter }, &[norm, control], &state)?;
+        for (first, latent, signs) in student.latent_blocks(binary) {
+            let state = [latent.value, latent.first, latent.second, latent.gradient, signs, transposed, flips].map(|location| tape.persistent(location));
+            let members = Members::new(&binary.group.outs())?;
+            tape.push(AdamWSigns { members, counter, first }, &[norm, control], &state)?;
+        }
         counter += binary.group.members.len();
     }
     Ok(tape)

@@ -37,14 +37,14 @@ fn keys_match_those_of_earlier_runs() {
             "fbi_linear FbiLinear { members: Members([96, 32, 32]) }: (8, 64) F32, (160, 64) Signs → ",
         ),
         (key(FbiLinearInput { members: members() }, &[], &[]), "fbi_linear FbiLinearInput { members: Members([96, 32, 32]) }:  → "),
-        (key(FbiLinearWeight { members: members() }, &[], &[]), "fbi_linear FbiLinearWeight { members: Members([96, 32, 32]) }:  → "),
+        (key(FbiLinearWeight { members: members(), first: 0 }, &[], &[]), "fbi_linear FbiLinearWeight { members: Members([96, 32, 32]) }:  → "),
         (key(Attention { batch: 8, heads: HEADS }, &[], &[]), "attention Attention { batch: 8, heads: Heads { query: 4, key_value: 2 } }:  → "),
         (
             key(Rope { heads: HEADS, seq: 128, inverse: true }, &[Spec::u32(1, 1)], &[]),
             "rope Rope { heads: Heads { query: 4, key_value: 2 }, seq: 128, inverse: true }: (1, 1) U32 → ",
         ),
         (
-            key(AdamWSigns { members: members(), counter: 7 }, &[], &[of(Storage::SignedLog), of(Storage::UnsignedLog)]),
+            key(AdamWSigns { members: members(), counter: 7, first: 0 }, &[], &[of(Storage::SignedLog), of(Storage::UnsignedLog)]),
             "adamw AdamWSigns { members: Members([96, 32, 32]), counter: 7 }:  → (5, 300) SignedLog, (5, 300) UnsignedLog",
         ),
         (
@@ -67,7 +67,7 @@ fn keys_match_those_of_earlier_runs() {
         (key(Add, &[], &[]), "add Add:  → "),
         (key(Embedding, &[], &[]), "embedding Embedding:  → "),
         (key(GradNorm, &[], &[]), "grad_norm GradNorm:  → "),
-        (key(SumSquares, &[], &[]), "grad_norm SumSquares:  → "),
+        (key(SumSquares::new(1), &[], &[]), "grad_norm SumSquares:  → "),
         (key(Join, &[], &[]), "join Join:  → "),
         (key(LossSum, &[], &[]), "distill LossSum:  → "),
         (key(Sample, &[], &[]), "sample Sample:  → "),

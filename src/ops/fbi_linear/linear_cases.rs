@@ -1,6 +1,6 @@
 //! Test cases of binarized linear layers.
 
-use super::{FbiLinear, FbiLinearInput, Members};
+use super::{FbiLinear, FbiLinearInput, FbiLinearWeight, Members};
 use crate::graph::{Case, Fill, LINEAR_SIZES, Spec};
 use std::sync::Arc;
 
@@ -34,6 +34,9 @@ pub(crate) fn cases() -> Vec<Case> {
     let fitting = single.chain(groups).flat_map(|(tokens, width, outs)| [packed_case(tokens, width, &outs), training_case(tokens, width, &outs)]);
     let inputs: [(usize, usize, &[usize]); 3] = [(9, 33, &[65]), (130, 70, &[33, 31, 64]), (200, 132, &[68, 72])];
     let fitting = fitting.chain(inputs.map(|(tokens, width, outs)| input_case(tokens, width, outs)));
+    let blocks: [(usize, usize, &[usize], usize, usize); 4] =
+        [(9, 40, &[64, 32, 32], 0, 64), (70, 33, &[65, 66], 64, 67), (130, 20, &[4, 100, 36], 128, 12), (66, 132, &[300], 64, 192)];
+    let fitting = fitting.chain(blocks.map(|(tokens, width, outs, first, rows)| block_case(tokens, width, outs, first, rows)));
     fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out))).collect()
 }
 
@@ -67,6 +70,17 @@ fn input_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
         .input(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
         .update(scales, Fill::Normal(0.7, 1.0))
         .update(scales, Fill::Normal(0.7, 1.0))
+}
+
+/// The gradient of a block of rows of the latent weight.
+fn block_case(tokens: usize, width: usize, outs: &[usize], first: usize, rows: usize) -> Case {
+    let members = Members::new(outs).expect("one to three layers");
+    let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
+    Case::new(format!("{tokens} tokens, {width} → {outs:?}, gradient of {rows} rows from {first} on"), FbiLinearWeight { members, first })
+        .input(Spec::f32(tokens, out), Fill::Normal(0.2, 1.0))
+        .input(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
+        .input(scales, Fill::Normal(0.5, 0.2))
+        .update(Spec::f32(rows, width), Fill::Normal(0.7, 1.0))
 }
 
 fn training_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
