@@ -1,6 +1,7 @@
 //! Conformance of all cases and whole models on every adapter of this machine, including software adapters, and of all
 //! cases on the CPU device.
 
+mod matrices;
 mod poison;
 
 use signet::conform::{Check, ConformOptions, ConformTarget, Report, run};
@@ -10,7 +11,7 @@ use signet::device::{Adapter, adapters};
 fn options(checks: &[Check]) -> ConformOptions {
     let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_secs();
     let seed = std::env::var("SIGNET_SEED").map_or_else(|_| clock(), |seed| seed.parse().expect("SIGNET_SEED is a number"));
-    ConformOptions { seed, filter: std::env::var("SIGNET_FILTER").ok(), checks: checks.to_vec() }
+    ConformOptions { filter: std::env::var("SIGNET_FILTER").ok(), checks: checks.to_vec(), ..ConformOptions::all(seed) }
 }
 
 fn passed(report: &Report) -> bool {

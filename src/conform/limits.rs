@@ -70,7 +70,7 @@ impl LongTrial {
     pub(super) async fn run(&self, session: &mut ConformRun<'_>) {
         let Self { gpu, long, rows, label } = self;
         let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).variant_support(&trial.tape));
-        for (variant, offers) in group_by_variant(offers.unwrap_or_default(), &mut session.report) {
+        for (variant, offers) in group_by_variant(offers.unwrap_or_default(), session.options, &mut session.report) {
             let failure = attempt(machine_with_variant(gpu, variant), *long, *rows).await.unwrap_or_else(|error| Some(error.to_string()));
             session.result(&CaseResult {
                 operation: long.family().into(),

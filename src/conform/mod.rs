@@ -78,6 +78,8 @@ pub struct ConformOptions {
     pub seed: u64,
     /// Run only cases whose `operation: label` contains this text.
     pub filter: Option<String>,
+    /// Run only variants whose name contains this text.
+    pub variant: Option<String>,
     /// The comparisons to run.
     pub checks: Vec<Check>,
 }
@@ -85,12 +87,17 @@ pub struct ConformOptions {
 impl ConformOptions {
     /// All checks of all cases, with this seed.
     pub fn all(seed: u64) -> Self {
-        Self { seed, filter: None, checks: Check::ALL.to_vec() }
+        Self { seed, filter: None, variant: None, checks: Check::ALL.to_vec() }
     }
 
     /// Returns true if the filter matches a case with this `operation: label`.
     fn includes(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter))
+    }
+
+    /// Returns true if the filter matches this variant.
+    fn includes_variant(&self, name: &str) -> bool {
+        self.variant.as_ref().is_none_or(|filter| name.contains(filter))
     }
 }
 
@@ -131,6 +138,7 @@ pub enum ConformUpdate<'a> {
 
 /// A run in progress.
 struct ConformRun<'a> {
+    options: &'a ConformOptions,
     report: Report,
     done: usize,
     of: usize,
@@ -146,7 +154,7 @@ impl ConformRun<'_> {
 
     /// Reports progress. Returns false, and notes it in the report, if a stop was requested or the device is lost.
     fn may_continue(&mut self, target: &ConformTarget) -> bool {
-        let Self { report, done, of, tell } = self;
+        let Self { report, done, of, tell, .. } = self;
         if !tell(ConformUpdate::Done { done: *done, of: *of }) && done < of {
             report.cut = Some(format!("stopped after {done} of {of} cases"));
         }
@@ -180,14 +188,14 @@ async fn run_families(
     let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.includes(&format!("{name}: {}", case.label))).collect();
     let checks = |case: &Case| options.checks.iter().copied().filter(|&check| applies(case, check)).collect::<Vec<_>>();
     let of = cases.iter().map(|(_, case)| checks(case).len()).sum::<usize>() + long.len();
-    let mut session = ConformRun { report, done: 0, of, tell };
+    let mut session = ConformRun { options, report, done: 0, of, tell };
     for (name, case) in &cases {
         for check in checks(case) {
             if !session.may_continue(target) {
                 return session.report;
             }
             let mut random = Random::new(options.seed, &[name, &case.label]);
-            for tried in run_case(target, case, check, &mut random, &mut session.report).await {
+            for tried in run_case(target, case, check, options, &mut random, &mut session.report).await {
                 let VariantOutcome { variant, checked, known, outcome } = tried;
                 let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
                 let (operation, label, worst) = (name.to_string(), case.label.clone(), worst.min(f64::MAX));
@@ -238,7 +246,9 @@ impl VariantOutcome {
     }
 }
 
-async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mut Random, report: &mut Report) -> Vec<VariantOutcome> {
+async fn run_case(
+    target: &ConformTarget, case: &Case, check: Check, options: &ConformOptions, random: &mut Random, report: &mut Report,
+) -> Vec<VariantOutcome> {
     let contents = OperandContents::draw(case, random);
     let trial = match check {
         Check::Forward => Trial::forward(case, &contents).map_err(hard_failure),
@@ -261,7 +271,7 @@ async fn run_case(target: &ConformTarget, case: &Case, check: Check, random: &mu
     let mut tried = Vec::new();
     for gpu in gpus {
         let offers = GpuMachine::new(gpu.clone(), ops::FUSIONS).variant_support(&trial.tape);
-        for (name, offers) in group_by_variant(offers, report) {
+        for (name, offers) in group_by_variant(offers, options, report) {
             let storage = if offers.iter().any(|offer| offer.storage == Storage::F16) { Storage::F16 } else { Storage::F32 };
             let known = offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned());
             let got = trial.run_on(machine_with_variant(gpu, name)).await.map_err(hard_failure);
@@ -279,10 +289,11 @@ fn oracle(trial: &Trial) -> Result<Vec<Data<Traced>>, (f64, String)> {
     Ok((0..trial.results.len()).map(|n| oracle.result(n)).collect())
 }
 
-/// Groups offers by variant, in order of first occurrence. Variants that the device cannot run are noted in the report.
-fn group_by_variant(offers: Vec<VariantSupport>, report: &mut Report) -> Vec<(&'static str, Vec<VariantSupport>)> {
+/// Groups the selected offers by variant, in order of first occurrence. Variants that the device cannot run are noted in the
+/// report.
+fn group_by_variant(offers: Vec<VariantSupport>, options: &ConformOptions, report: &mut Report) -> Vec<(&'static str, Vec<VariantSupport>)> {
     let mut names: Vec<(&'static str, Vec<VariantSupport>)> = Vec::new();
-    for offer in offers {
+    for offer in offers.into_iter().filter(|offer| options.includes_variant(offer.variant)) {
         if let Some(why) = &offer.missing_requirement {
             report.add_unavailable(offer.operation, offer.variant, why);
             continue;

@@ -82,7 +82,7 @@ fn gpu_with_known_failures(table: &'static [KnownFailure]) -> ConformTarget {
 /// The forward report of an operation whose second variant is incorrect.
 fn report(target: &ConformTarget) -> Report {
     let family = ops::Family { name: "add", cases: || vec![case(RIGHT)] };
-    let options = ConformOptions { seed: 1, filter: None, checks: vec![Check::Forward] };
+    let options = ConformOptions { checks: vec![Check::Forward], ..ConformOptions::all(1) };
     pollster::block_on(run_families(target, &options, &[family], &[], &mut |_| true))
 }
 
@@ -105,7 +105,7 @@ fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> VariantVerdict {
 
 fn outcome(target: &ConformTarget, op: Wrong, check: Check) -> CheckResult {
     let mut report = Report::new(target.name(), Environment::default(), 1);
-    let tried = pollster::block_on(run_case(target, &case(op), check, &mut Random::new(1, &["test"]), &mut report));
+    let tried = pollster::block_on(run_case(target, &case(op), check, &ConformOptions::all(1), &mut Random::new(1, &["test"]), &mut report));
     tried.into_iter().next().expect("the portable variant comes first").outcome
 }
 

@@ -103,6 +103,14 @@ impl Gpu {
         Self { source, ..self }
     }
 
+    /// Like [`Gpu::rewriting`], and offers cooperative matrices of these kinds with subgroups of `subgroup` invocations, for
+    /// tests on adapters without them: `source` replaces them by loops.
+    pub fn expanding(self, matrices: &[Cooperative], subgroup: u32, source: fn(&Kernel) -> String) -> Self {
+        let features = self.features | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let info = wgpu::AdapterInfo { subgroup_max_size: subgroup, ..self.info };
+        Self { source, features, info, cooperative: matrices.to_vec(), ..self }
+    }
+
     /// Name and backend.
     pub fn name(&self) -> &str {
         &self.name

@@ -37,24 +37,36 @@ struct LinearTier {
     name: &'static str,
     /// Rows and columns of the result that a workgroup computes.
     tile: usize,
+    /// The storage of the factors.
+    storage: Storage,
     forward: &'static str,
     input: &'static str,
     weight: &'static str,
 }
 
-/// All tiers. The portable one supports every shape, the wide one only dimensions that are multiples of four.
-const TIERS: [LinearTier; 2] = [
-    LinearTier { name: Variant::PORTABLE, tile: 64, forward: "fbi_linear/forward", input: "fbi_linear/input", weight: "fbi_linear/weight" },
-    LinearTier { name: "wide", tile: 128, forward: "fbi_linear.wide/forward", input: "fbi_linear.wide/input", weight: "fbi_linear.wide/weight" },
-];
+/// All tiers. The portable one supports every shape, the others only dimensions that are multiples of four.
+const TIERS: [LinearTier; 6] = {
+    const fn tier(name: &'static str, tile: usize, storage: Storage, [forward, input, weight]: [&'static str; 3]) -> LinearTier {
+        LinearTier { name, tile, storage, forward, input, weight }
+    }
+    use Storage::{F16, F32};
+    [
+        tier(Variant::PORTABLE, 64, F32, ["fbi_linear/forward", "fbi_linear/input", "fbi_linear/weight"]),
+        tier("wide", 128, F32, ["fbi_linear.wide/forward", "fbi_linear.wide/input", "fbi_linear.wide/weight"]),
+        tier("cooperative-8-f32", 64, F32, ["fbi_linear.coop/forward.full", "fbi_linear.coop/input.full", "fbi_linear.coop/weight.full"]),
+        tier("cooperative-8", 64, F16, ["fbi_linear.coop/forward.small", "fbi_linear.coop/input.small", "fbi_linear.coop/weight.small"]),
+        tier("cooperative-16", 128, F16, ["fbi_linear.coop/forward", "fbi_linear.coop/input", "fbi_linear.coop/weight"]),
+        tier("cooperative-16-wave64", 128, F16, ["fbi_linear.coop/forward.wave64", "fbi_linear.coop/input.wave64", "fbi_linear.coop/weight.wave64"]),
+    ]
+};
 
 impl LinearTier {
-    /// Returns a variant for each tier that supports layers with `width` inputs. The wide tier requires that
+    /// Returns a variant for each tier that supports layers with `width` inputs. All but the portable one require that
     /// `width` and the number of outputs of each layer are multiples of four.
     fn variants(members: &Members, width: usize, launches: impl Fn(&LinearTier) -> Vec<Launch>) -> Vec<Variant> {
         let quads = width.is_multiple_of(4) && members.ranges().all(|range| range.len().is_multiple_of(4));
         let tiers = TIERS.iter().filter(|tier| quads || tier.name == Variant::PORTABLE);
-        tiers.map(|tier| Variant { name: tier.name, storage: Storage::F32, launches: launches(tier) }).collect()
+        tiers.map(|tier| Variant { name: tier.name, storage: tier.storage, launches: launches(tier) }).collect()
     }
 
     /// Returns the dispatch size for a result of `rows` × `columns`.

@@ -46,7 +46,7 @@ struct ProductTier {
 }
 
 /// All tiers; the first of each kind supports every shape, the others only multiples of four.
-const TIERS: [ProductTier; 9] = {
+const TIERS: [ProductTier; 10] = {
     const fn tier(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> ProductTier {
         ProductTier { name, kernels, few, tile, storage }
     }
@@ -54,10 +54,11 @@ const TIERS: [ProductTier; 9] = {
     [
         tier(Variant::PORTABLE, ["matmul/tiled", "matmul/tiled.f16"], false, 64, F32),
         tier("wide", ["matmul.wide/tiled", "matmul.wide/tiled.f16"], false, 128, F32),
-        tier("cooperative-8-f32", ["matmul.coop/tiled.full", "matmul.coop/tiled.full.f16"], false, 32, F32),
+        tier("cooperative-8-f32", ["matmul.coop/tiled.full", "matmul.coop/tiled.full.f16"], false, 64, F32),
         tier("half", ["matmul.wide/tiled.half", "matmul.wide/tiled.half.f16"], false, 128, F16),
-        tier("cooperative-8", ["matmul.coop/tiled.small", "matmul.coop/tiled.small.f16"], false, 32, F16),
-        tier("cooperative-16", ["matmul.coop/tiled", "matmul.coop/tiled.f16"], false, 64, F16),
+        tier("cooperative-8", ["matmul.coop/tiled.small", "matmul.coop/tiled.small.f16"], false, 64, F16),
+        tier("cooperative-16", ["matmul.coop/tiled", "matmul.coop/tiled.f16"], false, 128, F16),
+        tier("cooperative-16-wave64", ["matmul.coop/tiled.wave64", "matmul.coop/tiled.wave64.f16"], false, 128, F16),
         tier(Variant::PORTABLE, ["matmul/few", "matmul/few.f16"], true, 1, F32),
         tier("quads", ["matmul.few/few", "matmul.few/few.f16"], true, 4, F32),
         tier("subgroup", ["matmul.few/few.subgroup", "matmul.few/few.subgroup.f16"], true, 4, F32),

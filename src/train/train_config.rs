@@ -113,7 +113,7 @@ impl From<ModelSource> for String {
     }
 }
 
-/// The precision of the factors of dense products on a GPU. Sums are always f32.
+/// The precision of the factors of matrix products on a GPU. Sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -192,7 +192,7 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Gradient norm above which gradients are clipped.
     pub clip: f64,
-    /// The precision of the factors of dense products on a GPU.
+    /// The precision of the factors of matrix products on a GPU.
     pub precision: Precision,
     /// Initial loss scale, a power of two.
     pub loss_scale: f32,

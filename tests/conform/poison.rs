@@ -14,16 +14,18 @@ const NAN: u32 = 0x7fff_dead;
 /// Opens the first adapter, where every kernel begins with NaN in its workgroup memory.
 fn gpu() -> Arc<Gpu> {
     let adapters = pollster::block_on(adapters());
-    Arc::new(pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect("the first adapter opens").rewriting(poisoned))
+    Arc::new(
+        pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect("the first adapter opens").rewriting(|kernel| poisoned(kernel.unit, kernel.source)),
+    )
 }
 
-/// Returns the source of a kernel's module in which every entry point begins by filling the workgroup memory that it uses.
-fn poisoned(kernel: &Kernel) -> String {
-    let module = wgsl::parse_str(kernel.source).unwrap_or_else(|error| panic!("{}: {error}", kernel.unit));
+/// Returns the source of a module in which every entry point begins by filling the workgroup memory that it uses.
+pub(super) fn poisoned(unit: &str, source: &str) -> String {
+    let module = wgsl::parse_str(source).unwrap_or_else(|error| panic!("{unit}: {error}"));
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
     validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
-    let info = validator.validate(&module).unwrap_or_else(|error| panic!("{}: {error}", kernel.unit));
-    let mut source = kernel.source.to_owned();
+    let info = validator.validate(&module).unwrap_or_else(|error| panic!("{unit}: {error}"));
+    let mut source = source.to_owned();
     for (place, entry) in module.entry_points.iter().enumerate() {
         let uses = |handle: Handle<GlobalVariable>| !info.get_entry_point(place)[handle].is_empty();
         let used = module.global_variables.iter().filter(|(handle, variable)| variable.space == AddressSpace::WorkGroup && uses(*handle));

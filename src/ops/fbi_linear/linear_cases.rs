@@ -37,7 +37,20 @@ pub(crate) fn cases() -> Vec<Case> {
     let blocks: [(usize, usize, &[usize], usize, usize); 4] =
         [(9, 40, &[64, 32, 32], 0, 64), (70, 33, &[65, 66], 64, 67), (130, 20, &[4, 100, 36], 128, 12), (66, 132, &[300], 64, 192)];
     let fitting = fitting.chain(blocks.map(|(tokens, width, outs, first, rows)| block_case(tokens, width, outs, first, rows)));
-    fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out))).collect()
+    fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out)));
+    // The largest α of each layer, in an order of magnitude that f16 has not.
+    let scales = [(9, 36, [1e6, 3e-9]), (40, 100, [2e-7, 0.5]), (20, 68, [1e-30, 1e25])];
+    fitting.chain(scales.map(|(tokens, width, alphas)| scaled_case(tokens, width, alphas))).collect()
+}
+
+/// Two layers with these α, which are beyond f16's range or precision.
+fn scaled_case(tokens: usize, width: usize, alphas: [f32; 2]) -> Case {
+    let mut case = packed_case(tokens, width, &[20, 44]);
+    case.label += &format!(", α of {alphas:?}");
+    let alphas = alphas.into_iter().flat_map(|alpha| (0..width).map(move |i| alpha * (1.0 - i as f32 / (2 * width) as f32)));
+    case.inputs[2].fill = Fill::Floats(alphas.collect());
+    case.inputs[3].fill = Fill::Normal(0.0, 1e-9);
+    case
 }
 
 /// Activations beyond f16's range: a variant with f16 factors must not return finite, wrong results.

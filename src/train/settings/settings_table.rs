@@ -175,7 +175,7 @@ pub const SETTINGS: &[Setting] = &[
         .option_help(DIVERGENCE_HELP)
         .before("forward"),
     row!(temperature, Real(0.05, 20.0), Optimizer, 6, "Temperature", "Distillation temperature, which divides the logits of teacher and student"),
-    row!(precision, Choice(PRECISIONS), Memory, 4, "Precision", "Precision of dense matrix products on a GPU: f32, or f16 (half-precision operands where that is faster)").before("f32"),
+    row!(precision, Choice(PRECISIONS), Memory, 4, "Precision", "Precision of matrix products on a GPU: f32, or f16 (half-precision operands where that is faster)").before("f32"),
     row!(loss_scale, PowerOfTwo(24), Memory, 5, "Loss scale", "Loss scale, a power of two; f16 needs 1024 or more"),
     row!(seed, Whole(0, LARGEST), Optimizer, 7, "Seed", "Seed for initial weights and data order"),
     row!(batch, Whole(1, 1 << 16), Batch, 1, "Batch", "Sequences per micro-batch"),
