@@ -3,6 +3,7 @@
 
 mod matrices;
 mod poison;
+mod tracking;
 
 use signet::conform::{Check, ConformOptions, ConformTarget, Report, run};
 use signet::device::{Adapter, adapters};
