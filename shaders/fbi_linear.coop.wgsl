@@ -417,9 +417,9 @@ fn add_latent(lane: u32, share: Share, o: u32, i: u32, down: u32, right: u32) {
         let place = staged_at(n, down, right);
         let row = o + place.x;
         let column = i + place.y;
-        if row < w.outs && column < w.ins {
+        if row < w.end && column < w.ins {
             let layer = u32(row >= w.second) + u32(row >= w.third);
-            d_latent[(row * w.ins + column) / 4u] += latent_alpha[(layer * w.ins + column) / 4u] * staged(n, share);
+            d_latent[((row - w.first) * w.ins + column) / 4u] += latent_alpha[(layer * w.ins + column) / 4u] * staged(n, share);
         }
     }
 }
@@ -431,7 +431,7 @@ const BLOCKS: u32 = STEP / 4u;
 @compute @workgroup_size(LANES)
 fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
     let share = share_of(lane, subgroup, subgroups);
-    let o = (wid.y + w.first_band) * TILE;
+    let o = w.first + (wid.y + w.first_band) * TILE;
     let i = wid.x * TILE;
     var sums = Sums();
     for (var k = 0u; k < w.tokens; k += STEP) {

@@ -320,63 +320,6 @@ fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2]
     }
 }
 
-/// The gradient of a group's latent weight, by the straight-through estimator. Inputs: `dy (tokens, out)`,
-/// `x (tokens, in)`, `α (layers, in)`. Adds α ⊙ (dyᵀ·x) to the gradient `(out, in)`.
-#[derive(Clone, Debug)]
-pub struct FbiLinearWeight {
-    /// The layers.
-    pub members: Members,
-}
-
-impl Op for FbiLinearWeight {
-    const NAME: &'static str = "fbi_linear";
-
-    fn key(&self) -> String {
-        format!("FbiLinearWeight {{ members: {} }}", self.members.key())
-    }
-
-    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        use Storage::F32;
-        check_operands(specs, &[F32, F32, F32], &[F32]).map_err(Self::shape_error)?;
-        let [dy, x] = [specs.inputs[0], specs.inputs[1]];
-        if dy.rows != x.rows || dy.cols != self.members.rows() || !specs.updates[0].same_shape(&Spec::f32(dy.cols, x.cols)) {
-            return Err(Self::shape_error(format!("dy {dy}, x {x}, dW {} do not fit", specs.updates[0])));
-        }
-        Ok(vec![])
-    }
-
-    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let (dy, x) = (specs.inputs[0], specs.inputs[1]);
-        let [second, third] = self.members.bounds();
-        let launch = |tier: &LinearTier| Launch {
-            kernel: tier.weight,
-            operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
-            params: params! { outs: dy.cols, ins: x.cols, tokens: dy.rows, second: second, third: third },
-            groups: tier.groups(dy.cols, x.cols),
-            operations: None,
-        };
-        LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
-    }
-
-    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
-        let (dy, x) = (io.inputs[0].spec(), io.inputs[1].spec());
-        let (dy_data, alpha) = (io.inputs[0].real(), io.inputs[2].real());
-        let out = io.updates[0].real();
-        T::with_scratch(x.elements(), |scaled| {
-            for (range, alpha) in self.members.ranges().zip(alpha.chunks(x.cols)) {
-                scale_columns(io.inputs[1].real(), alpha, scaled);
-                let dy = Mat::new(&dy_data[range.start..], dy.rows, range.len(), dy.cols).t();
-                let out = &mut out[range.start * x.cols..range.end * x.cols];
-                matmul(OutMat::new(out, range.len(), x.cols, x.cols), dy, Mat::new(scaled, x.rows, x.cols, x.cols), true, Threads::Pool);
-            }
-        });
-    }
-
-    fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("second derivatives are not supported")
-    }
-}
-
 /// A group's operands in the forward pass.
 struct Layers<'a, T> {
     members: &'a Members,

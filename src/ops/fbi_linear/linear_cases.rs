@@ -37,7 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let blocks: [(usize, usize, &[usize], usize, usize); 4] =
         [(9, 40, &[64, 32, 32], 0, 64), (70, 33, &[65, 66], 64, 67), (130, 20, &[4, 100, 36], 128, 12), (66, 132, &[300], 64, 192)];
     let fitting = fitting.chain(blocks.map(|(tokens, width, outs, first, rows)| block_case(tokens, width, outs, first, rows)));
-    fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out)));
+    let fitting = fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out)));
     // The largest α of each layer, in an order of magnitude that f16 has not.
     let scales = [(9, 36, [1e6, 3e-9]), (40, 100, [2e-7, 0.5]), (20, 68, [1e-30, 1e25])];
     fitting.chain(scales.map(|(tokens, width, alphas)| scaled_case(tokens, width, alphas))).collect()
