@@ -84,7 +84,7 @@ def with_sums(b):
     text = json.dumps({"__metadata__": meta, **h}, **compact).encode(); text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + data
 put("packed", "sealed", with_sums(packed(True)))
-def sealed(value):
+def with_own_sum(value):
     zeros = "xxh3:" + "0" * 16
     text = json.dumps({**value, "checksum": zeros}, indent=2, ensure_ascii=False, sort_keys=True)
     return text.replace('"checksum": "' + zeros, '"checksum": "' + digest(text.encode()), 1)
@@ -94,7 +94,7 @@ def line(text): return text + "\n"
 put("state", "changes", line('{"step":5,"lr":0.1}') + line('{"step":9,"sample_prompt":"a \\"b\\""}') + '{"step":12,"lr":0.2}\n')
 state["checksums"] = {"config.json": digest(b"{}"), "model.safetensors": {"header": digest(b"h"), "tensors": {"model.norm.weight": digest(b"n")}}}
 state["run"] = {"settings": "steps = 12\n", "variants": "{}", "changes": line('{"step":5,"lr":0.1}'), "metrics": {"bytes": 100, "checksum": digest(b"m")}}
-put("state", "sealed", sealed(state))
+put("state", "sealed", with_own_sum(state))
 put("template", "chatml", "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe helpful<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 put("template", "llama2", "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{% if loop.index0 == 0 and system_message %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}")
 put("template", "features", "{%- macro f(x, n=2) -%}{{ x.split(',')[-1] | upper }}{{ x * n }}{%- endmacro -%}{% set ns = namespace(n=0) %}{% for m in messages if m.role is defined %}{% set ns.n = ns.n + m.content | length %}{{ f(m.content.replace('i', 'xyz')) }}{% if loop.last %}{% break %}{% endif %}{% endfor %}{{ ns.n // 2 ** 3 }}{{ {'a': [1, 2.5, none, true]} | tojson(indent=2) }}{{ range(5) | list | join('-') }}{{ 'x y'.title().strip().find('Y') }}{{ '%s' | format('a') }}{{ messages | map(attribute='role') | unique | sort | join }}")
