@@ -321,7 +321,7 @@ fn runs_train_on_patterns_of_compressed_rows_and_resume() {
     }
     let (pattern, runs, small) = (scratch.path("part-*.gz"), scratch.path("runs"), scratch.path("small.json"));
     let (pattern, runs, small) = (pattern.to_str().unwrap(), runs.to_str().unwrap(), small.to_str().unwrap());
-    let (success, output) = run(&["data", pattern, "--teacher", "none", "--seq", "32", "--rows", "1", "--shuffle", "3"]);
+    let (success, output) = run(&["data", pattern, "--teacher", "none", "--seq", "32", "--documents", "1", "--shuffle", "3"]);
     assert!(success && output.contains("2 files: 200 documents") && output.contains(r#"document 1 "<|user|>say 0<|assistant|>0!<|end|>""#), "{output}");
     let mut train = vec!["train", "--device", "cpu", "--teacher", "none", "--loss", "ar", "--model", small, "--runs", runs, "--name", "chat"];
     train.extend(["--data", pattern, "--seq", "32", "--batch", "2", "--steps", "4", "--warmup", "1", "--sample-every", "0", "--shuffle", "3"]);

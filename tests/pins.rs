@@ -189,7 +189,7 @@ fn bytes_of_packed_and_exported_models() {
         ("student.signet", "pack FBI student.signet"),
         ("tiny.signet", "pack TINY tiny.signet"),
         ("dense", "export embedded dense --dense"),
-        ("bf16", "export embedded bf16 --dense --floats bf16"),
+        ("bf16", "export embedded bf16 --dense --dtype bf16"),
         ("latent", "export FBI latent --latent"),
         ("student.gguf", "export embedded student.gguf --gguf"),
     ] {

@@ -74,7 +74,7 @@ fn printing_commands_end_quietly_on_a_closed_pipe_and_fail_on_a_full_disk() {
     let commands: [&[&str]; 5] = [
         &["inspect"],
         &["inspect", "--json"],
-        &["data", "--teacher", "none", "--rows", "1"],
+        &["data", "--teacher", "none", "--documents", "1"],
         &["generate", "--device", "cpu", "--prompt", "hi", "--max-tokens", "4"],
         &["chat", "--device", "cpu", "--max-tokens", "4"],
     ];

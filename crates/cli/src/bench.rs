@@ -1,7 +1,7 @@
 //! `signet bench`.
 
 use super::choice;
-use super::options::DeviceOption;
+use super::options::{DeviceOption, TuningOptions};
 use super::output::{self, put};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -20,7 +20,7 @@ pub(super) enum Bench {
     App(BenchApp),
 }
 
-/// Measure the time of a dispatch that depends on the previous one: the least time of each dispatch in decoding and training.
+/// Measure the latency of a dispatch that waits for the previous one: a lower bound for every dispatch in decoding and training.
 #[derive(Args)]
 pub(super) struct BenchDispatch {
     #[command(flatten)]
@@ -76,12 +76,14 @@ pub(super) struct BenchTrain {
     recompute: bool,
     #[command(flatten)]
     at: DeviceOption,
+    #[command(flatten)]
+    pub(super) tuning: TuningOptions,
     /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Benchmark matrix products at the shapes of models: dense in f32 and f16, and with binarized weights.
+/// Benchmark matrix products with the shapes that occur in models: dense in f32 and f16, and with binarized weights.
 #[derive(Args)]
 pub(super) struct BenchMatmul {
     #[command(flatten)]
@@ -111,6 +113,8 @@ pub(super) struct BenchDecode {
     kernels: bool,
     #[command(flatten)]
     at: DeviceOption,
+    #[command(flatten)]
+    pub(super) tuning: TuningOptions,
     /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,
@@ -140,7 +144,7 @@ impl BenchApp {
 
 impl BenchTrain {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, at: DeviceOption { device }, json } = self;
+        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, at: DeviceOption { device }, json, .. } = self;
         let batch = batch.unwrap_or(TrainBench::usual_batch(&size));
         let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, recompute, kernels };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
@@ -188,7 +192,7 @@ impl BenchMatmul {
 
 impl BenchDecode {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, prompt, tokens, packed_only, kernels, at: DeviceOption { device }, json } = self;
+        let Self { size, prompt, tokens, packed_only, kernels, at: DeviceOption { device }, json, .. } = self;
         let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
         let mut shown = String::new();
         runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {

@@ -17,7 +17,7 @@ pub(super) struct Chat {
     #[arg(long)]
     system: Option<String>,
     #[command(flatten)]
-    of: ModelOptions,
+    pub(super) of: ModelOptions,
     /// Maximum tokens of the conversation, above which its oldest turns are dropped [default: the model's context, at most 4096].
     #[arg(long)]
     context: Option<usize>,
@@ -39,7 +39,7 @@ impl Chat {
         if plan.plan {
             return plan.print(of, context, json, runner);
         }
-        let ModelOptions { model, at: DeviceOption { device } } = of;
+        let ModelOptions { model, at: DeviceOption { device }, .. } = of;
         let request = ChatRequest { model, snapshot: None, teacher: None, device, context, system, request: sampling.request() };
         let is_terminal = std::io::stdin().is_terminal();
         let mut show = |event: Event| match &event {

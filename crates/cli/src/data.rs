@@ -28,8 +28,8 @@ pub(super) struct Data {
     #[command(flatten)]
     settings: FileAndOptions<OfData>,
     /// Number of documents to print.
-    #[arg(long, default_value_t = 3)]
-    rows: usize,
+    #[arg(long, alias = "rows", default_value_t = 3)]
+    documents: usize,
     /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
@@ -39,7 +39,7 @@ impl Data {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let config = self.settings()?;
         let bar = bar();
-        let result = runner.run(Command::Data(Box::new(DataRequest { config, rows: self.rows })), &mut |event| match &event {
+        let result = runner.run(Command::Data(Box::new(DataRequest { config, rows: self.documents })), &mut |event| match &event {
             Event::Progress { done, of, note } => advance(&bar, *done, *of, note),
             Event::Data(report) => {
                 bar.finish_and_clear();

@@ -47,7 +47,7 @@ pub(super) struct Eval {
     #[arg(long, value_parser = choice::<MatrixStorage>)]
     storage: Option<MatrixStorage>,
     #[command(flatten)]
-    of: ModelOptions,
+    pub(super) of: ModelOptions,
     /// Print the results as one JSON object.
     #[arg(long)]
     json: bool,

@@ -26,8 +26,8 @@ pub(super) struct Export {
     #[arg(long)]
     gguf: bool,
     /// With --dense: data type of the tensors, f16, bf16 or f32.
-    #[arg(long, default_value = "f16", value_parser = choice::<Floats>)]
-    floats: Floats,
+    #[arg(long, alias = "floats", default_value = "f16", value_parser = choice::<Floats>)]
+    dtype: Floats,
     /// Print one JSON object per event.
     #[arg(long)]
     json: bool,
@@ -35,7 +35,7 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, out, latent, gguf, floats, json, .. } = self;
+        let Self { model, out, latent, gguf, dtype: floats, json, .. } = self;
         let form = match (latent, gguf) {
             (true, _) => ModelExport::Latent,
             (_, true) => ModelExport::Gguf,

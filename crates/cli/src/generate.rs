@@ -17,7 +17,7 @@ pub(super) struct Generate {
     #[arg(long, short)]
     prompt: Option<String>,
     #[command(flatten)]
-    of: ModelOptions,
+    pub(super) of: ModelOptions,
     /// Maximum tokens of the prompt and the generated text together [default: the model's context, at most 4096].
     #[arg(long)]
     context: Option<usize>,
@@ -36,7 +36,7 @@ impl Generate {
         if plan.plan {
             return plan.print(of, context, json, runner);
         }
-        let ModelOptions { model, at: DeviceOption { device } } = of;
+        let ModelOptions { model, at: DeviceOption { device }, .. } = of;
         let prompt = match prompt {
             Some(prompt) => prompt,
             None => read_prompt()?,

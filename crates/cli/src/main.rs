@@ -29,6 +29,7 @@ mod train;
 
 use clap::{Parser, Subcommand};
 use signet::runner::{Runner, Stop, Tuning};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use terminal::Printed;
 
@@ -36,12 +37,6 @@ use terminal::Printed;
 #[derive(Parser)]
 #[command(name = "signet", version, about, propagate_version = true)]
 struct Arguments {
-    /// Retune the kernels: time their variants on the device and cache the fastest.
-    #[arg(long, global = true, conflicts_with = "no_tune")]
-    tune: bool,
-    /// Use the portable kernels, even if tuned ones are cached for the device.
-    #[arg(long, global = true)]
-    no_tune: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -72,6 +67,21 @@ enum Command {
 }
 
 impl Command {
+    /// Returns the kernel tuning that it requests.
+    fn tuning(&self) -> Tuning {
+        let options = match self {
+            Self::Train(train) => &train.tuning,
+            Self::Sweep(sweep) => &sweep.tuning,
+            Self::Chat(chat) => &chat.of.tuning,
+            Self::Generate(generate) => &generate.of.tuning,
+            Self::Eval(eval) => &eval.of.tuning,
+            Self::Bench(bench::Bench::Train(train)) => &train.tuning,
+            Self::Bench(bench::Bench::Decode(decode)) => &decode.tuning,
+            _ => return Tuning::default(),
+        };
+        options.tuning()
+    }
+
     /// Returns the part of its result that goes to standard output.
     fn printed(&self) -> Printed {
         match self {
@@ -90,16 +100,11 @@ impl Command {
 /// Parses the command line and runs the command.
 fn main() -> ExitCode {
     signet::runner::fail_at_file_size_limit();
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(with_tuning_last(std::env::args_os()));
+    let command = arguments.command.unwrap_or(Command::App(app::App::default()));
     let stop = Stop::default();
     stop_on_signal(stop.clone());
-    let tuning = match (arguments.tune, arguments.no_tune) {
-        (true, _) => Tuning::Retune,
-        (_, true) => Tuning::Off,
-        _ => Tuning::Once,
-    };
-    let mut runner = Runner::new(stop).with_tuning(tuning);
-    let command = arguments.command.unwrap_or(Command::App(app::App::default()));
+    let mut runner = Runner::new(stop).with_tuning(command.tuning());
     terminal::set_printed(command.printed());
     let result = match command {
         Command::App(app) => app.run(runner.stop()),
@@ -132,6 +137,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Moves `--tune` and `--no-tune` from before a command's name to after it. Earlier versions accepted them there.
+fn with_tuning_last(mut rest: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut line: Vec<OsString> = rest.next().into_iter().collect();
+    let mut options = Vec::new();
+    // `bench` is followed by the name of a benchmark.
+    while line.len() < 2 || line.len() == 2 && line[1] == "bench" {
+        match rest.next() {
+            Some(option) if option == "--tune" || option == "--no-tune" => options.push(option),
+            Some(name) => line.push(name),
+            None => break,
+        }
+    }
+    line.into_iter().chain(options).chain(rest).collect()
+}
+
 /// Parses a named value, as in TOML files.
 fn choice<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
@@ -148,5 +168,36 @@ fn stop_on_signal(stop: Stop) {
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         output::note(&format!("Ctrl-C will not stop cleanly: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        let line = ["signet"].into_iter().chain(line.split(' ')).map(OsString::from);
+        Arguments::try_parse_from(with_tuning_last(line)).map(|arguments| arguments.command.unwrap_or(Command::App(app::App::default())))
+    }
+
+    #[test]
+    fn tuning_is_an_option_of_commands_that_tune_and_may_precede_their_names() {
+        for command in ["train", "sweep a.toml", "chat", "generate", "eval --perplexity a.txt", "bench train", "bench decode"] {
+            let tuning = |line: String| parsed(&line).unwrap_or_else(|error| panic!("{error}")).tuning();
+            assert_eq!(tuning(format!("{command} --tune")), Tuning::Retune, "{command}");
+            assert_eq!(tuning(format!("--no-tune {command}")), Tuning::Off, "{command}");
+            assert_eq!(tuning(command.to_string()), Tuning::Once, "{command}");
+            assert!(parsed(&format!("--tune {command} --no-tune")).is_err(), "{command}");
+        }
+        assert_eq!(parsed("bench --tune train").unwrap().tuning(), Tuning::Retune);
+        for line in ["data --tune", "--tune data", "--no-tune", "app --tune", "bench --tune matmul", "export embedded out --dense --no-tune"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn renamed_options_keep_their_earlier_names() {
+        assert!(["data --documents 1", "data --rows 1"].iter().all(|line| parsed(line).is_ok()));
+        assert!(["--dtype", "--floats"].iter().all(|option| parsed(&format!("export embedded out --dense {option} bf16")).is_ok()));
     }
 }

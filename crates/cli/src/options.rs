@@ -3,7 +3,7 @@
 use super::output;
 use anyhow::Result;
 use clap::Args;
-use signet::runner::{Command, Event, PlanModelRequest, Request, Runner, Sampling};
+use signet::runner::{Command, Event, PlanModelRequest, Request, Runner, Sampling, Tuning};
 
 /// The device of a command.
 #[derive(Args)]
@@ -13,7 +13,29 @@ pub(super) struct DeviceOption {
     pub(super) device: String,
 }
 
-/// A model that is opened, and its device.
+/// Kernel tuning, for commands that choose among variants of kernels.
+#[derive(Args)]
+pub(super) struct TuningOptions {
+    /// Retune the kernels: time their variants on the device and cache the fastest.
+    #[arg(long, conflicts_with = "no_tune")]
+    tune: bool,
+    /// Use the portable kernels, even if tuned ones are cached for the device.
+    #[arg(long)]
+    no_tune: bool,
+}
+
+impl TuningOptions {
+    /// Returns the tuning that they request.
+    pub(super) fn tuning(&self) -> Tuning {
+        match (self.tune, self.no_tune) {
+            (true, _) => Tuning::Retune,
+            (_, true) => Tuning::Off,
+            _ => Tuning::Once,
+        }
+    }
+}
+
+/// A model that is opened, its device and the kernels that it uses there.
 #[derive(Args)]
 pub(super) struct ModelOptions {
     /// Model: embedded, a packed or GGUF file, a model directory, a run's directory, or a Hugging Face name (owner/name).
@@ -21,6 +43,8 @@ pub(super) struct ModelOptions {
     pub(super) model: String,
     #[command(flatten)]
     pub(super) at: DeviceOption,
+    #[command(flatten)]
+    pub(super) tuning: TuningOptions,
 }
 
 /// Options for a plan of memory.
@@ -37,7 +61,7 @@ pub(super) struct PlanOptions {
 impl PlanOptions {
     /// Prints the plan.
     pub(super) fn print(self, of: ModelOptions, context: Option<usize>, json: bool, runner: &mut Runner) -> Result<()> {
-        let ModelOptions { model, at: DeviceOption { device } } = of;
+        let ModelOptions { model, at: DeviceOption { device }, .. } = of;
         let request = PlanModelRequest { model, device, context, memory: self.memory };
         runner.run(Command::PlanModel(request), &mut |event| match &event {
             event if json => output::put_json(event),

@@ -1,5 +1,6 @@
 //! `signet sweep`.
 
+use super::options::TuningOptions;
 use super::output::{self, put};
 use anyhow::Result;
 use clap::Args;
@@ -23,6 +24,8 @@ pub(super) struct Sweep {
     /// Device to run on: auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "auto")]
     device: String,
+    #[command(flatten)]
+    pub(super) tuning: TuningOptions,
     /// Available memory, such as 8GB, instead of the amount that the device reports.
     #[arg(long, value_name = "SIZE", value_parser = output::bytes)]
     memory: Option<u64>,
@@ -41,7 +44,7 @@ impl Sweep {
     }
 
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { file, runs, device, memory, dry_run: dry, json } = self;
+        let Self { file, runs, device, memory, dry_run: dry, json, .. } = self;
         let folder = runs.unwrap_or_else(|| PathBuf::from("runs").join(file.file_stem().unwrap_or_default()));
         let request = SweepRequest { file, folder: folder.clone(), device, memory, dry };
         let mut view = SweepView::default();

@@ -1,5 +1,6 @@
 //! `signet train`.
 
+use super::options::TuningOptions;
 use super::settings::{All, SettingOptions};
 use super::{data, output};
 use signet::runner::{self, Command, Event, Metrics, PlanTrainRequest, Runner, Speed, TrainConfig, TrainEvent, TrainRequest};
@@ -30,6 +31,8 @@ pub(super) struct Train {
     /// Device to run on: auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "auto")]
     device: String,
+    #[command(flatten)]
+    pub(super) tuning: TuningOptions,
     /// Print the memory that the run needs, part by part, and exit.
     #[arg(long)]
     plan: bool,

@@ -126,7 +126,7 @@ pub const SETTINGS: &[Setting] = &[
         Teacher,
         2,
         "Tokenizer",
-        "Tokenizer: embedded (the teacher's, else the built-in one), a tokenizer.json, or its directory; special tokens and chat template come from the files beside it"
+        "Tokenizer: embedded (the teacher's own, or the built-in one if there is none), a tokenizer.json, or the directory of one; special tokens and chat template come from the files beside it"
     ),
     row!(
         data,
@@ -152,7 +152,7 @@ pub const SETTINGS: &[Setting] = &[
         Evaluation,
         8,
         "Share held out",
-        "Fraction of the documents to hold out for evaluation (0.02 is one in fifty); with fewer than fifty documents, the last part of the text is held out"
+        "Fraction of the text to hold out for evaluation: whole documents at regular intervals (0.02: every 50th); the end of the text if it has fewer than 50 documents, or if the fraction is less than one document"
     )
     .value_name("SHARE")
     .before("0.02"),
@@ -207,8 +207,8 @@ pub const SETTINGS: &[Setting] = &[
     row!(sample_tokens, Whole(0, 1 << 16), Evaluation, 5, "Sample tokens", "Tokens to generate per text sample"),
     row!(checkpoint_every, Whole(0, STEPS), Evaluation, 6, "Checkpoint every", "Steps between checkpoints; 0 writes only one at the end"),
     row!(keep, Whole(1, 1 << 20), Evaluation, 7, "Checkpoints kept", "Checkpoints to keep, in addition to the best one"),
-    row!(guard.enabled, Flag, Guard, 1, "Guard", "Skip loss and gradient spikes, and roll back after several; steps with values that are not finite are always skipped")
-        .option_help("Skip loss and gradient spikes, and roll back after several; --guard=false only skips steps with values that are not finite")
+    row!(guard.enabled, Flag, Guard, 1, "Guard", "Skip steps whose gradient norm spikes, and roll back after several spikes of norm or loss in a row; values that are not finite are always handled so")
+        .option_help("Skip steps whose gradient norm spikes, and roll back after several spikes of norm or loss in a row; --guard=false does so only for values that are not finite")
         .long("guard"),
     row!(guard.window, Whole(1, 1 << 16), Guard, 2, "Guard: window", "Guard: number of past steps in its statistics").value_name("STEPS"),
     row!(guard.patience, Whole(1, 1 << 16), Guard, 3, "Guard: patience", "Guard: number of steps to observe before it acts").value_name("STEPS"),
