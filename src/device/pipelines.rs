@@ -39,15 +39,20 @@ impl Gpu {
     }
 
     fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<KernelPipeline>, DeviceError> {
-        let mut cache = locked(&self.pipelines);
-        if let Some(pipeline) = cache.pipelines.get(kernel.name) {
-            return Ok(pipeline.clone());
-        }
-        let module = cache.modules.entry(kernel.unit).or_insert_with(|| self.module(kernel));
-        let pipeline = Arc::new(self.build(kernel, module));
+        let known = {
+            let cache = locked(&self.pipelines);
+            if let Some(pipeline) = cache.pipelines.get(kernel.name) {
+                return Ok(pipeline.clone());
+            }
+            cache.modules.get(kernel.unit).cloned()
+        };
+        // The cache is not locked meanwhile: a driver's compiler may not come to an end.
+        let module = known.unwrap_or_else(|| self.module(kernel));
+        let pipeline = Arc::new(self.build(kernel, &module));
         self.check()?;
-        cache.pipelines.insert(kernel.name, pipeline.clone());
-        Ok(pipeline)
+        let mut cache = locked(&self.pipelines);
+        cache.modules.entry(kernel.unit).or_insert(module);
+        Ok(cache.pipelines.entry(kernel.name).or_insert(pipeline).clone())
     }
 
     fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {

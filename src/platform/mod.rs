@@ -41,7 +41,7 @@ pub use here::{
     Clock, Commit, CommitPart, IN_PAGE, Lock, PositionedWriter, RandomAccessFile, Stamp, append, asset, block_for, browser_gpu, cache_dir, claim_dir,
     delete_model, discard_dir, exists, fetch_asset, fetch_model, has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, read,
     read_part, read_start, read_text, read_up_to, remove_dir, remove_leftovers, remove_old_leftovers, rename_dir, reserve, seed, sleep, spawn, stamp,
-    stored_models, stream_atomic, sync, system, used_memory, wait, write_atomic, yield_now,
+    stored_models, stream_atomic, sync, system, used_memory, wait, within, write_atomic, yield_now,
 };
 
 /// A thread started by [`spawn`].

@@ -151,6 +151,14 @@ pub fn has_display() -> bool {
     !cfg!(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android")))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
+/// Runs `work` on a thread of its own; `None` if it does not end within `seconds`. The thread then continues by itself.
+pub fn within<T: Send + 'static>(seconds: f64, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, wait) = std::sync::mpsc::channel();
+    // The receiver is gone after the limit.
+    spawn("within", move || drop(done.send(work()))).ok()?;
+    wait.recv_timeout(Duration::from_secs_f64(seconds)).ok()
+}
+
 /// Runs `work` on a new thread with a name.
 pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<ThreadHandle> {
     std::thread::Builder::new().name(name.into()).spawn(work)

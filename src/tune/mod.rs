@@ -4,10 +4,10 @@
 mod tuning_file;
 
 use crate::conform::verify;
-use crate::device::{DeviceError, Gpu};
+use crate::device::{DeviceError, Gpu, Kernel, kernel};
 use crate::graph::{GpuMachine, MachineError, ShapedOp, Storage, Tape, TensorLocation, Variant, Variants};
 use crate::ops::FUSIONS;
-use crate::platform::Clock;
+use crate::platform::{self, Clock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct TuneOptions {
     pub half: bool,
     /// Time limit in seconds. Operations that are not tuned by then use the portable variant.
     pub seconds: f64,
+    /// Time limit in seconds for compiling a candidate. One that takes longer is denied.
+    pub compile_seconds: f64,
     /// Timed runs of each candidate; the median counts.
     pub runs: usize,
 }
@@ -32,7 +34,7 @@ impl TuneOptions {
     /// Default options for an adapter. On a software adapter, candidates are timed once.
     pub fn of(gpu: &Gpu, folder: Option<PathBuf>) -> Self {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        Self { folder, retune: false, half: false, seconds: 20.0, runs: if software { 1 } else { 7 } }
+        Self { folder, retune: false, half: false, seconds: 20.0, compile_seconds: 60.0, runs: if software { 1 } else { 7 } }
     }
 }
 
@@ -83,7 +85,7 @@ pub async fn tune(
             tuned.variants.choose(key.clone(), &entry.variant);
         }
         let denied = table.denied.get(&key_in_table).into_iter().flatten();
-        tuned.notes.extend(denied.map(|(variant, why)| format!("variant {variant} of {key} gives wrong results on this adapter and is not used: {why}")));
+        tuned.notes.extend(denied.map(|(variant, why)| format!("variant {variant} of {key} is not used on this adapter: {why}")));
     }
     if let (Some(path), false) = (&path, open.is_empty()) {
         tuned.notes.extend(table.write(path).err());
@@ -108,6 +110,10 @@ async fn fastest_correct(
     }
     let mut seconds = BTreeMap::new();
     for candidate in &candidates {
+        if candidate.name != Variant::PORTABLE && !compiles_within(gpu, candidate, options.compile_seconds) {
+            denied.insert(candidate.name.to_owned(), format!("its kernels did not compile within {} s", options.compile_seconds));
+            continue;
+        }
         match time(gpu, choice, candidate.name, options.runs).await {
             Ok(time) => {
                 seconds.insert(candidate.name.to_owned(), time);
@@ -135,6 +141,15 @@ async fn fastest_correct(
         };
     }
     Ok(Some(TunedEntry { variant: Variant::PORTABLE.into(), seconds }))
+}
+
+/// Compiles a variant's kernels; returns false if that takes longer than `seconds`. A driver's compiler cannot be stopped,
+/// so it then continues on its thread.
+fn compiles_within(gpu: &Arc<Gpu>, variant: &Variant, seconds: f64) -> bool {
+    let kernels: Vec<&'static Kernel> = variant.launches.iter().filter_map(|launch| kernel(launch.kernel)).collect();
+    let gpu = gpu.clone();
+    // `time` reports errors.
+    platform::within(seconds, move || kernels.into_iter().try_for_each(|kernel| gpu.compile(kernel)).is_ok()).is_some()
 }
 
 /// Times a variant: the median in seconds of `runs` runs, after one that compiles its pipelines.

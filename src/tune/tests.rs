@@ -98,6 +98,27 @@ fn incorrect_variants_are_rejected_and_the_selection_is_cached() {
 }
 
 #[test]
+fn a_variant_that_does_not_compile_in_time_is_denied() {
+    // The module of the wide kernels takes longer than the limit.
+    let slow = |kernel: &crate::device::Kernel| {
+        if kernel.unit.contains("matmul.wide") {
+            platform::block_for(3.0);
+        }
+        kernel.source.to_owned()
+    };
+    let adapters = pollster::block_on(adapters());
+    let gpu = Arc::new(pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect("the first adapter opens").rewriting(slow));
+    let (a, b) = (Spec::f32(16, 32), Spec::f32(32, 32));
+    let choice = ShapedOp { op: Arc::new(crate::ops::Matmul::LINEAR), inputs: vec![a, b], updates: vec![] };
+    let key = Variants::key(&*choice.op, choice.specs());
+    let options = TuneOptions { compile_seconds: 1.0, ..TuneOptions::of(&gpu, None) };
+    let choices = BTreeMap::from([(key.clone(), (choice, 1))]);
+    let tuned = pollster::block_on(tune(&gpu, &choices, &options, &mut |_, _, _| {})).expect("tunes");
+    assert_eq!(tuned.variants.chosen(&key), Some(Variant::PORTABLE));
+    assert!(tuned.notes.iter().any(|note| note.contains("variant wide") && note.contains("did not compile within 1 s")), "{:?}", tuned.notes);
+}
+
+#[test]
 fn after_the_time_limit_everything_stays_portable() {
     let gpu = gpu();
     let (tuned, timed) = tuned(&gpu, &TuneOptions { seconds: -1.0, ..TuneOptions::of(&gpu, None) });

@@ -33,7 +33,7 @@ pub use file_system::{
     stream_atomic, sync, write_atomic,
 };
 pub use model_store::{delete_model, fetch_model, stored_models};
-pub use tasks::{Clock, block_for, now, seed, sleep, spawn, wait, yield_now};
+pub use tasks::{Clock, block_for, now, seed, sleep, spawn, wait, within, yield_now};
 
 use js_sys::Reflect;
 use std::path::PathBuf;

@@ -123,6 +123,11 @@ pub fn seed() -> u64 {
 /// Does nothing: a page cannot sleep.
 pub fn block_for(_seconds: f64) {}
 
+/// Runs `work`; a page has no thread that could be left behind, so there is no limit.
+pub fn within<T>(_seconds: f64, work: impl FnOnce() -> T) -> Option<T> {
+    Some(work())
+}
+
 /// Fails: a page cannot start threads.
 pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<crate::platform::ThreadHandle> {
     Err(std::io::ErrorKind::Unsupported.into())
