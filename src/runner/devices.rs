@@ -61,14 +61,8 @@ pub(super) async fn open_among(
 
 /// Opens the device for `auto`. A run stays on the device that it was trained on (`before`), if possible.
 async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> OpenedDevice {
-    let candidates = candidates(adapters, before);
-    let tried = async |adapter: &&Adapter| {
-        let gpu = Arc::new(open(adapter).await?);
-        gpu.probe().await?;
-        Ok(OpenedDevice::gpu(gpu, adapter.description()))
-    };
-    let (opened, skipped) = first_that_opens(candidates, |adapter| adapter.name(), tried).await;
-    let mut opened = opened.unwrap_or_else(OpenedDevice::cpu);
+    let (opened, skipped) = first_usable(candidates(adapters, before), open).await;
+    let mut opened = opened.map_or_else(OpenedDevice::cpu, |(adapter, gpu)| OpenedDevice::gpu(gpu, adapter.description()));
     if !skipped.is_empty() {
         let reasons = skipped.iter().map(|Skipped { device, reason }| format!("{device} cannot be used ({reason})"));
         opened.notes.push(format!("auto selected {}, because {}", opened.name, reasons.collect::<Vec<_>>().join(", and ")));
@@ -83,6 +77,18 @@ async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncF
         _ => {}
     }
     opened
+}
+
+/// Opens the first of the candidates that works, and returns the ones before it with their reasons.
+pub(super) async fn first_usable<'a>(
+    candidates: Vec<&'a Adapter>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>,
+) -> (Option<(&'a Adapter, Arc<Gpu>)>, Vec<Skipped>) {
+    let tried = async |adapter: &&'a Adapter| {
+        let gpu = Arc::new(open(adapter).await?);
+        gpu.probe().await?;
+        Ok((*adapter, gpu))
+    };
+    first_that_opens(candidates, |adapter| adapter.name(), tried).await
 }
 
 /// Returns the adapters that `auto` tries, in order. The adapter that a run was trained on (`before`) comes first, even if it

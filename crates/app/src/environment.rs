@@ -135,7 +135,7 @@ impl Page {
             };
         }
         if let Some(device) = devices.first() {
-            return format!("{CPU}: {} has too little ({})", name(device), device.lacks.join("; "));
+            return format!("{CPU}: {} cannot be used ({})", name(device), device.lacks.join("; "));
         }
         if self.webgpu {
             return format!(

@@ -102,7 +102,8 @@ pub struct DeviceInfo {
     pub buffer_bytes: u64,
     /// Bytes of device memory; none if its backend does not report them.
     pub memory_bytes: Option<u64>,
-    /// Required limits that it does not meet, each with its value and the required one. Empty if it can be used.
+    /// Why it cannot be used: required limits that it does not meet, each with its value and the required one, and the
+    /// driver's reason if it did not open. Empty if nothing is known against it.
     pub lacks: Vec<String>,
     /// Features beyond core WebGPU that kernels can use: `f16`, `subgroups`, `timestamps`, `immediates`,
     /// and the cooperative matrices, with their size and element type.
