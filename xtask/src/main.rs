@@ -5,12 +5,14 @@ mod answers;
 mod attack;
 mod browser;
 mod corpus;
+mod cross;
 mod display;
 mod isa;
 mod licences;
 mod lints;
 mod program;
 mod quick;
+mod rust_target;
 mod steps;
 mod swiftshader;
 mod system;
@@ -57,6 +59,15 @@ enum Command {
         /// Options of signet-isa.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Check other systems and CPUs: type checks, x86-64 levels under QEMU, Windows under Wine.
+    Cross {
+        /// Parts to run [default: all].
+        #[arg(value_enum)]
+        parts: Vec<cross::Part>,
+        /// Save a screenshot of the app under Wine in this PNG file.
+        #[arg(long, value_name = "FILE")]
+        shot: Option<PathBuf>,
     },
     /// Test the app on a virtual display (Xvfb): train, close, resume.
     Window {
@@ -131,6 +142,7 @@ fn main() -> ExitCode {
         Command::Check => quick::check(),
         Command::Op { name, device } => quick::op(&name, &device),
         Command::Isa { arguments } => isa::run(&arguments),
+        Command::Cross { parts, shot } => cross::run(&parts, shot.as_deref()),
         Command::Window { film: Some(out), .. } => window::record_gif(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|line| println!("{line}")),

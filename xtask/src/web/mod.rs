@@ -13,11 +13,10 @@ use crate::wrapper;
 use server::{Server, Site};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use toolchain::TARGET;
-pub(crate) use toolchain::prepare;
+pub(crate) use toolchain::{TARGET, prepare};
 
 /// rustc flags: random bytes from the browser, and SIMD instructions.
-const FLAGS: &str = "--cfg getrandom_backend=\"wasm_js\" -C target-feature=+simd128";
+pub(crate) const FLAGS: &str = "--cfg getrandom_backend=\"wasm_js\" -C target-feature=+simd128";
 /// The Cargo profile of the page.
 const PROFILE: &str = "web";
 /// Overrides of that profile for a quick build.
