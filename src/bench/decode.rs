@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Options of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeBench {
-    /// Name of a preset.
+    /// Name of a preset, or of a public model with a built-in configuration.
     pub size: String,
     /// Tokens of the prompt.
     pub prompt: usize,
@@ -65,7 +65,7 @@ pub struct DecodeReport {
 
 /// Runs the benchmark. `machine` makes a new machine for each model, so that only one model is in memory.
 pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, progress: BenchProgress<'_>) -> Result<DecodeReport> {
-    let config = ModelConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
+    let config = super::shape(&bench.size)?;
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
     ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens exceed the context of {context}", bench.prompt, bench.tokens + WARM_UP);
@@ -101,7 +101,7 @@ const WARM_UP: usize = 2;
 
 /// Allocates the models and programs of the benchmark, without writing weights.
 pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
-    let config = ModelConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
+    let config = super::shape(&bench.size)?;
     for linears in if bench.dense { &[Linears::Binary, Linears::Dense][..] } else { &[Linears::Binary] } {
         let weights = Weights::allocate(machine, &config, *linears, Purpose::Inference(Storage::F16))?;
         Engine::new(machine, &weights, bench.prompt + bench.tokens + WARM_UP)?;

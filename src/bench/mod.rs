@@ -8,7 +8,7 @@ mod train;
 pub use decode::{DecodeBench, DecodeReport, DecodeSide, decode, decode_set_up};
 pub use kernels::{DispatchCounts, KernelRow, Rates, dispatch_cost, dispatch_counts};
 pub use matmul::{MatmulReport, matmul};
-pub use train::{TrainBench, TrainBenchReport, train, train_set_up, vocabulary};
+pub use train::{TrainBench, TrainBenchReport, shape, train, train_set_up, vocabulary};
 
 use serde::{Deserialize, Serialize};
 

@@ -3,11 +3,11 @@
 use super::{BenchProgress, DispatchCounts, KernelRow, Rates, Spread};
 use crate::data::Batches;
 use crate::graph::{Machine, Recompute, Storage};
-use crate::model::{Linears, MatrixStorage, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
+use crate::model::{ConfigError, Linears, MatrixStorage, ModelConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use crate::ops::{Control, Objective};
 use crate::platform::Clock;
 use crate::rng::Key;
-use crate::train::{Step, StepShape};
+use crate::train::{Precision, Step, StepShape};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub struct TrainBench {
     pub teacher_storage: MatrixStorage,
     /// Storage of AdamW's moments.
     pub moments: Moments,
+    /// Precision of products on a GPU: with f16, tuning also tries kernels with factors in f16, such as those for matrix units.
+    #[serde(default)]
+    pub precision: Precision,
     /// True to time each kernel, on a GPU.
     pub kernels: bool,
     /// True to recompute activations instead of storing them.
@@ -64,6 +67,11 @@ fn is_small(size: &str) -> bool {
 /// Vocabulary size for a preset: FBI-LLM's, or a smaller one for small models.
 pub fn vocabulary(size: &str) -> usize {
     if is_small(size) { 4096 } else { 32_000 }
+}
+
+/// Shape of a benchmarked model: a preset, or a public model with a built-in configuration.
+pub fn shape(size: &str) -> Result<ModelConfig, ConfigError> {
+    ModelConfig::teacher(size).map_or_else(|| ModelConfig::preset(size, vocabulary(size)), Ok)
 }
 
 impl TrainBench {

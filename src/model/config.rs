@@ -108,7 +108,7 @@ pub const PRESETS: [&str; SIZES.len()] = {
 };
 
 /// Names of public models with a built-in configuration, used as teachers.
-pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
+pub const TEACHERS: [&str; 5] = ["SmolLM2-135M", "SmolLM2-360M", "SmolLM2-1.7B", "TinyLlama-1.1B", "LLaMA2-7B"];
 
 impl ModelConfig {
     /// The configuration of one of [`TEACHERS`].
@@ -117,6 +117,7 @@ impl ModelConfig {
         let (layers, width, feed_forward, heads, kv_heads, vocabulary, context, theta, tied) = match name {
             "SmolLM2-135M" => (30, 576, 1536, 9, 3, 49_152, 8192, 1e5, true),
             "SmolLM2-360M" => (32, 960, 2560, 15, 5, 49_152, 8192, 1e5, true),
+            "SmolLM2-1.7B" => (24, 2048, 8192, 32, 32, 49_152, 8192, 1.3e5, true),
             "TinyLlama-1.1B" => (22, 2048, 5632, 32, 4, 32_000, 2048, 1e4, false),
             "LLaMA2-7B" => (32, 4096, 11008, 32, 32, 32_000, 4096, 1e4, false),
             _ => return None,

@@ -6,8 +6,8 @@ use super::output::{self, put};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use signet::runner::{
-    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Rates, Runner, Stop, TrainBench,
-    TrainBenchReport, format_bytes,
+    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Precision, Rates, Runner, Stop,
+    TrainBench, TrainBenchReport, format_bytes,
 };
 
 /// Run benchmarks.
@@ -68,6 +68,9 @@ pub(super) struct BenchTrain {
     /// Storage of AdamW's moments: f32, or q8 (blocks of 8-bit codes).
     #[arg(long, default_value = "f32", value_parser = choice::<Moments>)]
     moments: Moments,
+    /// Precision of dense matrix products on a GPU: f32, or f16 (half-precision operands where that is faster, with matrix units if there are any).
+    #[arg(long, default_value = "f32", value_parser = choice::<Precision>)]
+    precision: Precision,
     /// Also time each kernel on a GPU, relative to the device's measured bandwidth and compute rate.
     #[arg(long)]
     kernels: bool,
@@ -96,7 +99,7 @@ pub(super) struct BenchMatmul {
 /// Benchmark decoding: a packed model with random weights, and the same model dense in f16.
 #[derive(Args)]
 pub(super) struct BenchDecode {
-    /// Model size: tiny, 5M, 130M, 1.3B, 7B or 13B.
+    /// Model size: tiny, 5M, 130M, 1.3B, 7B or 13B, or the shape of a public model: SmolLM2-1.7B, TinyLlama-1.1B.
     #[arg(long, default_value = "130M")]
     size: String,
     /// Prompt tokens.
@@ -144,9 +147,9 @@ impl BenchApp {
 
 impl BenchTrain {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, at: DeviceOption { device }, json, .. } = self;
+        let Self { size, batch, seq, steps, teacher_storage, moments, precision, recompute, kernels, at: DeviceOption { device }, json, .. } = self;
         let batch = batch.unwrap_or(TrainBench::usual_batch(&size));
-        let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, recompute, kernels };
+        let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, precision, recompute, kernels };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
             Event::Progress { done, of, .. } if !json => output::note(&format!("step {done} of {of}")),
             Event::BenchTrain(_) if json => output::put_json(&event),

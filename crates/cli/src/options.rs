@@ -50,7 +50,7 @@ pub(super) struct ModelOptions {
 /// Options for a plan of memory.
 #[derive(Args)]
 pub(super) struct PlanOptions {
-    /// Print the memory that the model needs, part by part, and exit. MODEL may then also be the size of a packed model: 130M, 1.3B, 7B or 13B.
+    /// Print the memory that the model needs, part by part, and exit. MODEL may then also be the size of a packed model: 130M, 1.3B, 7B or 13B, or SmolLM2-1.7B.
     #[arg(long)]
     pub(super) plan: bool,
     /// With --plan: available memory, such as 8GB, instead of the amount that the device reports.

@@ -36,7 +36,7 @@ pub(super) struct Train {
     /// Print the memory that the run needs, part by part, and exit.
     #[arg(long)]
     plan: bool,
-    /// With --plan: shape of a teacher that is not on disk: SmolLM2-135M, SmolLM2-360M, TinyLlama-1.1B, LLaMA2-7B, or the path of a config.json.
+    /// With --plan: shape of a teacher that is not on disk: SmolLM2-135M, SmolLM2-360M, SmolLM2-1.7B, TinyLlama-1.1B, LLaMA2-7B, or the path of a config.json.
     #[arg(long, requires = "plan", value_name = "NAME")]
     teacher_shape: Option<String>,
     /// Available memory, such as 8GB, instead of the amount that the device reports.

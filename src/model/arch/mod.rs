@@ -272,7 +272,7 @@ mod tests {
         let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| ModelConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
         assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
         let teachers: Vec<u64> = TEACHERS.iter().map(|name| ModelConfig::teacher(name).unwrap().parameters()).collect();
-        assert_eq!(teachers, [134_515_008, 361_821_120, 1_100_048_384, 6_738_415_616]);
+        assert_eq!(teachers, [134_515_008, 361_821_120, 1_711_376_384, 1_100_048_384, 6_738_415_616]);
         for name in PRESETS {
             ModelConfig::preset(name, 4096).unwrap().check().unwrap();
         }

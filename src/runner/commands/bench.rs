@@ -3,6 +3,7 @@
 use crate::bench::{DecodeBench, TrainBench, decode, decode_set_up, dispatch_cost, matmul, train, train_set_up};
 use crate::graph::Variants;
 use crate::runner::{Event, Stop, Tuning, devices, tuning};
+use crate::train::Precision;
 use anyhow::{Result, ensure};
 use std::cell::RefCell;
 
@@ -37,7 +38,8 @@ async fn tuned_variants(
 
 pub(super) async fn bench_train(bench: TrainBench, device: &str, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut machine, device) = devices::machine(device, emit).await?;
-    tuning::tune(&mut machine, tuning, false, |machine| train_set_up(machine, &bench).map(drop), emit).await?;
+    let half = bench.precision == Precision::F16;
+    tuning::tune(&mut machine, tuning, half, |machine| train_set_up(machine, &bench).map(drop), emit).await?;
     let report = train(&mut machine, &device, bench, &mut progress(stop, emit)).await?;
     emit(Event::BenchTrain(report));
     Ok(())

@@ -3,7 +3,7 @@
 use crate::bench;
 use crate::graph::{Machine, Storage};
 use crate::infer::Engine;
-use crate::model::{Linears, MemoryPlan, ModelConfig, PRESETS, Purpose, Weights};
+use crate::model::{Linears, MemoryPlan, PRESETS, Purpose, TEACHERS, Weights};
 use crate::runner::devices::PlannedDevice;
 use crate::runner::plan_cache::PlanCache;
 use crate::runner::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
@@ -46,8 +46,8 @@ pub(super) async fn planned(request: PlanTrainRequest, cache: &mut PlanCache) ->
 /// Plans a model for inference and emits the plan.
 pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let PlanModelRequest { model: name, device, context, memory: given } = request;
-    let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
-        (ModelConfig::preset(&name, bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
+    let (config, linears, storage) = if PRESETS.contains(&name.as_str()) || TEACHERS.contains(&name.as_str()) {
+        (bench::shape(&name)?, Linears::Binary, Storage::F16)
     } else {
         let file = model_loader::open(&name)?;
         let storage = file.storage();

@@ -84,6 +84,7 @@ fn benchmarks_report_progress_and_stop() {
         steps: 2,
         teacher_storage: storage,
         moments: crate::model::Moments::F32,
+        precision: crate::train::Precision::F32,
         kernels: false,
         recompute: false,
     };

@@ -2,7 +2,7 @@
 
 use crate::plots::number;
 use eframe::egui::{ComboBox, Grid, ScrollArea, Ui};
-use signet::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatrixStorage, Moments, TrainBench, TrainBenchReport};
+use signet::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatrixStorage, Moments, Precision, TrainBench, TrainBenchReport};
 
 /// A benchmark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,8 @@ impl Benchmark {
             Kind::Training => {
                 let batch = TrainBench::usual_batch(&size);
                 let (teacher_storage, moments) = (MatrixStorage::F16, Moments::F32);
-                let bench = TrainBench { size, batch, seq: 256, steps: 6, teacher_storage, moments, kernels: false, recompute: false };
+                let bench =
+                    TrainBench { size, batch, seq: 256, steps: 6, teacher_storage, moments, precision: Precision::F32, kernels: false, recompute: false };
                 Command::BenchTrain { bench, device }
             }
         }
