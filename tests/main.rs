@@ -27,6 +27,7 @@ mod memory;
 mod orders;
 mod pins;
 mod published;
+mod report;
 mod resume;
 mod rot;
 mod runs;

@@ -19,10 +19,12 @@ mod native;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
+mod child;
 mod hub;
 mod lines;
 mod process;
 
+pub use child::{ChildEnd, ChildOutput, run_with_limit};
 pub use hub::{HUB, Hub, Listing};
 pub use lines::{UNLIMITED, cut_lines};
 pub use model_download::{DownloadProgress, DownloadRequest, DownloadedModel, HeaderCheck, StorageQuota, StoredModel};

@@ -68,8 +68,8 @@ pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Repl
 
 pub use crate::platform::dom;
 pub use crate::platform::{
-    Clock, IN_PAGE, RUNS_CHILD, StorageQuota, StoredModel, beside, block_for, command_on, exit, fail_at_file_size_limit, has_display, home_dir, is_file,
-    replace_process, spawn, wait, write_atomic,
+    ChildEnd, ChildOutput, Clock, IN_PAGE, Lock, RUNS_CHILD, StorageQuota, StoredModel, beside, block_for, command_on, exit, fail_at_file_size_limit,
+    has_display, home_dir, is_file, list, make_dir, read, replace_process, run_with_limit, spawn, wait, write_atomic,
 };
 
 use crate::platform;

@@ -20,6 +20,7 @@ mod landscape;
 mod options;
 mod output;
 mod pack;
+mod report;
 mod settings;
 mod sweep;
 mod teach;
@@ -64,6 +65,7 @@ enum Command {
     Conform(conform::Conform),
     #[command(subcommand)]
     Bench(bench::Bench),
+    Report(report::Report),
 }
 
 impl Command {
@@ -91,7 +93,7 @@ impl Command {
             Self::Eval(eval) if eval.only_prints() => Printed::All,
             Self::Data(_) | Self::Chat(_) | Self::Generate(_) | Self::Inspect(_) | Self::Devices(_) | Self::Bench(_) => Printed::All,
             Self::Compare(_) | Self::Eval(_) | Self::Check(_) | Self::Conform(_) => Printed::Some,
-            Self::App(_) | Self::Train(_) | Self::Sweep(_) | Self::Teach(_) | Self::Curves(_) => Printed::Progress,
+            Self::App(_) | Self::Train(_) | Self::Sweep(_) | Self::Teach(_) | Self::Curves(_) | Self::Report(_) => Printed::Progress,
             Self::Export(_) | Self::Landscape(_) | Self::Pack(_) | Self::Tokenizer(_) => Printed::Progress,
         }
     }
@@ -126,6 +128,7 @@ fn main() -> ExitCode {
         Command::Devices(devices) => devices.run(&mut runner),
         Command::Conform(conform) => conform.run(&mut runner),
         Command::Bench(bench) => bench.run(&mut runner),
+        Command::Report(report) => report.run(runner.stop()),
     };
     match result {
         Ok(()) if terminal::is_result_lost() => ExitCode::FAILURE,
