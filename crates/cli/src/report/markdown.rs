@@ -98,7 +98,7 @@ fn conformance(report: &Report, table: &str) -> String {
     for lack in &report.unavailable {
         let _ = writeln!(text, "- {} {} cannot run here: {}", lack.operation, lack.variant, plain(&lack.why));
     }
-    let _ = write!(text, "\n<details><summary>All operations</summary>\n\n```\n{table}\n```\n</details>\n");
+    let _ = write!(text, "\n<details><summary>All operations</summary>\n\n{table}\n\n</details>\n");
     text
 }
 

@@ -13,7 +13,7 @@ try:
     import torch
     import torch.nn.functional as F
 except ImportError as error:
-    print(f"PyTorch is not installed for {sys.executable}: {error}", file=sys.stderr)
+    print(f"PyTorch is not installed: {error}", file=sys.stderr)
     sys.exit(3)
 
 # Vocabulary, width, feed-forward width, layers, heads: Signet's presets.
