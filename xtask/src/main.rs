@@ -4,6 +4,7 @@ mod answers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod attack;
 mod browser;
+mod card;
 mod corpus;
 mod cross;
 mod display;
