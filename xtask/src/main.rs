@@ -61,6 +61,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Pack the stripped program and a script that measures a machine with a GPU, for `signet report`, into target/card.
+    Card {
+        /// Build for this target, such as x86_64-pc-windows-gnu, instead of this system.
+        #[arg(long, value_name = "TRIPLE")]
+        target: Option<String>,
+    },
     /// Check other systems and CPUs: type checks, x86-64 levels under QEMU, Windows under Wine.
     Cross {
         /// Parts to run [default: all].
@@ -143,6 +149,7 @@ fn main() -> ExitCode {
         Command::Check => quick::check(),
         Command::Op { name, device } => quick::op(&name, &device),
         Command::Isa { arguments } => isa::run(&arguments),
+        Command::Card { target } => card::build(target.as_deref()).map(|line| println!("{line}")),
         Command::Cross { parts, shot } => cross::run(&parts, shot.as_deref()),
         Command::Window { film: Some(out), .. } => window::record_gif(&out),
         Command::Window { measure: true, .. } => window::measure(),
