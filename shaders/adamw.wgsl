@@ -144,8 +144,8 @@ struct Latent {
     // The first row of the block that is bound, in the whole matrix; in the block, the first rows of the second and of
     // the third layer of the group.
     first: u32,
-    second: u32,
-    third: u32,
+    second_layer: u32,
+    third_layer: u32,
     // Workgroups along y in earlier bands.
     first_band: u32,
 }
@@ -223,7 +223,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
         atomicOr(&packed[lane / 32u], 1u << (lane % 32u));
     }
     workgroupBarrier();
-    let layer = u32(row >= latent.second) + u32(row >= latent.third);
+    let layer = u32(row >= latent.second_layer) + u32(row >= latent.third_layer);
     if lane * 32u < count && is_taken() {
         atomicAdd(&flipped[layer], store_signs(row * words_in(latent.columns) + start / 32u + lane, lane));
     }
@@ -244,7 +244,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     workgroupBarrier();
     if lane < WORDS && is_taken() {
         let row = (from_word + lane) / words_in(latent.columns);
-        let layer = u32(row >= latent.second) + u32(row >= latent.third);
+        let layer = u32(row >= latent.second_layer) + u32(row >= latent.third_layer);
         atomicAdd(&flipped[layer], store_signs(from_word + lane, lane));
     }
     workgroupBarrier();

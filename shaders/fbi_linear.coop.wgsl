@@ -80,7 +80,7 @@ fn put_right_quad(at: u32, values: FactorQuad) {
 
 // The layer of a row of the sign matrix, forward.
 fn layer_of(row: u32) -> u32 {
-    return u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows);
+    return u32(row >= p.second_layer && p.second_layer < p.rows) + u32(row >= p.third_layer && p.third_layer < p.rows);
 }
 
 // Finds the largest |α| of some layers; uniform control flow only.
@@ -234,8 +234,8 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
 // Bindings of `input`, the gradient of x, in which `x` above is dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
-// Partial sums over 64 tokens each, all of dα before those of dβ. Tokens 64n…64n + 63 of a layer have row
-// layer·tiles + n of both.
+// Partial sums of 64 tokens each: first those of dα, then those of dβ. In each half, row layer·chunks + c has the sums
+// of a layer over its c-th chunk of 64 tokens.
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4<f32>>;
 
 // Partial sums in a tile, and parts below each other that a partial sum has.
@@ -248,7 +248,7 @@ struct Shares {
     beta: vec4<f32>,
 }
 
-// Adds one layer's contribution to a quad of dx, which the first layer overwrites instead. Returns `shares` with the
+// Adds one layer's contribution to a quad of dx; the first layer's is stored instead of added. Returns `shares` with the
 // contribution to dα and dβ added. `place` is the quad's row and column in the tile, `i` its place in the staged
 // matrices.
 fn add_quad(shares: Shares, i: u32, share: Share, token: u32, column: u32, layer: u32, place: vec2<u32>) -> Shares {
@@ -297,7 +297,7 @@ fn column_sum(block: u32, right: u32, quad: u32) -> vec4<f32> {
 struct Tile {
     token: u32,
     column: u32,
-    band: u32,
+    tile_row: u32,
     layer: u32,
     layers: u32,
 }
@@ -318,16 +318,16 @@ fn store_column(lane: u32, share: Share, tile: Tile, s0: Sum, s1: Sum, s2: Sum, 
     stage_sum(s3, share);
     near = add_quad(near, lane, share, tile.token, tile.column, tile.layer, staged_at(lane, 3u, right));
     far = add_quad(far, lane + LANES, share, tile.token, tile.column, tile.layer, staged_at(lane + LANES, 3u, right));
-    let tiles = (p.tokens + 63u) / 64u;
+    let chunks = (p.tokens + 63u) / 64u;
     // Of a block, the columns of matrices at `right` in both parts beside each other, in quads.
     const WIDTH: u32 = 2u * SIZE / 4u;
     let block = lane / WIDTH;
     let part = lane % WIDTH / (SIZE / 4u);
     let quad = lane % (SIZE / 4u);
     let c = tile.column + part * PART + right * SIZE + quad * 4u;
-    let own = tile.band * PARTIALS + block;
-    let stored = block < PARTIALS && own < tiles && c < p.rows;
-    let place = tile.layer * tiles + own;
+    let own = tile.tile_row * PARTIALS + block;
+    let stored = block < PARTIALS && own < chunks && c < p.rows;
+    let place = tile.layer * chunks + own;
     workgroupBarrier();
     stage_quad(lane, near.alpha);
     stage_quad(lane + LANES, far.alpha);
@@ -340,7 +340,7 @@ fn store_column(lane: u32, share: Share, tile: Tile, s0: Sum, s1: Sum, s2: Sum, 
     stage_quad(lane + LANES, far.beta);
     workgroupBarrier();
     if stored {
-        partial[((tile.layers * tiles + place) * p.rows + c) / 4u] = column_sum(block, part, quad);
+        partial[((tile.layers * chunks + place) * p.rows + c) / 4u] = column_sum(block, part, quad);
     }
 }
 
@@ -349,15 +349,15 @@ fn store_column(lane: u32, share: Share, tile: Tile, s0: Sum, s1: Sum, s2: Sum, 
 @compute @workgroup_size(LANES)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
     let share = share_of(lane, subgroup, subgroups);
-    let band = wid.y + p.first_band;
-    let token = band * TILE;
+    let tile_row = wid.y + p.first_band;
+    let token = tile_row * TILE;
     let row = wid.x * TILE;
     let eighth = lane % ACROSS * 8u;
     let one = FactorQuad(1.0);
-    let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
+    let layers = 1u + u32(p.second_layer < p.columns) + u32(p.third_layer < p.columns);
     for (var layer = 0u; layer < layers; layer++) {
-        let first = select(0u, select(p.second, p.third, layer == 2u), layer > 0u);
-        let end = select(p.columns, select(p.second, p.third, layer == 1u), layer + 1u < layers);
+        let first = select(0u, select(p.second_layer, p.third_layer, layer == 2u), layer > 0u);
+        let end = select(p.columns, select(p.second_layer, p.third_layer, layer == 1u), layer + 1u < layers);
         var seen = vec4<f32>();
         var sums = Sums();
         // From a multiple of 32 on, where a word of signs begins.
@@ -380,7 +380,7 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
             workgroupBarrier();
         }
         store_totals(lane, 0u, seen);
-        let tile = Tile(token, row, band, layer, layers);
+        let tile = Tile(token, row, tile_row, layer, layers);
         store_column(lane, share, tile, sums[0], sums[4], sums[8], sums[12], 0u);
         store_column(lane, share, tile, sums[1], sums[5], sums[9], sums[13], 1u);
         store_column(lane, share, tile, sums[2], sums[6], sums[10], sums[14], 2u);
@@ -418,7 +418,7 @@ fn add_latent(lane: u32, share: Share, o: u32, i: u32, down: u32, right: u32) {
         let row = o + place.x;
         let column = i + place.y;
         if row < w.end && column < w.ins {
-            let layer = u32(row >= w.second) + u32(row >= w.third);
+            let layer = u32(row >= w.second_layer) + u32(row >= w.third_layer);
             d_latent[((row - w.first) * w.ins + column) / 4u] += latent_alpha[(layer * w.ins + column) / 4u] * staged(n, share);
         }
     }

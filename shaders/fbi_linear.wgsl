@@ -40,7 +40,7 @@ fn sign_quad(row: u32, column: u32) -> vec4<f32> {
 
 // Offset of α and β of an output's layer.
 fn scales_of(row: u32) -> u32 {
-    return (u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows)) * p.columns;
+    return (u32(row >= p.second_layer && p.second_layer < p.rows) + u32(row >= p.third_layer && p.third_layer < p.rows)) * p.columns;
 }
 
 fn scales_quad(row: u32) -> vec4<u32> {
@@ -174,8 +174,8 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
 // Bindings of `input`, the gradient of x, in which `x` above is dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;
-// Partial sums over 64 tokens each, all of dα before those of dβ. A tile of 64 tokens of a layer has row
-// layer·tiles + tile of both.
+// Partial sums of 64 tokens each: first those of dα, then those of dβ. In each half, row layer·chunks + c has the sums
+// of a layer over its c-th chunk of 64 tokens.
 @group(0) @binding(7) var<storage, read_write> partial: array<f32>;
 
 // Adds one layer's part of four columns of dx; the first layer sets them.
@@ -247,20 +247,20 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
     let place = tile_position(lane, true);
     let right = lane % 16u;
     let down = lane / 16u;
-    // Row of tiles, counted over all dispatches of the launch.
-    let band = wid.y + p.first_band;
-    let t = band * TILE + down * 4u;
+    // Row of tiles of the whole product, which may be split into several dispatches.
+    let tile_row = wid.y + p.first_band;
+    let t = tile_row * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
-    let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
+    let layers = 1u + u32(p.second_layer < p.columns) + u32(p.third_layer < p.columns);
     for (var layer = 0u; layer < layers; layer++) {
-        let first = select(0u, select(p.second, p.third, layer == 2u), layer > 0u);
-        let end = select(p.columns, select(p.second, p.third, layer == 1u), layer + 1u < layers);
+        let first = select(0u, select(p.second_layer, p.third_layer, layer == 2u), layer > 0u);
+        let end = select(p.columns, select(p.second_layer, p.third_layer, layer == 1u), layer + 1u < layers);
         var seen = vec4<f32>();
         var sums = mat4x4<f32>();
         for (var k = first; k < end; k += STEP) {
             var quad = vec4<f32>();
             if k + place.k < end {
-                quad = x_quad(band * TILE + place.quad * 4u, k + place.k);
+                quad = x_quad(tile_row * TILE + place.quad * 4u, k + place.k);
             }
             seen += quad;
             tile_left[tile_index(place)] = quad;
@@ -278,14 +278,14 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
             dalpha += values * sums[n];
             dbeta += values * totals[n];
         }
-        let tiles = (p.tokens + TILE - 1u) / TILE;
-        store_partial(lane, wid.x * TILE, layer * tiles + band, layers * tiles, dalpha, dbeta);
+        let chunks = (p.tokens + TILE - 1u) / TILE;
+        store_partial(lane, wid.x * TILE, layer * chunks + tile_row, layers * chunks, dalpha, dbeta);
     }
 }
 
 struct Scales {
     layers: u32,
-    tiles: u32,
+    chunks: u32,
     width: u32,
     // Workgroups along y in earlier bands.
     first_band: u32,
@@ -303,13 +303,13 @@ fn scales(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
     if i >= scaled.layers * scaled.width {
         return;
     }
-    let half = scaled.layers * scaled.tiles * scaled.width;
-    let first = i / scaled.width * scaled.tiles * scaled.width + i % scaled.width;
+    let half = scaled.layers * scaled.chunks * scaled.width;
+    let first = i / scaled.width * scaled.chunks * scaled.width + i % scaled.width;
     var da = 0.0;
     var db = 0.0;
-    for (var tile = 0u; tile < scaled.tiles; tile++) {
-        da += partials[first + tile * scaled.width];
-        db += partials[half + first + tile * scaled.width];
+    for (var chunk = 0u; chunk < scaled.chunks; chunk++) {
+        da += partials[first + chunk * scaled.width];
+        db += partials[half + first + chunk * scaled.width];
     }
     d_alpha[i] += da;
     d_beta[i] += db;
@@ -337,7 +337,7 @@ fn layer_x_at(token: u32, i: u32) -> f32 {
 
 fn add_latent(o: u32, i: u32, sum: f32) {
     if o < w.end && i < w.ins {
-        let layer = u32(o >= w.second) + u32(o >= w.third);
+        let layer = u32(o >= w.second_layer) + u32(o >= w.third_layer);
         d_latent[(o - w.first) * w.ins + i] += latent_alpha[layer * w.ins + i] * sum;
     }
 }
@@ -354,8 +354,8 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
     let place = tile_position(lane, false);
     let right = lane % 16u;
     let down = lane / 16u;
-    let band = wid.y + w.first_band;
-    let o = w.first + band * TILE + place.quad * 4u;
+    let tile_row = wid.y + w.first_band;
+    let o = w.first + tile_row * TILE + place.quad * 4u;
     let i = wid.x * TILE + place.quad * 4u;
     var sums = mat4x4<f32>();
     for (var k = 0u; k < w.tokens; k += STEP) {
@@ -366,7 +366,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
         sums = tile_multiply(sums, down, right);
         workgroupBarrier();
     }
-    let row = w.first + band * TILE + down * 4u;
+    let row = w.first + tile_row * TILE + down * 4u;
     let column = wid.x * TILE + right * 4u;
     add_latent_quad(row, column, sums[0]);
     add_latent_quad(row + 1u, column, sums[1]);

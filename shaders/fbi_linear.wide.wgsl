@@ -24,8 +24,8 @@ fn x_quad(token: u32, column: u32, end: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-// Four tokens by four columns. A product sums over columns; their index is k. Each column of the matrix holds
-// one k of all four tokens.
+// x of four tokens at four columns k, the index that a product sums over. Each column vector of the mat4x4 is one
+// k, for all four tokens.
 fn x_block(token: u32, k: u32, end: u32) -> mat4x4<f32> {
     return transpose(mat4x4(x_quad(token, k, end), x_quad(token + 1u, k, end), x_quad(token + 2u, k, end), x_quad(token + 3u, k, end)));
 }
@@ -36,14 +36,14 @@ fn sign_quad(row: u32, column: u32) -> vec4<f32> {
     return signs_of(signs[at], column);
 }
 
-// Four rows of signs by four columns (k). Each column of the matrix holds one k of all four rows.
+// Signs of four rows at four columns k. Each column vector of the mat4x4 is one k, for all four rows.
 fn sign_block(row: u32, k: u32) -> mat4x4<f32> {
     return transpose(mat4x4(sign_quad(row, k), sign_quad(row + 1u, k), sign_quad(row + 2u, k), sign_quad(row + 3u, k)));
 }
 
 // Four rows of W̃ by four columns (k).
 fn weight_block(row: u32, k: u32) -> mat4x4<f32> {
-    let layer = u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows);
+    let layer = u32(row >= p.second_layer && p.second_layer < p.rows) + u32(row >= p.third_layer && p.third_layer < p.rows);
     let at = (layer * p.columns + min(k, p.columns - 4u)) / 4u;
     let a = alpha[at];
     let b = beta[at];
@@ -69,28 +69,28 @@ fn store_sums(token: u32, row: u32, block: mat4x4<f32>) {
     store_sum(token + 3u, row, block[3]);
 }
 
-// The first half of the lanes loads x, the second computes weights. Four neighbouring lanes load
-// consecutive columns (k) of the same rows.
+// The first 128 invocations load x, the others compute weights. Four neighbouring invocations load four columns (k)
+// each, of the same four rows.
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % 128u / 4u;
-    let first = lane % 4u * 4u;
+    let k_offset = lane % 4u * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
-    // Row of tiles, counted over all dispatches of the launch.
-    let band = wid.y + p.first_band;
+    // Row of tiles of the whole product, which may be split into several dispatches.
+    let tile_row = wid.y + p.first_band;
     var sums = Sums();
     for (var k = 0u; k < p.columns; k += STEP) {
         if lane < 128u {
-            fill_left(quad, first, x_block(band * TILE + quad * 4u, k + first, p.columns));
+            fill_left(quad, k_offset, x_block(tile_row * TILE + quad * 4u, k + k_offset, p.columns));
         } else {
-            fill_right(quad, first, weight_block(wid.x * TILE + quad * 4u, k + first));
+            fill_right(quad, k_offset, weight_block(wid.x * TILE + quad * 4u, k + k_offset));
         }
         workgroupBarrier();
         sums = multiply(sums, down, right);
         workgroupBarrier();
     }
-    let token = band * TILE + down * 4u;
+    let token = tile_row * TILE + down * 4u;
     let row = wid.x * TILE + right * 4u;
     store_sums(token, row, sums.near);
     store_sums(token, row + 64u, sums.right);
@@ -101,53 +101,52 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
 // Bindings of `input`, the gradient of x, in which `x` above is dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
-// Partial sums over 64 tokens each, all of dα before those of dβ. A tile of 64 tokens of a layer has row
-// layer·tiles + tile of both.
+// Partial sums of 64 tokens each: first those of dα, then those of dβ. In each half, row layer·chunks + c has the sums
+// of a layer over its c-th chunk of 64 tokens.
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4<f32>>;
 
 // One layer's contribution to dα and dβ of four columns.
-struct Shares {
+struct ScaleGradients {
     alpha: vec4<f32>,
     beta: vec4<f32>,
 }
 
-// Adds one layer's contribution to four columns of a token's dx, which the first layer overwrites instead.
-// Returns `shares` with the token's contribution to dα and dβ added.
-fn add_token(shares: Shares, token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) -> Shares {
+// Adds one layer's contribution to four columns of a token's dx; the first layer's is stored instead of added.
+// Returns `gradients` with the token's contribution to dα and dβ added.
+fn add_token(gradients: ScaleGradients, token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) -> ScaleGradients {
     if token >= p.tokens || i >= p.rows {
-        return shares;
+        return gradients;
     }
     let scale = (layer * p.rows + i) / 4u;
-    let share = alpha[scale] * products + beta[scale] * total;
+    let contribution = alpha[scale] * products + beta[scale] * total;
     let at = (token * p.rows + i) / 4u;
     if layer == 0u {
-        dx[at] = share;
+        dx[at] = contribution;
     } else {
-        dx[at] += share;
+        dx[at] += contribution;
     }
     let value = layer_input[at];
-    return Shares(shares.alpha + value * products, shares.beta + value * total);
+    return ScaleGradients(gradients.alpha + value * products, gradients.beta + value * total);
 }
 
-fn add_tokens(token: u32, i: u32, layer: u32, block: mat4x4<f32>, totals: vec4<f32>) -> Shares {
-    var shares = Shares();
-    shares = add_token(shares, token, i, layer, block[0], totals.x);
-    shares = add_token(shares, token + 1u, i, layer, block[1], totals.y);
-    shares = add_token(shares, token + 2u, i, layer, block[2], totals.z);
-    return add_token(shares, token + 3u, i, layer, block[3], totals.w);
+fn add_tokens(token: u32, i: u32, layer: u32, block: mat4x4<f32>, totals: vec4<f32>) -> ScaleGradients {
+    var gradients = ScaleGradients();
+    gradients = add_token(gradients, token, i, layer, block[0], totals.x);
+    gradients = add_token(gradients, token + 1u, i, layer, block[1], totals.y);
+    gradients = add_token(gradients, token + 2u, i, layer, block[2], totals.z);
+    return add_token(gradients, token + 3u, i, layer, block[3], totals.w);
 }
 
-// Sums a layer's dα and dβ over 64 tokens, which are 16 quads, in a fixed order, and stores the sums in
-// `partial`, where the `rows` rows of dα come before those of dβ. `near` belongs to the lane's four columns,
-// `far` to the four that are 64 columns further.
-// `place` is the row of the sums within those of dα.
-fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far: Shares) {
+// Sums a layer's dα and dβ over 64 tokens (16 quads), in a fixed order, and stores the sums in `partial`: dα in row
+// `chunk_row`, dβ `half` rows further down. `left` are the sums of the invocation's four columns, `right` of the four
+// that are 64 columns further.
+fn store_partial(lane: u32, first: u32, chunk_row: u32, half: u32, left: ScaleGradients, right: ScaleGradients) {
     workgroupBarrier();
     let at = lane / 16u * QUADS + lane % 16u;
-    tile_left[at] = near.alpha;
-    tile_left[at + 16u] = far.alpha;
-    tile_right[at] = near.beta;
-    tile_right[at + 16u] = far.beta;
+    tile_left[at] = left.alpha;
+    tile_left[at + 16u] = right.alpha;
+    tile_right[at] = left.beta;
+    tile_right[at + 16u] = right.beta;
     workgroupBarrier();
     let i = first + lane * 4u;
     if lane < QUADS && i < p.rows {
@@ -157,8 +156,8 @@ fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far
             a += tile_left[quad * QUADS + lane];
             b += tile_right[quad * QUADS + lane];
         }
-        partial[(place * p.rows + i) / 4u] = a;
-        partial[((rows + place) * p.rows + i) / 4u] = b;
+        partial[(chunk_row * p.rows + i) / 4u] = a;
+        partial[((half + chunk_row) * p.rows + i) / 4u] = b;
     }
 }
 
@@ -172,43 +171,44 @@ fn token_totals(quad: u32) -> vec4<f32> {
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % 128u / 4u;
-    let step = lane % 4u * 4u;
+    let k_offset = lane % 4u * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
-    let band = wid.y + p.first_band;
-    let t = band * TILE + down * 4u;
+    let tile_row = wid.y + p.first_band;
+    let t = tile_row * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
-    let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
-    let tiles = (p.tokens + 63u) / 64u;
+    let layers = 1u + u32(p.second_layer < p.columns) + u32(p.third_layer < p.columns);
+    let chunks = (p.tokens + 63u) / 64u;
     for (var layer = 0u; layer < layers; layer++) {
-        let first = select(0u, select(p.second, p.third, layer == 2u), layer > 0u);
-        let end = select(p.columns, select(p.second, p.third, layer == 1u), layer + 1u < layers);
-        var seen = vec4<f32>();
+        let layer_start = select(0u, select(p.second_layer, p.third_layer, layer == 2u), layer > 0u);
+        let layer_end = select(p.columns, select(p.second_layer, p.third_layer, layer == 1u), layer + 1u < layers);
+        // Sums of the elements of dy that this invocation loads, one for each token.
+        var dy_sums = vec4<f32>();
         var sums = Sums();
-        for (var k = first; k < end; k += STEP) {
+        for (var k = layer_start; k < layer_end; k += STEP) {
             if lane < 128u {
-                let block = x_block(band * TILE + quad * 4u, k + step, end);
-                seen += block[0] + block[1] + block[2] + block[3];
-                fill_left(quad, step, block);
+                let block = x_block(tile_row * TILE + quad * 4u, k + k_offset, layer_end);
+                dy_sums += block[0] + block[1] + block[2] + block[3];
+                fill_left(quad, k_offset, block);
             } else {
-                fill_right(quad, step, sign_block(wid.x * TILE + quad * 4u, k + step));
+                fill_right(quad, k_offset, sign_block(wid.x * TILE + quad * 4u, k + k_offset));
             }
             workgroupBarrier();
             sums = multiply(sums, down, right);
             workgroupBarrier();
         }
         if lane < 128u {
-            tile_left[lane] = seen;
+            tile_left[lane] = dy_sums;
         }
         workgroupBarrier();
         let above = token_totals(down);
         let below = token_totals(down + 16u);
-        let place = layer * tiles + band * 2u;
-        store_partial(lane, wid.x * TILE, place, layers * tiles, add_tokens(t, i, layer, sums.near, above), add_tokens(t, i + 64u, layer, sums.right, above));
+        let chunk_row = layer * chunks + tile_row * 2u;
+        store_partial(lane, wid.x * TILE, chunk_row, layers * chunks, add_tokens(t, i, layer, sums.near, above), add_tokens(t, i + 64u, layer, sums.right, above));
         let near = add_tokens(t + 64u, i, layer, sums.below, below);
         let far = add_tokens(t + 64u, i + 64u, layer, sums.far, below);
-        if band * 2u + 1u < tiles {
-            store_partial(lane, wid.x * TILE, place + 1u, layers * tiles, near, far);
+        if tile_row * 2u + 1u < chunks {
+            store_partial(lane, wid.x * TILE, chunk_row + 1u, layers * chunks, near, far);
         }
         workgroupBarrier();
     }
@@ -240,7 +240,7 @@ fn layer_x_quad(token: u32, i: u32) -> vec4<f32> {
 // layer, and four inputs.
 fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
     if o < w.end && i < w.ins {
-        let layer = u32(o >= w.second) + u32(o >= w.third);
+        let layer = u32(o >= w.second_layer) + u32(o >= w.third_layer);
         let scale = latent_alpha[(layer * w.ins + i) / 4u];
         let at = ((o - w.first) * w.ins + i) / 4u;
         let row = w.ins / 4u;
@@ -251,30 +251,30 @@ fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
     }
 }
 
-// Computes the gradient of the latent weight, 128 outputs × 128 inputs per workgroup. The first half of the
-// lanes loads dy, the second x; neighbouring lanes load consecutive outputs of dy, and inputs of x.
+// Computes the gradient of the latent weight, 128 outputs × 128 inputs per workgroup. The first 128
+// invocations load dy, the others x; neighbouring invocations load consecutive outputs of dy, and inputs of x.
 @compute @workgroup_size(256)
 fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % QUADS;
-    let first = lane % 128u / QUADS * 4u;
+    let k_offset = lane % 128u / QUADS * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
-    let band = wid.y + w.first_band;
+    let tile_row = wid.y + w.first_band;
     var sums = Sums();
     for (var k = 0u; k < w.tokens; k += STEP) {
-        let t = k + first;
+        let t = k + k_offset;
         if lane < 128u {
-            let o = w.first + band * TILE + quad * 4u;
-            fill_left(quad, first, mat4x4(dy_quad(t, o), dy_quad(t + 1u, o), dy_quad(t + 2u, o), dy_quad(t + 3u, o)));
+            let o = w.first + tile_row * TILE + quad * 4u;
+            fill_left(quad, k_offset, mat4x4(dy_quad(t, o), dy_quad(t + 1u, o), dy_quad(t + 2u, o), dy_quad(t + 3u, o)));
         } else {
             let i = wid.x * TILE + quad * 4u;
-            fill_right(quad, first, mat4x4(layer_x_quad(t, i), layer_x_quad(t + 1u, i), layer_x_quad(t + 2u, i), layer_x_quad(t + 3u, i)));
+            fill_right(quad, k_offset, mat4x4(layer_x_quad(t, i), layer_x_quad(t + 1u, i), layer_x_quad(t + 2u, i), layer_x_quad(t + 3u, i)));
         }
         workgroupBarrier();
         sums = multiply(sums, down, right);
         workgroupBarrier();
     }
-    let o = w.first + band * TILE + down * 4u;
+    let o = w.first + tile_row * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
     add_latent(o, i, sums.near);
     add_latent(o, i + 64u, sums.right);

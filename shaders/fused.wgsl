@@ -59,15 +59,15 @@ fn groups_of(rows: u32) -> u32 {
 
 // The rows of a workgroup: no two layers share one.
 fn part_of(group: u32) -> Part {
-    let one = groups_of(p.second);
-    let two = one + groups_of(p.third - p.second);
+    let one = groups_of(p.second_layer);
+    let two = one + groups_of(p.third_layer - p.second_layer);
     if group < one {
-        return Part(0u, group * ROWS, p.second);
+        return Part(0u, group * ROWS, p.second_layer);
     }
     if group < two {
-        return Part(1u, p.second + (group - one) * ROWS, p.third);
+        return Part(1u, p.second_layer + (group - one) * ROWS, p.third_layer);
     }
-    return Part(2u, p.third + (group - two) * ROWS, p.rows);
+    return Part(2u, p.third_layer + (group - two) * ROWS, p.rows);
 }
 
 // g⊙x of a column.
@@ -204,12 +204,12 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     if part.first >= part.end {
         return;
     }
-    let wide = select(p.rows, p.second, has(GATED));
+    let wide = select(p.rows, p.second_layer, has(GATED));
     let row = part.first + lane;
     for (var token = 0u; token < p.tokens; token++) {
         var value = product(lane, token, part);
         if has(GATED) {
-            value = silu(value) * product(lane, token, Part(1u, p.second + part.first, p.rows));
+            value = silu(value) * product(lane, token, Part(1u, p.second_layer + part.first, p.rows));
         }
         if lane < ROWS && row < part.end {
             let at = token * wide + row;

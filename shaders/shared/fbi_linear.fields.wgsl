@@ -5,5 +5,5 @@
     columns: u32,
     row_words: u32,
     // First outputs of the second and of the third layer.
-    second: u32,
-    third: u32,
+    second_layer: u32,
+    third_layer: u32,

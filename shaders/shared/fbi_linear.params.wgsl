@@ -11,8 +11,8 @@ struct Weight {
     outs: u32,
     ins: u32,
     tokens: u32,
-    second: u32,
-    third: u32,
+    second_layer: u32,
+    third_layer: u32,
     // The rows of the block of the gradient that is bound: first, and end.
     first: u32,
     end: u32,

@@ -215,7 +215,7 @@ impl Op for AdamWSigns {
             Launch {
                 kernel: if codes { "adamw/signs.q8" } else { "adamw/signs" },
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
-                params: params! { rows: rows, columns: cols, counter: self.counter, first: first, second: second, third: third },
+                params: params! { rows: rows, columns: cols, counter: self.counter, first: first, second_layer: second, third_layer: third },
                 groups: grid(groups),
                 operations: Some(OPERATIONS * latent.elements() as f64),
             },

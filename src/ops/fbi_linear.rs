@@ -1,4 +1,4 @@
-//! Fully binarized linear layers (FBI-Linear, arXiv 2407.07093), from sign bits:
+//! Fully binarized linear layers (FBI-Linear, arXiv 2407.07093), computed from sign bits:
 //! y = x·W̃ᵀ with W̃[o,i] = α[i]·sign(W[o,i]) + β[i].
 //!
 //! The forward pass needs only the signs, S = sign(W) with elements s:
@@ -31,9 +31,9 @@ const PARTIAL_TOKENS: usize = 64;
 /// The index of the first block of the latent weight among the inputs.
 const LATENTS: usize = 5;
 
-/// A tier: kernels that compute all products in tiles of one size. Tiers are alternatives for more than [`FEW`] tokens;
-/// the tuner times them and picks the fastest.
-struct LinearTier {
+/// Kernels for all products of a layer (forward, gradient of x, gradient of W) with one tile size. They are alternatives
+/// for more than [`FEW`] tokens; the tuner times them and picks the fastest.
+struct TiledKernels {
     name: &'static str,
     /// Rows and columns of the result that a workgroup computes.
     tile: usize,
@@ -44,29 +44,29 @@ struct LinearTier {
     weight: &'static str,
 }
 
-/// All tiers. The portable one supports every shape, the others only dimensions that are multiples of four.
-const TIERS: [LinearTier; 6] = {
-    const fn tier(name: &'static str, tile: usize, storage: Storage, [forward, input, weight]: [&'static str; 3]) -> LinearTier {
-        LinearTier { name, tile, storage, forward, input, weight }
+/// All alternatives. The portable one supports every shape, the others only dimensions that are multiples of four.
+const TILED: [TiledKernels; 6] = {
+    const fn tiled(name: &'static str, tile: usize, storage: Storage, [forward, input, weight]: [&'static str; 3]) -> TiledKernels {
+        TiledKernels { name, tile, storage, forward, input, weight }
     }
     use Storage::{F16, F32};
     [
-        tier(Variant::PORTABLE, 64, F32, ["fbi_linear/forward", "fbi_linear/input", "fbi_linear/weight"]),
-        tier("wide", 128, F32, ["fbi_linear.wide/forward", "fbi_linear.wide/input", "fbi_linear.wide/weight"]),
-        tier("cooperative-8-f32", 64, F32, ["fbi_linear.coop/forward.full", "fbi_linear.coop/input.full", "fbi_linear.coop/weight.full"]),
-        tier("cooperative-8", 64, F16, ["fbi_linear.coop/forward.small", "fbi_linear.coop/input.small", "fbi_linear.coop/weight.small"]),
-        tier("cooperative-16", 128, F16, ["fbi_linear.coop/forward", "fbi_linear.coop/input", "fbi_linear.coop/weight"]),
-        tier("cooperative-16-wave64", 128, F16, ["fbi_linear.coop/forward.wave64", "fbi_linear.coop/input.wave64", "fbi_linear.coop/weight.wave64"]),
+        tiled(Variant::PORTABLE, 64, F32, ["fbi_linear/forward", "fbi_linear/input", "fbi_linear/weight"]),
+        tiled("wide", 128, F32, ["fbi_linear.wide/forward", "fbi_linear.wide/input", "fbi_linear.wide/weight"]),
+        tiled("cooperative-8-f32", 64, F32, ["fbi_linear.coop/forward.full", "fbi_linear.coop/input.full", "fbi_linear.coop/weight.full"]),
+        tiled("cooperative-8", 64, F16, ["fbi_linear.coop/forward.small", "fbi_linear.coop/input.small", "fbi_linear.coop/weight.small"]),
+        tiled("cooperative-16", 128, F16, ["fbi_linear.coop/forward", "fbi_linear.coop/input", "fbi_linear.coop/weight"]),
+        tiled("cooperative-16-wave64", 128, F16, ["fbi_linear.coop/forward.wave64", "fbi_linear.coop/input.wave64", "fbi_linear.coop/weight.wave64"]),
     ]
 };
 
-impl LinearTier {
-    /// Returns a variant for each tier that supports layers with `width` inputs. All but the portable one require that
+impl TiledKernels {
+    /// Returns a variant for each alternative that supports layers with `width` inputs. All but the portable one require that
     /// `width` and the number of outputs of each layer are multiples of four.
-    fn variants(members: &Members, width: usize, launches: impl Fn(&LinearTier) -> Vec<Launch>) -> Vec<Variant> {
+    fn variants(members: &Members, width: usize, launches: impl Fn(&TiledKernels) -> Vec<Launch>) -> Vec<Variant> {
         let quads = width.is_multiple_of(4) && members.ranges().all(|range| range.len().is_multiple_of(4));
-        let tiers = TIERS.iter().filter(|tier| quads || tier.name == Variant::PORTABLE);
-        tiers.map(|tier| Variant { name: tier.name, storage: tier.storage, launches: launches(tier) }).collect()
+        let fitting = TILED.iter().filter(|tiled| quads || tiled.name == Variant::PORTABLE);
+        fitting.map(|tiled| Variant { name: tiled.name, storage: tiled.storage, launches: launches(tiled) }).collect()
     }
 
     /// Returns the dispatch size for a result of `rows` × `columns`.
@@ -76,7 +76,7 @@ impl LinearTier {
 }
 
 /// A group of up to three layers with the same input `x`, such as query, key and value. Their sign matrices are stacked
-/// in one with `out` rows.
+/// into one matrix of `out` rows.
 /// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (layers, in)`, `β (layers, in)`; in training also
 /// `signsᵀ (in, out)` and the latent weight W `(out, in)`, in blocks of rows, which only the backward pass needs.
 /// Output: `y (tokens, out)`, the layers' outputs side by side.
@@ -106,7 +106,7 @@ impl Op for FbiLinear {
         let whole =
             !training || (latents.iter().all(|latent| latent.cols == signs.cols) && latents.iter().map(|latent| latent.rows).sum::<usize>() == signs.rows);
         if !fits || !transposed || !whole {
-            return Err(Self::shape_error(format!("x {x}, signs {signs} of {:?}, α {alpha}, β {beta}, W {latents:?} do not fit", self.members)));
+            return Err(Self::shape_error(format!("shapes do not match: x {x}, signs {signs}, α {alpha}, β {beta}, W {latents:?}, layers {:?}", self.members)));
         }
         Ok(vec![Spec::f32(x.rows, signs.rows)])
     }
@@ -145,7 +145,7 @@ impl Op for FbiLinear {
         let [x, alpha, beta, transposed] = [0, 2, 3, 4].map(|n| tape.input(n));
         let d_latents: Option<Vec<_>> = (LATENTS..tape.inputs()).map(|n| tape.accumulator(n)).collect();
         let (Some(d_alpha), Some(d_beta), Some(d_latents)) = (tape.accumulator(2), tape.accumulator(3), d_latents) else {
-            return Rule::None("α, β and the latent weight are trained together");
+            return Rule::None("α, β and the latent weight must all be parameters");
         };
         let members = self.members.clone();
         let outputs = tape.push(FbiLinearInput { members }, &[upstream, transposed, alpha, beta, x], &[d_alpha, d_beta]);
@@ -168,14 +168,14 @@ impl FbiLinear {
         let inputs = [0, 1, 2, 3].map(Operand::In);
         // A binding cannot be empty: without a residual, x is bound there and not read.
         let bound = residual.unwrap_or(Operand::In(0));
-        let launch = |tier: &LinearTier| Launch {
-            kernel: tier.forward,
+        let launch = |tiled: &TiledKernels| Launch {
+            kernel: tiled.forward,
             operands: inputs.into_iter().chain([Operand::Out(0), bound]).collect(),
             params: self.params(x, signs, residual.is_some()),
-            groups: tier.groups(x.rows, signs.rows),
+            groups: tiled.groups(x.rows, signs.rows),
             operations: None,
         };
-        LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
+        TiledKernels::variants(&self.members, x.cols, |tiled| vec![launch(tiled)])
     }
 
     fn params(&self, x: Spec, signs: Spec, add: bool) -> Params {
@@ -186,7 +186,7 @@ impl FbiLinear {
 /// Returns the parameters of a product with signs: those that all kernels share (`shared/fbi_linear.fields.wgsl`), then `own`.
 pub(crate) fn product_params(members: &Members, tokens: usize, signs: Spec, own: Params) -> Params {
     let [second, third] = members.bounds();
-    let mut params = params! { tokens: tokens, rows: signs.rows, columns: signs.cols, row_words: signs.row_words(), second: second, third: third };
+    let mut params = params! { tokens: tokens, rows: signs.rows, columns: signs.cols, row_words: signs.row_words(), second_layer: second, third_layer: third };
     params.extend(own);
     params
 }
@@ -213,30 +213,30 @@ impl Op for FbiLinearInput {
         check_operands(specs, &[F32, Signs, F32, F32, F32], &[F32, F32]).map_err(Self::shape_error)?;
         let [dy, signs, x] = [specs.inputs[0], specs.inputs[1], specs.inputs[4]];
         if dy.cols != signs.cols || signs.cols != self.members.rows() || x.cols != signs.rows || x.rows != dy.rows {
-            return Err(Self::shape_error(format!("dy {dy}, signsᵀ {signs} of {:?}, x {x} do not fit", self.members)));
+            return Err(Self::shape_error(format!("shapes do not match: dy {dy}, signsᵀ {signs}, x {x}, layers {:?}", self.members)));
         }
         Ok(vec![x, Spec::f32(2 * self.members.count() * x.rows.div_ceil(PARTIAL_TOKENS), x.cols)])
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
-        let (width, tiles) = (signs.rows as u32, dy.rows.div_ceil(PARTIAL_TOKENS) as u32);
+        let (width, chunks) = (signs.rows as u32, dy.rows.div_ceil(PARTIAL_TOKENS) as u32);
         let layers = self.members.count() as u32;
-        let input = |tier: &LinearTier| Launch {
-            kernel: tier.input,
+        let input = |tiled: &TiledKernels| Launch {
+            kernel: tiled.input,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
             params: product_params(&self.members, dy.rows, signs, params! { add: false }),
-            groups: tier.groups(dy.rows, signs.rows),
+            groups: tiled.groups(dy.rows, signs.rows),
             operations: None,
         };
         let scales = || Launch {
             kernel: "fbi_linear/scales",
             operands: vec![Operand::Out(1), Operand::Up(0), Operand::Up(1)],
-            params: params! { layers: layers, tiles: tiles, width: width },
+            params: params! { layers: layers, chunks: chunks, width: width },
             groups: grid((layers * width).div_ceil(256) as usize),
             operations: None,
         };
-        LinearTier::variants(&self.members, signs.rows, |tier| vec![input(tier), scales()])
+        TiledKernels::variants(&self.members, signs.rows, |tiled| vec![input(tiled), scales()])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -294,8 +294,8 @@ fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T
     });
 }
 
-/// Adds one layer's Σ_b x⊙u to dα and Σ_b x·Σ_o dy to dβ. As in the kernels, each [`PARTIAL_TOKENS`] tokens are first
-/// summed into a row of `partial`.
+/// Adds one layer's Σ_b x⊙u to dα and Σ_b x·Σ_o dy to dβ. As in the kernels, the contributions of every
+/// [`PARTIAL_TOKENS`] tokens are first summed into a row of `partial`, and then the rows are added up.
 fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2], totals: [&mut [T]; 2]) {
     let width = totals[0].len();
     let [alphas, betas] = partial;
@@ -353,7 +353,8 @@ impl<T: Real> Layers<'_, T> {
         });
     }
 
-    /// Adds or subtracts α⊙x by the sign bits, without expanding them: reading the bits takes most of the time.
+    /// Adds or subtracts α⊙x according to the sign bits, without expanding them to ±1: for one token, the time is spent
+    /// reading the weights, and bits are their smallest form.
     fn one_token(&self, x: &[T], out: &mut [T]) {
         // Words of signs per task: a few microseconds of work, so that the overhead of a task is small.
         const WORDS: usize = 1536;

@@ -32,8 +32,8 @@ pub struct Matmul {
     pub into: Into,
 }
 
-/// A tier: kernels of one kind, with one tile size. Tiers are alternatives; the tuner times them and picks the fastest.
-struct ProductTier {
+/// Kernels of one kind, with one tile size. They are alternatives; the tuner times them and picks the fastest.
+struct ProductKernels {
     name: &'static str,
     /// The kernels for `b` in f32, and in f16.
     kernels: [&'static str; 2],
@@ -45,27 +45,27 @@ struct ProductTier {
     storage: Storage,
 }
 
-/// All tiers; the first of each kind supports every shape, the others only multiples of four.
-const TIERS: [ProductTier; 10] = {
-    const fn tier(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> ProductTier {
-        ProductTier { name, kernels, few, tile, storage }
+/// All alternatives; the first of each kind supports every shape, the others only multiples of four.
+const ALTERNATIVES: [ProductKernels; 10] = {
+    const fn kernels(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> ProductKernels {
+        ProductKernels { name, kernels, few, tile, storage }
     }
     use Storage::{F16, F32};
     [
-        tier(Variant::PORTABLE, ["matmul/tiled", "matmul/tiled.f16"], false, 64, F32),
-        tier("wide", ["matmul.wide/tiled", "matmul.wide/tiled.f16"], false, 128, F32),
-        tier("cooperative-8-f32", ["matmul.coop/tiled.full", "matmul.coop/tiled.full.f16"], false, 64, F32),
-        tier("half", ["matmul.wide/tiled.half", "matmul.wide/tiled.half.f16"], false, 128, F16),
-        tier("cooperative-8", ["matmul.coop/tiled.small", "matmul.coop/tiled.small.f16"], false, 64, F16),
-        tier("cooperative-16", ["matmul.coop/tiled", "matmul.coop/tiled.f16"], false, 128, F16),
-        tier("cooperative-16-wave64", ["matmul.coop/tiled.wave64", "matmul.coop/tiled.wave64.f16"], false, 128, F16),
-        tier(Variant::PORTABLE, ["matmul/few", "matmul/few.f16"], true, 1, F32),
-        tier("quads", ["matmul.few/few", "matmul.few/few.f16"], true, 4, F32),
-        tier("subgroup", ["matmul.few/few.subgroup", "matmul.few/few.subgroup.f16"], true, 4, F32),
+        kernels(Variant::PORTABLE, ["matmul/tiled", "matmul/tiled.f16"], false, 64, F32),
+        kernels("wide", ["matmul.wide/tiled", "matmul.wide/tiled.f16"], false, 128, F32),
+        kernels("cooperative-8-f32", ["matmul.coop/tiled.full", "matmul.coop/tiled.full.f16"], false, 64, F32),
+        kernels("half", ["matmul.wide/tiled.half", "matmul.wide/tiled.half.f16"], false, 128, F16),
+        kernels("cooperative-8", ["matmul.coop/tiled.small", "matmul.coop/tiled.small.f16"], false, 64, F16),
+        kernels("cooperative-16", ["matmul.coop/tiled", "matmul.coop/tiled.f16"], false, 128, F16),
+        kernels("cooperative-16-wave64", ["matmul.coop/tiled.wave64", "matmul.coop/tiled.wave64.f16"], false, 128, F16),
+        kernels(Variant::PORTABLE, ["matmul/few", "matmul/few.f16"], true, 1, F32),
+        kernels("quads", ["matmul.few/few", "matmul.few/few.f16"], true, 4, F32),
+        kernels("subgroup", ["matmul.few/few.subgroup", "matmul.few/few.subgroup.f16"], true, 4, F32),
     ]
 };
 
-impl ProductTier {
+impl ProductKernels {
     /// Returns true if it supports a product of `m, n, k`: all but the first require row lengths that are multiples of four.
     fn supports(&self, op: &Matmul, [m, n, k]: [usize; 3]) -> bool {
         let a = if op.transpose_a { m } else { k };
@@ -142,19 +142,19 @@ impl Op for Matmul {
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;
         // Only the portable kernels read 8-bit blocks.
-        let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.supports(self, [m, n, k]));
-        let tiers = tiers.filter(|tier| b.storage != Storage::Q8 || tier.name == Variant::PORTABLE);
-        let kernel = |tier: &ProductTier| match b.storage {
+        let fitting = ALTERNATIVES.iter().filter(|kernels| kernels.few == few && kernels.supports(self, [m, n, k]));
+        let fitting = fitting.filter(|kernels| b.storage != Storage::Q8 || kernels.name == Variant::PORTABLE);
+        let kernel = |kernels: &ProductKernels| match b.storage {
             Storage::Q8 if few => "matmul/few.q8",
             Storage::Q8 => "matmul/tiled.q8",
-            Storage::F16 => tier.kernels[1],
-            _ => tier.kernels[0],
+            Storage::F16 => kernels.kernels[1],
+            _ => kernels.kernels[0],
         };
-        let variant = |tier: &ProductTier| {
-            let groups = if few { grid(n.div_ceil(tier.tile)) } else { [n.div_ceil(tier.tile) as u32, m.div_ceil(tier.tile) as u32, 1] };
-            Variant { name: tier.name, storage: tier.storage, launches: vec![launch(kernel(tier), groups)] }
+        let variant = |kernels: &ProductKernels| {
+            let groups = if few { grid(n.div_ceil(kernels.tile)) } else { [n.div_ceil(kernels.tile) as u32, m.div_ceil(kernels.tile) as u32, 1] };
+            Variant { name: kernels.name, storage: kernels.storage, launches: vec![launch(kernel(kernels), groups)] }
         };
-        tiers.map(variant).collect()
+        fitting.map(variant).collect()
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

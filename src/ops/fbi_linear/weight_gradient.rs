@@ -1,6 +1,6 @@
 //! The gradient of the latent weights of FBI-Linear.
 
-use super::{LinearTier, scale_columns};
+use super::{TiledKernels, scale_columns};
 use crate::graph::{Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, matmul};
 use crate::ops::check_operands;
 use crate::ops::group::Members;
@@ -32,7 +32,7 @@ impl Op for FbiLinearWeight {
         let block = specs.updates[0];
         let fits = self.first.is_multiple_of(4) && self.first + block.rows <= dy.cols && block.cols == x.cols;
         if dy.rows != x.rows || dy.cols != self.members.rows() || !fits {
-            return Err(Self::shape_error(format!("dy {dy}, x {x}, dW {block} from row {} on do not fit", self.first)));
+            return Err(Self::shape_error(format!("shapes do not match: dy {dy}, x {x}, dW {block} from row {} on", self.first)));
         }
         Ok(vec![])
     }
@@ -40,14 +40,14 @@ impl Op for FbiLinearWeight {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, x, rows) = (specs.inputs[0], specs.inputs[1], specs.updates[0].rows);
         let [second, third] = self.members.bounds();
-        let launch = |tier: &LinearTier| Launch {
-            kernel: tier.weight,
+        let launch = |tiled: &TiledKernels| Launch {
+            kernel: tiled.weight,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
-            params: params! { outs: dy.cols, ins: x.cols, tokens: dy.rows, second: second, third: third, first: self.first, end: self.first + rows },
-            groups: tier.groups(rows, x.cols),
+            params: params! { outs: dy.cols, ins: x.cols, tokens: dy.rows, second_layer: second, third_layer: third, first: self.first, end: self.first + rows },
+            groups: tiled.groups(rows, x.cols),
             operations: Some(2.0 * dy.rows as f64 * specs.updates[0].elements() as f64),
         };
-        LinearTier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
+        TiledKernels::variants(&self.members, x.cols, |tiled| vec![launch(tiled)])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
