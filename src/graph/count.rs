@@ -3,9 +3,11 @@
 
 use super::fuse::{Fusion, fuse};
 use super::ids::MemoryId;
-use super::op::Specs;
+use super::op::{Launch, Specs};
 use super::plan::{Overlap, Plan, Pool, check_overlaps};
+use super::shape::Spec;
 use super::tape::{ShapedOp, Tape};
+use super::work::Work;
 use std::collections::BTreeMap;
 
 /// A counter of the words that a machine would reserve.
@@ -17,22 +19,39 @@ pub struct Counter {
     pool: Pool,
     kept: u64,
     largest: usize,
+    preferred: &'static [&'static str],
     choices: BTreeMap<String, (ShapedOp, usize)>,
 }
 
+/// A dispatch that a GPU would run.
+#[derive(Clone, Debug)]
+pub struct CountedLaunch {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Its work.
+    pub work: Work,
+    /// Workgroups in each dimension.
+    pub groups: [u32; 3],
+}
+
 /// The memory and the dispatches of a tape.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CountedProgram {
     /// Words in its slots.
     pub slot_words: u64,
-    /// Dispatches in a run with portable variants.
-    pub dispatches: usize,
+    /// The dispatches of a run, none of them split.
+    pub launches: Vec<CountedLaunch>,
 }
 
 impl Counter {
     /// A counter for a machine with tensors of at most `max_words` words and these fusions.
     pub fn new(max_words: usize, fusions: &'static [Fusion]) -> Self {
-        Self { max_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, largest: 0, choices: BTreeMap::new() }
+        Self { max_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, largest: 0, choices: BTreeMap::new(), preferred: &[] }
+    }
+
+    /// Counts the dispatches of variants of these names where there are any, else of portable ones.
+    pub fn preferring(self, variants: &'static [&'static str]) -> Self {
+        Self { preferred: variants, ..self }
     }
 
     /// Most words of an allocation.
@@ -86,13 +105,18 @@ impl Counter {
         for (key, (choice, times)) in tape.choices() {
             self.choices.entry(key).or_insert((choice, 0)).1 += times;
         }
-        let operands = tape.nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.updates).chain(&node.outputs));
-        let largest = operands.map(|&id| tape.spec(id).words()).max();
+        let largest = tape.nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.updates).chain(&node.outputs)).map(|&id| tape.spec(id).words()).max();
         self.largest = self.largest.max(largest.unwrap_or(0));
-        let launches = tape.nodes.iter().map(|node| {
+        let mut launches = Vec::new();
+        for node in &tape.nodes {
             let (inputs, updates) = tape.specs_of(node);
-            node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()
-        });
-        Ok(CountedProgram { slot_words: plan.words(), dispatches: launches.sum() })
+            let outputs: Vec<Spec> = node.outputs.iter().map(|&id| tape.spec(id)).collect();
+            let specs = Specs { inputs: &inputs, updates: &updates };
+            let mut variants = node.op.variants(specs);
+            let chosen = variants.iter().position(|variant| self.preferred.contains(&variant.name)).unwrap_or(0);
+            let launched = |launch: Launch| CountedLaunch { kernel: launch.kernel, work: Work::of(&launch, specs, &outputs), groups: launch.groups };
+            launches.extend(variants.swap_remove(chosen).launches.into_iter().map(launched));
+        }
+        Ok(CountedProgram { slot_words: plan.words(), launches })
     }
 }

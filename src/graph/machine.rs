@@ -1,7 +1,7 @@
 //! A machine: the CPU device, a GPU, or a memory counter, with its memory and programs. Functions that wait
 //! for a GPU are async; on the CPU they yield to other tasks of the thread.
 
-use super::count::{CountedProgram, Counter};
+use super::count::{CountedLaunch, CountedProgram, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
 use super::fuse::Fusion;
@@ -291,7 +291,15 @@ impl Program {
         match self {
             Program::Cpu(program) => program.operations(),
             Program::Gpu(program) => program.dispatches(),
-            Program::Counted(counted) => counted.dispatches,
+            Program::Counted(counted) => counted.launches.len(),
+        }
+    }
+
+    /// The dispatches of a run, if they are only counted.
+    pub fn launches(&self) -> &[CountedLaunch] {
+        match self {
+            Program::Cpu(_) | Program::Gpu(_) => &[],
+            Program::Counted(counted) => &counted.launches,
         }
     }
 

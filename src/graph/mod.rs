@@ -48,7 +48,7 @@ mod machine;
 
 pub use backward::BackwardError;
 pub use case::{Calculus, Case, CaseInput, CaseStep, CaseUpdate, Expect, Fill, ForwardFn, GradientRole, LINEAR_SIZES, LossFn, StepOperand};
-pub use count::{CountedProgram, Counter};
+pub use count::{CountedLaunch, CountedProgram, Counter};
 pub use cpu::{CpuMachine, CpuProgram};
 pub use execute::{GpuMachine, GpuProgram};
 pub use fuse::{FusedStep, Fusion};

@@ -57,7 +57,7 @@ impl Few<'_> {
                 operands: self.inputs.map(Operand::In).into_iter().chain([Operand::Out(0)]).collect(),
                 params: params.clone(),
                 groups: grid(groups(rows)),
-                operations: None,
+                operations: Some(2.0 * x.rows as f64 * signs.elements() as f64),
             }],
         };
         vec![variant(Variant::PORTABLE, "fused/few", ROWS[0]), variant("narrow", "fused/few.narrow", ROWS[1])]

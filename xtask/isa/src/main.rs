@@ -6,8 +6,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod assembly;
+mod cards;
 mod compiled;
 mod control;
+mod cost;
 #[cfg_attr(not(target_os = "linux"), path = "no_driver.rs")]
 mod driver;
 mod pool;
@@ -56,6 +58,10 @@ struct Arguments {
     /// Print the instructions of this kernel instead of the tables.
     #[arg(long, value_name = "KERNEL")]
     disassemble: Option<String>,
+    /// Print the expected time of every kernel of a training step and of a token on several cards, as Markdown, instead of
+    /// the tables.
+    #[arg(long)]
+    cost: bool,
     /// Print failures and the summary only.
     #[arg(long)]
     brief: bool,
@@ -84,6 +90,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    if arguments.cost {
+        print(&cost::markdown(&cost::workloads(&cost::documented_share)?));
+        return Ok(ExitCode::SUCCESS);
+    }
     let kernels: Vec<&'static Kernel> = KERNELS.iter().filter(|kernel| kernel.name.contains(&arguments.filter)).collect();
     if kernels.is_empty() {
         return Err(format!("no kernel's name contains {:?}", arguments.filter));
