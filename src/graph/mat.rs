@@ -1,6 +1,5 @@
 //! Views of matrices, for products on the CPU.
 
-use super::real::Real;
 use std::ops::Range;
 
 /// Returns a row stride for rows of `columns` elements: an odd number of cache lines, so that equal columns of up to 64
@@ -43,20 +42,6 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-impl<T: Real> Mat<'_, T> {
-    /// Calls `f` with a copy of the matrix whose rows are [`spread_stride`] apart; its own rows are contiguous.
-    pub(super) fn with_spread_rows<R>(self, f: impl FnOnce(Mat<'_, T>) -> R) -> R {
-        assert!(self.col_stride == 1, "rows are not contiguous");
-        let stride = spread_stride::<T>(self.cols);
-        T::with_scratch(stride * self.rows, |copy| {
-            for (copy, row) in copy.chunks_exact_mut(stride).zip(self.data.chunks(self.row_stride)) {
-                copy[..self.cols].copy_from_slice(&row[..self.cols]);
-            }
-            f(Mat::new(copy, self.rows, self.cols, stride))
-        })
-    }
-}
-
 /// A writable matrix, rows `row_stride` apart.
 pub struct OutMat<'a, T> {
     pub(super) data: &'a mut [T],
@@ -85,10 +70,5 @@ mod tests {
             let sets: std::collections::BTreeSet<usize> = (0..64).map(|row| row * stride * 4 / 64 % 64).collect();
             assert_eq!(sets.len(), 64, "{columns}");
         }
-        let data: Vec<f64> = (0..12).map(f64::from).collect();
-        Mat::new(&data[1..], 3, 2, 4).with_spread_rows(|copy| {
-            assert_eq!((copy.rows, copy.cols, copy.row_stride, copy.col_stride), (3, 2, 8, 1));
-            assert_eq!([0, 8, 16].map(|at| [copy.data[at], copy.data[at + 1]]), [[1.0, 2.0], [5.0, 6.0], [9.0, 10.0]]);
-        });
     }
 }

@@ -87,7 +87,7 @@ fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumula
         let (at, a, bt) = ((rows.start, cols.start), a.row_range(rows), b.t().row_range(cols));
         if transposed {
             // SAFETY: `out` is borrowed mutably, and blocks do not overlap.
-            bt.with_spread_rows(|bt| unsafe { blocks.product(at, a, bt.t(), accumulate) });
+            with_spread_rows(bt, |bt| unsafe { blocks.product(at, a, bt.t(), accumulate) });
         } else {
             // SAFETY: as above.
             unsafe { blocks.product(at, a, bt.t(), accumulate) };
@@ -98,6 +98,18 @@ fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumula
         _ if threads == 1 => (0..across).for_each(|j| block(0, j)),
         count => (0..count).into_par_iter().for_each(|at| block(at / across, at % across)),
     }
+}
+
+/// Calls `f` with a copy of a matrix, whose rows are contiguous; those of the copy are [`spread_stride`] apart.
+fn with_spread_rows<T: Real, R>(matrix: Mat<'_, T>, f: impl FnOnce(Mat<'_, T>) -> R) -> R {
+    assert!(matrix.col_stride == 1, "rows are not contiguous");
+    let stride = spread_stride::<T>(matrix.cols);
+    T::with_scratch(stride * matrix.rows, |copy| {
+        for (copy, row) in copy.chunks_exact_mut(stride).zip(matrix.data.chunks(matrix.row_stride)) {
+            copy[..matrix.cols].copy_from_slice(&row[..matrix.cols]);
+        }
+        f(Mat::new(copy, matrix.rows, matrix.cols, stride))
+    })
 }
 
 /// Computes `out (m, n) = x (m, k) · weightᵀ` for a `weight (n, k)` that is not stored as floats. `write` decodes a range
@@ -177,6 +189,15 @@ mod tests {
                 assert!(out[0].is_nan() && out[n + 1].is_nan());
             }
         }
+    }
+
+    #[test]
+    fn copies_have_the_elements_of_their_matrix() {
+        let data: Vec<f64> = (0..12).map(f64::from).collect();
+        with_spread_rows(Mat::new(&data[1..], 3, 2, 4), |copy| {
+            assert_eq!((copy.rows, copy.cols, copy.row_stride, copy.col_stride), (3, 2, 8, 1));
+            assert_eq!([0, 8, 16].map(|at| [copy.data[at], copy.data[at + 1]]), [[1.0, 2.0], [5.0, 6.0], [9.0, 10.0]]);
+        });
     }
 
     #[test]

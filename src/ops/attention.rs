@@ -1,11 +1,13 @@
 //! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward pass keeps the
 //! log-sum-exp of each row, from which the backward pass recomputes the probabilities block by block.
 
+mod one_query;
+
 use super::check_operands;
 use super::group::Heads;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul,
-    rows_per_task, sum, vectorised,
+    sum, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -164,7 +166,7 @@ impl Op for Attention {
         let [o, lse] = &mut io.outputs[..] else { unreachable!("two outputs") };
         let (o, lse) = (o.real(), lse.real());
         match &io.inputs[..] {
-            [_, k, v, _] if sizes.queries == 1 && sizes.head_dim.is_multiple_of(2) => one_query(sizes, start, q, (k, v), o, lse),
+            [_, k, v, _] if sizes.queries == 1 && sizes.head_dim.is_multiple_of(2) => one_query::one_query(sizes, start, q, (k, v), o, lse),
             [_, View::Real(k, _), View::Real(v, _), _] => self.sequences(sizes, start, (q, k, v), o, lse),
             // Halves are widened up to the last visible key.
             [_, View::Words(k, spec), View::Words(v, _), _] => {
@@ -255,44 +257,6 @@ fn forward_head<'l, T: Real>(
         );
     }
     matmul(o, Mat::new(scores, queries, seen, seen), v, false, Threads::One);
-}
-
-/// Computes the only query, at position `start`, in decoding. Tasks take key-value heads, and widen no more of a cache in
-/// halves than their own columns.
-fn one_query<T: Real>(sizes: AttentionSizes, start: usize, q: &[T], (k, v): (&View<'_, T>, &View<'_, T>), o: &mut [T], lse: &mut [T]) {
-    /// Elements of k for a task: some ten microseconds of work, so that the overhead of a task is small.
-    const ELEMENTS: usize = 1 << 15;
-    let (d, seen, group) = (sizes.head_dim, (start + 1).min(sizes.keys), sizes.heads.query / sizes.heads.key_value);
-    let heads = rows_per_task(sizes.heads.key_value, ELEMENTS.div_ceil(seen * d));
-    let tasks = o.par_chunks_mut(heads * group * d).zip(lse.par_chunks_mut(heads * group)).enumerate();
-    tasks.for_each(|(task, (o, lse))| {
-        T::with_scratch(seen * (2 * d + 1), |scratch| {
-            let (scores, scratch) = scratch.split_at_mut(seen);
-            let (keys, values) = scratch.split_at_mut(seen * d);
-            for (i, (o, lse)) in o.chunks_mut(group * d).zip(lse.chunks_mut(group)).enumerate() {
-                let head = task * heads + i;
-                let (k, v) = (head_columns(k, seen, head * d, d, keys), head_columns(v, seen, head * d, d, values));
-                for (j, (o, lse)) in o.chunks_mut(d).zip(lse).enumerate() {
-                    let q = Mat::new(&q[(head * group + j) * d..], 1, d, d);
-                    forward_head(start, T::from_f64(sizes.scale()), (q, k, v), scores, OutMat::new(o, 1, d, d), std::iter::once(lse));
-                }
-            }
-        });
-    });
-}
-
-/// Returns `columns` columns of the first rows of a cache, from `first` on, which is even: of the cache itself if it is
-/// stored as floats, otherwise widened into `buffer`.
-fn head_columns<'a, T: Real>(cache: &View<'a, T>, rows: usize, first: usize, columns: usize, buffer: &'a mut [T]) -> Mat<'a, T> {
-    match cache {
-        View::Real(data, spec) => Mat::new(&data[first..], rows, columns, spec.cols),
-        View::Words(words, spec) => {
-            for (wide, words) in buffer.chunks_exact_mut(columns).zip(words.chunks_exact(spec.row_words())) {
-                T::widen(&words[first / 2..], wide);
-            }
-            Mat::new(buffer, rows, columns, columns)
-        }
-    }
 }
 
 /// Computes the softmax of `scale · row[..seen]` in place, 0 beyond; returns the log-sum-exp.

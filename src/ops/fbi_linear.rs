@@ -193,7 +193,7 @@ pub(crate) fn product_params(members: &Members, tokens: usize, signs: Spec, own:
 
 /// The gradients of a group's `x`, α and β. Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`,
 /// `α (layers, in)`, `β (layers, in)`, `x (tokens, in)`. Adds to `dα (layers, in)` and `dβ (layers, in)`.
-/// Outputs: `dx (tokens, in)`, and as scratch the partial sums over 64 tokens each, all of dα before those of
+/// Outputs: `dx (tokens, in)`, and as scratch the partial sums of 64 tokens each: first those of dα, then those of
 /// dβ, `(2·layers·⌈tokens/64⌉, in)`.
 #[derive(Clone, Debug)]
 pub struct FbiLinearInput {
