@@ -122,7 +122,7 @@ fn rolled_products(source: &str) -> String {
         Some(format!("vec3({}u, {}u, {}u)", digits(target), digits(arguments[0]), digits(arguments[1])))
     };
     let triples: Vec<String> = source.lines().filter_map(triple).collect();
-    let (count, last) = (triples.len(), source.lines().filter(|line| triple(line).is_some()).last());
+    let (count, last) = (triples.len(), source.lines().rfind(|line| triple(line).is_some()));
     let mut out = String::new();
     for line in source.lines() {
         if triple(line).is_none() {

@@ -44,7 +44,7 @@ fn batch(seed: u64, step: u64) -> Batch {
         .map(|row| {
             let next = |n: u64| {
                 let bits = key.bits((step * 8 + row) * 64 + n + 1000);
-                id = if bits % 8 == 0 { bits / 8 % 60 } else { (id * 7 + 11) % 60 };
+                id = if bits.is_multiple_of(8) { bits / 8 % 60 } else { (id * 7 + 11) % 60 };
                 id as u32
             };
             (0..=SHAPE.seq as u64).map(next).collect()
