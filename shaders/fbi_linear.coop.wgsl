@@ -243,19 +243,19 @@ const PARTIALS: u32 = TILE / 64u;
 const PARTS: u32 = 2u / PARTIALS;
 
 // One layer's contribution to dα and dβ of four columns.
-struct Shares {
+struct ScaleGradients {
     alpha: vec4<f32>,
     beta: vec4<f32>,
 }
 
-// Adds one layer's contribution to a quad of dx; the first layer's is stored instead of added. Returns `shares` with the
+// Adds one layer's contribution to a quad of dx; the first layer's is stored instead of added. Returns `gradients` with the
 // contribution to dα and dβ added. `place` is the quad's row and column in the tile, `i` its place in the staged
 // matrices.
-fn add_quad(shares: Shares, i: u32, share: Share, token: u32, column: u32, layer: u32, place: vec2<u32>) -> Shares {
+fn add_quad(gradients: ScaleGradients, i: u32, share: Share, token: u32, column: u32, layer: u32, place: vec2<u32>) -> ScaleGradients {
     let t = token + place.x;
     let c = column + place.y;
     if i >= 4u * QUADS || t >= p.tokens || c >= p.rows {
-        return shares;
+        return gradients;
     }
     let products = staged(i, share);
     let total = totals[place.x];
@@ -268,7 +268,7 @@ fn add_quad(shares: Shares, i: u32, share: Share, token: u32, column: u32, layer
         dx[at] += value;
     }
     let own = layer_input[at];
-    return Shares(shares.alpha + own * products, shares.beta + own * total);
+    return ScaleGradients(gradients.alpha + own * products, gradients.beta + own * total);
 }
 
 // Stages a quad for `column_sum`.
@@ -304,8 +304,8 @@ struct Tile {
 
 // Stores dx, and the partial sums of dα and dβ, of a column of matrices of each part; uniform control flow only.
 fn store_column(lane: u32, share: Share, tile: Tile, s0: Sum, s1: Sum, s2: Sum, s3: Sum, right: u32) {
-    var near = Shares();
-    var far = Shares();
+    var near = ScaleGradients();
+    var far = ScaleGradients();
     stage_sum(s0, share);
     near = add_quad(near, lane, share, tile.token, tile.column, tile.layer, staged_at(lane, 0u, right));
     far = add_quad(far, lane + LANES, share, tile.token, tile.column, tile.layer, staged_at(lane + LANES, 0u, right));

@@ -1,5 +1,5 @@
-// The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges, of which some may be bound at once; then norm = √Σ ÷ scale,
-// factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, a flag whether the step is taken, and AdamW's bias
+// The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges, of which some may be bound at once; then
+// norm = √Σ ÷ scale, factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, a flag whether the step is taken, and AdamW's bias
 // corrections, which depend on whether the step before was taken.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;

@@ -80,7 +80,9 @@ pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumul
 /// Computes [`matmul`] in blocks for `threads` threads.
 fn in_blocks<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: usize) {
     let transposed = b.row_stride == 1 && b.col_stride > 1;
-    let (across, down) = if threads == 1 && transposed { (column_blocks(out.cols, 1), 1) } else { block_counts(out.cols, out.rows, a.cols, threads) };
+    let (across, down) = block_counts(out.cols, out.rows, a.cols, threads);
+    // On one thread, blocks only help those operands that are copied.
+    let (across, down) = if threads == 1 && !transposed { (1, 1) } else { (across, down) };
     let blocks = BlockedOutput { data: out.data.as_mut_ptr(), row_stride: out.row_stride };
     let block = |i: usize, j: usize| {
         let (rows, cols) = (part(out.rows, ROW_UNIT, down, i), part(out.cols, COLUMN_UNIT, across, j));
@@ -113,8 +115,8 @@ fn with_spread_rows<T: Real, R>(matrix: Mat<'_, T>, f: impl FnOnce(Mat<'_, T>) -
 }
 
 /// Computes `out (m, n) = x (m, k) · weightᵀ` for a `weight (n, k)` that is not stored as floats. `write` decodes a range
-/// of its rows into a buffer of [`spread_stride`]`(k)` elements for each, and returns them as a matrix `(k, rows)`. Each thread decodes a few hundred rows at a time, so
-/// that they stay in its cache.
+/// of its rows into a buffer of [`spread_stride`]`(k)` elements for each, and returns them as a matrix `(k, rows)`. Each
+/// thread decodes a few hundred rows at a time, so that they stay in its cache.
 pub fn matmul_written<T: Real>(out: OutMat<'_, T>, x: Mat<'_, T>, accumulate: bool, write: impl for<'b> Fn(Range<usize>, &'b mut [T]) -> Mat<'b, T> + Sync) {
     let (n, k) = (out.cols, x.cols);
     assert!(out.rows == x.rows, "product of matrices that do not fit");
@@ -156,7 +158,7 @@ fn column_blocks(columns: usize, threads: usize) -> usize {
 /// 64 × 64 or 256 elements in another order, which must not depend on the threads.
 fn block_counts(columns: usize, rows: usize, depth: usize, threads: usize) -> (usize, usize) {
     const WORK: usize = 48 * 48 * 256;
-    if threads == 1 || columns.min(rows) < 4 || columns * rows * depth < WORK {
+    if columns.min(rows) < 4 || columns * rows * depth < WORK {
         return (1, 1);
     }
     let most = column_blocks(columns, threads);
@@ -202,8 +204,10 @@ mod tests {
 
     #[test]
     fn blocks_of_a_product_do_not_change_its_bits() {
-        // The last four are one block: few columns or little work.
-        for (m, n, k) in [(256, 100, 1100), (300, 24, 520), (60, 300, 700), (1000, 4, 515), (1000, 3, 515), (2000, 2, 300), (64, 64, 600), (9, 200, 30)] {
+        // The last five are one block: few columns or little work.
+        for (m, n, k) in
+            [(256, 100, 1100), (300, 24, 520), (60, 300, 700), (1000, 4, 515), (1000, 3, 515), (2000, 2, 300), (64, 64, 600), (9, 200, 30), (2, 512, 300)]
+        {
             let data: Vec<f32> = (0..(m + n) * k).map(|i| (i as f32).sin()).collect();
             let (a, b) = data.split_at(m * k);
             for b in [Mat::new(b, k, n, n), Mat::new(b, n, k, k).t()] {
@@ -219,7 +223,7 @@ mod tests {
             }
         }
         assert_eq!(block_counts(768, 256, 2048, 2), (6, 1));
-        assert_eq!(block_counts(768, 256, 2048, 1), (1, 1));
+        assert_eq!(block_counts(768, 256, 2048, 1), (6, 1));
         assert_eq!(block_counts(768, 256, 768, 4), (4, 1));
         assert_eq!(block_counts(768, 256, 768, 16), (4, 4));
         assert_eq!(block_counts(2000, 2, 300, 2), (1, 1));

@@ -49,6 +49,9 @@ pub(super) enum Split {
     Folded,
 }
 
+/// The largest number of bands of a launch. A dispatch has a fixed cost, so that more bands need not be shorter.
+const MAX_BANDS: f64 = 256.0;
+
 /// Splits a launch that is expected to take `seconds` into bands of workgroups along y, each expected to take at most
 /// `max_seconds`, and returns each with its share of the workgroups. Workgroups are independent, so that the results are
 /// the same to the bit.
@@ -56,7 +59,7 @@ pub(super) fn bands(launch: Launch, split: Split, seconds: f64, max_seconds: f64
     let [x, y, z] = launch.groups;
     let all = u64::from(x) * u64::from(y);
     let folded = split == Split::Folded;
-    let most = if folded { all as f64 } else { f64::from(y) };
+    let most = f64::min(MAX_BANDS, if folded { all as f64 } else { f64::from(y) });
     let count = (seconds / max_seconds).ceil().clamp(1.0, most) as u32;
     if split == Split::None || count < 2 {
         return vec![(launch, 1.0)];
@@ -91,6 +94,7 @@ mod tests {
         assert_eq!(positions, [(0, 3), (3, 3), (6, 3), (9, 1)].map(|(first, height): (u32, u32)| (first.into(), height)));
         assert!((parts.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-12);
         assert_eq!(bands(tiles, Split::Rows, 1e6, 0.25).len(), 10);
+        assert_eq!(bands(launch([40_000, 9, 1]), Split::Folded, 1e6, 0.25).len(), 256);
     }
 
     #[test]

@@ -19,7 +19,8 @@ impl Work {
         Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
     }
 
-    /// Returns the work of a launch. Unless it states its operations, operands of shapes (m, k), (k, n) and (m, n) count as a matrix product.
+    /// Returns the work of a launch. Unless it states its operations, operands of shapes (m, k), (k, n) and (m, n) count as
+    /// a matrix product.
     pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {
         let operands: Vec<(Spec, u64)> = launch
             .operands

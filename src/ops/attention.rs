@@ -1,8 +1,6 @@
 //! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward pass keeps the
 //! log-sum-exp of each row, from which the backward pass recomputes the probabilities block by block.
 
-mod one_query;
-
 use super::check_operands;
 use super::group::Heads;
 use crate::graph::{
@@ -166,7 +164,6 @@ impl Op for Attention {
         let [o, lse] = &mut io.outputs[..] else { unreachable!("two outputs") };
         let (o, lse) = (o.real(), lse.real());
         match &io.inputs[..] {
-            [_, k, v, _] if sizes.queries == 1 && sizes.head_dim.is_multiple_of(2) => one_query::one_query(sizes, start, q, (k, v), o, lse),
             [_, View::Real(k, _), View::Real(v, _), _] => self.sequences(sizes, start, (q, k, v), o, lse),
             // Halves are widened up to the last visible key.
             [_, View::Words(k, spec), View::Words(v, _), _] => {
@@ -235,28 +232,18 @@ fn forward_block<T: Real>(sizes: AttentionSizes, first: usize, q: &[T], k: &[T],
     T::with_scratch(queries * seen, |scores| {
         for h in 0..heads {
             let column = sizes.kv_column(h);
-            let q = Mat::new(&q[h * d..], queries, d, sizes.q_row);
-            let [k, v] = [k, v].map(|rows| Mat::new(&rows[column..], seen, d, sizes.kv_row));
-            let o = OutMat::new(&mut o[h * d..], queries, d, sizes.wide());
-            forward_head(first, scale, (q, k, v), scores, o, lse[h..].iter_mut().step_by(heads));
+            let (q, k) = (Mat::new(&q[h * d..], queries, d, sizes.q_row), Mat::new(&k[column..], seen, d, sizes.kv_row));
+            matmul(OutMat::new(scores, queries, seen, seen), q, k.t(), false, Threads::One);
+            for (t, row) in scores.chunks_mut(seen).enumerate() {
+                lse[t * heads + h] = vectorised(
+                    #[inline(always)]
+                    || softmax(row, (first + t + 1).min(seen), scale),
+                );
+            }
+            let v = Mat::new(&v[column..], seen, d, sizes.kv_row);
+            matmul(OutMat::new(&mut o[h * d..], queries, d, sizes.wide()), Mat::new(scores, queries, seen, seen), v, false, Threads::One);
         }
     });
-}
-
-/// Computes one head of a block of queries, the first at position `first`, over its visible keys; `scores (queries, keys)`
-/// is scratch.
-fn forward_head<'l, T: Real>(
-    first: usize, scale: T, (q, k, v): (Mat<'_, T>, Mat<'_, T>, Mat<'_, T>), scores: &mut [T], o: OutMat<'_, T>, lse: impl Iterator<Item = &'l mut T>,
-) {
-    let (queries, seen) = (q.rows(), k.rows());
-    matmul(OutMat::new(scores, queries, seen, seen), q, k.t(), false, Threads::One);
-    for (t, (row, lse)) in scores.chunks_mut(seen).zip(lse).enumerate() {
-        *lse = vectorised(
-            #[inline(always)]
-            || softmax(row, (first + t + 1).min(seen), scale),
-        );
-    }
-    matmul(o, Mat::new(scores, queries, seen, seen), v, false, Threads::One);
 }
 
 /// Computes the softmax of `scale · row[..seen]` in place, 0 beyond; returns the log-sum-exp.

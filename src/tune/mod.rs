@@ -8,9 +8,9 @@ use crate::device::{DeviceError, Gpu, Kernel, kernel};
 use crate::graph::{GpuMachine, MachineError, ShapedOp, Storage, Tape, TensorLocation, Variant, Variants};
 use crate::ops::FUSIONS;
 use crate::platform::{self, Clock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tuning_file::{TunedEntry, TuningFile};
 
 /// Options of autotuning.
@@ -143,13 +143,22 @@ async fn fastest_correct(
     Ok(Some(TunedEntry { variant: Variant::PORTABLE.into(), seconds }))
 }
 
-/// Compiles a variant's kernels; returns false if that takes longer than `seconds`. A driver's compiler cannot be stopped,
-/// so it then continues on its thread.
+/// Compiles a variant's kernels; returns false if that takes longer than `seconds`, or did for another shape in this
+/// process. A driver's compiler cannot be stopped, so it then continues on its thread.
 fn compiles_within(gpu: &Arc<Gpu>, variant: &Variant, seconds: f64) -> bool {
+    static SLOW: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let kernels: Vec<&'static Kernel> = variant.launches.iter().filter_map(|launch| kernel(launch.kernel)).collect();
-    let gpu = gpu.clone();
+    let slow = || SLOW.lock().unwrap_or_else(PoisonError::into_inner);
+    if kernels.iter().any(|kernel| slow().contains(kernel.name)) {
+        return false;
+    }
+    let (gpu, compiled) = (gpu.clone(), kernels.clone());
     // `time` reports errors.
-    platform::within(seconds, move || kernels.into_iter().try_for_each(|kernel| gpu.compile(kernel)).is_ok()).is_some()
+    let in_time = platform::within(seconds, move || compiled.into_iter().try_for_each(|kernel| gpu.compile(kernel)).is_ok()).is_some();
+    if !in_time {
+        slow().extend(kernels.iter().map(|kernel| kernel.name));
+    }
+    in_time
 }
 
 /// Times a variant: the median in seconds of `runs` runs, after one that compiles its pipelines.

@@ -68,7 +68,7 @@ pub(super) struct BenchTrain {
     /// Storage of AdamW's moments: f32, or q8 (blocks of 8-bit codes).
     #[arg(long, default_value = "f32", value_parser = choice::<Moments>)]
     moments: Moments,
-    /// Precision of dense matrix products on a GPU: f32, or f16 (half-precision operands where that is faster, with matrix units if there are any).
+    /// Precision of matrix products on a GPU: f32, or f16 (half-precision operands where that is faster, with matrix units if there are any).
     #[arg(long, default_value = "f32", value_parser = choice::<Precision>)]
     precision: Precision,
     /// Also time each kernel on a GPU, relative to the device's measured bandwidth and compute rate.

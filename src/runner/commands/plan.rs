@@ -46,7 +46,9 @@ pub(super) async fn planned(request: PlanTrainRequest, cache: &mut PlanCache) ->
 /// Plans a model for inference and emits the plan.
 pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let PlanModelRequest { model: name, device, context, memory: given } = request;
-    let (config, linears, storage) = if PRESETS.contains(&name.as_str()) || TEACHERS.contains(&name.as_str()) {
+    // A file or directory of a public model's name comes before its shape.
+    let is_shape = PRESETS.contains(&name.as_str()) || TEACHERS.contains(&name.as_str()) && model_loader::open(&name).is_err();
+    let (config, linears, storage) = if is_shape {
         (bench::shape(&name)?, Linears::Binary, Storage::F16)
     } else {
         let file = model_loader::open(&name)?;
