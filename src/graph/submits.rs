@@ -43,9 +43,9 @@ pub(super) fn assumed_seconds(work: &Work) -> f64 {
 pub(super) enum Split {
     /// They cannot: the kernel has no `first_band`.
     None,
-    /// By rows along y.
+    /// Into rows along y.
     Rows,
-    /// By index: they are folded again, so that there is a row for each band.
+    /// Into ranges of indices: the workgroups are folded again, so that there is a row for each band.
     Folded,
 }
 
