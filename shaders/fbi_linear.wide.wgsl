@@ -105,7 +105,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
 // of a layer over its c-th chunk of 64 tokens.
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4<f32>>;
 
-// One layer's contribution to dα and dβ of four columns.
+// Sums over some tokens for one layer's dα and dβ, at four inputs.
 struct ScaleGradients {
     alpha: vec4<f32>,
     beta: vec4<f32>,

@@ -21,7 +21,8 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The version of tokenization, a part of each key; it is incremented when the same files would give other ids.
+/// The version of tokenization, a part of each key; it is incremented when all files would give other
+/// ids. A change that affects only some adds a mark to their keys.
 const FORMAT: u64 = 1;
 /// The file `documents` is held in memory up to this many bytes, since one training window over shuffled documents looks
 /// up dozens of offsets.
@@ -52,7 +53,7 @@ pub struct StoreInfo {
     pub width: usize,
     /// Bytes of the decompressed text; 0 if the input was ids.
     pub bytes: u64,
-    /// The names of the files, for information.
+    /// The paths of the first 100 files, for information; none in memory.
     pub files: Vec<String>,
 }
 

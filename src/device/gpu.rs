@@ -70,8 +70,9 @@ impl Gpu {
                 max_storage_buffer_binding_size: adapter.limits.max_storage_buffer_binding_size.min(binding),
                 ..adapter.limits.clone()
             },
-            // SAFETY: cooperative matrices are the only experimental feature in USED_FEATURES. Kernels that use
-            // them are verified on the adapter before anything else runs them.
+            // SAFETY: cooperative matrices are the only experimental feature in USED_FEATURES. The tuner verifies
+            // kernels that use them on the adapter before it selects one; a resumed run keeps its variants, which
+            // were verified on the adapter where it started.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         };

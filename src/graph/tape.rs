@@ -105,7 +105,7 @@ pub struct Tape {
     pub(crate) blocks: Vec<Range<usize>>,
     /// Ranges of operations: see [`Tape::cheap`].
     pub(crate) cheap: Vec<Range<usize>>,
-    /// Number of operations of the forward pass.
+    /// Number of operations of the forward pass; set by [`Tape::backward`], otherwise 0.
     pub(crate) forward: usize,
     /// The buffers that the machine owns.
     memory_buffers: HashMap<MemoryId, BufferId>,

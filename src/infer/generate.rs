@@ -121,7 +121,8 @@ pub struct Generated {
 /// Tokens of the prompt that are computed between two checks for a stop request.
 const PREFILL_STEP: usize = 256;
 
-/// An engine and the tokens in its KV cache. A prompt reuses the cache for the prefix that it shares with the last one.
+/// An engine and the tokens in its KV cache. A prompt reuses the cache for the prefix that it shares with the last prompt
+/// and its reply.
 pub struct Generator {
     engine: Engine,
     cached: Vec<u32>,

@@ -22,7 +22,8 @@ use crate::params;
 use crate::platform::parallel::*;
 use std::ops::Range;
 
-/// Maximum number of tokens for which signs are applied directly from the bits, without expanding them.
+/// Maximum number of tokens for which signs are applied directly from the bits, without expanding them. On CPUs that
+/// prefer signed sums, there is no maximum.
 pub(crate) const FEW: usize = 8;
 
 /// Number of tokens in each partial sum of dα and dβ. It is the same in every variant, whatever its tile size.
@@ -32,7 +33,7 @@ const PARTIAL_TOKENS: usize = 64;
 const LATENTS: usize = 5;
 
 /// Kernels for all products of a layer (forward, gradient of x, gradient of W) with one tile size. They are alternatives
-/// for more than [`FEW`] tokens; the tuner times them and picks the fastest.
+/// for the gradients, and for the forward product of more than [`FEW`] tokens; the tuner times them and picks the fastest.
 struct TiledKernels {
     name: &'static str,
     /// Rows and columns of the result that a workgroup computes.

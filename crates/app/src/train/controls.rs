@@ -37,7 +37,7 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    /// Draws the controls; returns the chosen action. `obstacle` is the reason why no run can be resumed.
+    /// Draws the controls; returns the chosen action. `obstacle` is the reason why the last run cannot be resumed, if any.
     pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<ControlAction> {
         if let Some((rate, prompt)) = live.reported.take() {
             (self.learning_rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
